@@ -1,0 +1,1 @@
+//! The embedded hub: an NMDC hub that real clients use; scripts are the supervisor's matter.

@@ -1,0 +1,14 @@
+//! Python scripting for Direct Connect hubs, every script in a process of its own.
+//!
+//! - [`supervisor`]: scripts, their processes, events and calls
+//! - [`host`]: what a hub offers to its scripts
+//! - [`hub`]: the embedded hub
+#![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+
+pub mod host;
+pub mod hub;
+pub mod supervisor;
+
+pub use host::{Host, ScriptId};
+pub use plugin_abi::{Call, Hook, Value};
+pub use supervisor::Supervisor;
