@@ -8,6 +8,10 @@ pub const WAKE_FD: i32 = 4;
 /// The descriptor of the eventfd that wakes the hub.
 pub const BELL_FD: i32 = 5;
 
+/// The signal at which a worker writes the Python stacks of all its threads to its standard
+/// error. A real-time signal, which scripts hardly use.
+pub const STACK_SIGNAL: i32 = 50;
+
 /// What the interpreter is told to run: `python3 -c BOOT path/to/libvh_worker.so HUB_PID`.
 ///
 /// It loads the library as the module `vh` under whatever name the file has, without the
