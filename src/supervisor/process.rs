@@ -191,9 +191,10 @@ impl Process {
         self.link.borrow().silence();
     }
 
-    /// Asks to be woken; false when there is something already.
+    /// Asks to be woken; false when there is something already. Of a process that is being
+    /// killed only its end matters.
     pub fn arm(&self) -> bool {
-        self.dead.get() || self.link.borrow().arm()
+        self.dead.get() || self.killed_for.borrow().is_some() || self.link.borrow().arm()
     }
 
     /// The opposite of [`Process::arm`].
