@@ -278,8 +278,13 @@ impl WorkerReceiver {
     /// Looks for a frame as long as that pays, without sleeping. Returns whether there may be one.
     #[inline]
     pub fn stay_awake(&self) -> bool {
-        let crowded = self.segment.crowded().load(Ordering::Relaxed) != 0;
-        self.patience.stay_awake(crowded, || self.consumer.is_ready())
+        self.patience.stay_awake(self.is_crowded(), || self.consumer.is_ready())
+    }
+
+    /// Whether there are more hot threads than processors, so that spinning only hurts.
+    #[inline]
+    pub fn is_crowded(&self) -> bool {
+        self.segment.crowded().load(Ordering::Relaxed) != 0
     }
 
     /// Sleeps until the hub has sent something. Also returns when a signal arrived, so that
