@@ -11,6 +11,7 @@
 //! worker wakes it as above. When it is elsewhere, in the host's own loop, the worker *rings*:
 //! it writes to the eventfd that is in the hub's poll set, once until the hub has looked.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub struct HubEnd {
     partial: Vec<u8>,
     wake: EventFd,
     bell: EventFd,
+    /// Whether the worker had to be woken for the last frame.
+    woke: Cell<bool>,
 }
 
 fn event_fd(flags: EfdFlags) -> io::Result<EventFd> {
@@ -69,6 +72,7 @@ impl HubEnd {
             partial: Vec::new(),
             wake,
             bell,
+            woke: Cell::new(false),
         };
         Ok((end, fds))
     }
@@ -113,9 +117,16 @@ impl HubEnd {
         let asleep = self.segment.worker_asleep();
         if asleep.load(Ordering::Relaxed) != 0 {
             asleep.store(0, Ordering::Relaxed);
+            self.woke.set(true);
             // Fails only if the counter is at its limit, and then the worker is awake.
             let _ = self.wake.write(1);
         }
+    }
+
+    /// Whether the worker slept when it was last sent something; asked once.
+    #[inline]
+    pub fn woke_worker(&self) -> bool {
+        self.woke.take()
     }
 
     /// Whether something may have arrived. One load.

@@ -331,8 +331,10 @@ impl Supervisor {
     /// Waits until every outcome is there, serving calls meanwhile.
     fn await_outcomes(&self, host: &mut dyn Host, seq: u64, asked: &[Asked], hook: Option<Hook>) {
         let crowded = asked.len() + 1 > self.processors;
+        let mut slept = false;
         for (_, process) in asked {
             process.set_crowded(crowded);
+            slept |= process.was_woken();
         }
         let mut watch: Option<Watch> = None;
         let mut turns = 0;
@@ -349,7 +351,12 @@ impl Supervisor {
             }
             turns += 1;
             let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
-            if self.patience.get().stay_awake(crowded, ready) && turns % TURN != 0 {
+            let mut patience = self.patience.get();
+            if slept {
+                patience = patience.for_a_sleeper();
+                slept = false;
+            }
+            if patience.stay_awake(crowded, ready) && turns % TURN != 0 {
                 continue;
             }
             let watch = watch.get_or_insert_with(|| Watch::new(self));

@@ -234,6 +234,12 @@ impl Process {
         Ok(sent || self.has_ended())
     }
 
+    /// Whether the worker slept when it was last sent something; asked once.
+    #[inline]
+    pub fn was_woken(&self) -> bool {
+        self.link.borrow().woke_worker()
+    }
+
     /// Whether the worker has taken everything that was sent.
     pub fn is_drained(&self) -> bool {
         self.link.borrow().is_drained()

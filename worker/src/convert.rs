@@ -253,11 +253,16 @@ impl<'e> Outgoing<'e> {
         let mut list = Vec::with_capacity(length(object));
         while list.len() < length(object) {
             // SAFETY: the place is inside; the reference keeps the item while it is looked at.
-            let value = unsafe {
+            unsafe {
                 let item = Obj::borrow(get(object, list.len() as isize));
-                self.convert(item.raw(), depth)?
-            };
-            list.push(value);
+                if ffi::PyUnicode_Check(item.raw()) != 0 && self.has_nul {
+                    // The usual item, put into the list without the way through a result.
+                    self.left = self.left.checked_sub(1).ok_or(Unfit::TooMany)?;
+                    list.push(Value::Text(self.encoding.bytes_of(self.gil, item.raw())?));
+                } else {
+                    list.push(self.convert(item.raw(), depth)?);
+                }
+            }
         }
         Ok(Value::List(list))
     }
