@@ -2,9 +2,14 @@
 //!
 //! - [`supervisor`]: scripts, their processes, events and calls
 //! - [`host`]: what a hub offers to its scripts
+//! - [`dynamic`]: closures that scripts call by name
 //! - [`hub`]: the embedded hub
+//!
+//! `libvhpy.so` exports the C functions of `vhpy.h` besides.
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+pub mod dynamic;
+mod ffi;
 pub mod host;
 pub mod hub;
 pub mod supervisor;
