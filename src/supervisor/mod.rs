@@ -106,45 +106,42 @@ pub struct ScriptStatus {
 
 /// The scripts of one hub. Belongs to the hub's thread; every method may be called again from
 /// within [`Host`]'s.
-pub struct Supervisor {
-    event: nix::sys::eventfd::EventFd,
-}
+pub struct Supervisor {}
 
 impl Supervisor {
     pub fn new(config: Config) -> Result<Supervisor, LoadError> {
-        let event = nix::sys::eventfd::EventFd::new().map_err(|e| LoadError::Todo(e.to_string()))?;
-        Ok(Supervisor { event })
+        todo!()
     }
     /// Loads one script and waits until it has run to its end.
     pub fn load(&self, host: &mut dyn Host, path: &Path) -> Result<Loaded, LoadError> {
-        Err(LoadError::Todo("this build has no supervisor".into()))
+        todo!()
     }
     /// Loads several at the same time; the results and ids are in the order of the paths.
     pub fn load_all(&self, host: &mut dyn Host, paths: &[PathBuf]) -> Vec<Result<Loaded, LoadError>> {
-        paths.iter().map(|path| self.load(host, path)).collect()
+        todo!()
     }
     /// Lets a script finish and ends its process. False when there is none with this id.
     pub fn unload(&self, host: &mut dyn Host, id: ScriptId) -> bool {
-        false
+        todo!()
     }
     pub fn reload(&self, host: &mut dyn Host, id: ScriptId) -> Result<Loaded, LoadError> {
-        Err(LoadError::Todo("this build has no supervisor".into()))
+        todo!()
     }
     /// The script that an operator means: an id, a name with or without `.py`, or a path.
     pub fn find(&self, what: &str) -> Option<ScriptId> {
-        None
+        todo!()
     }
     pub fn scripts(&self) -> Vec<ScriptStatus> {
-        Vec::new()
+        todo!()
     }
     /// Whether any script that is ready defines the hook. Costs nothing; a hub may ask
     /// before it builds arguments.
     pub fn wants(&self, hook: Hook) -> bool {
-        false
+        todo!()
     }
     /// Hands an event to all scripts that define the hook and waits for their answers.
     pub fn event(&self, host: &mut dyn Host, hook: Hook, args: &[Value<'_>]) -> Verdict {
-        Verdict::default()
+        todo!()
     }
     /// Calls a top-level function of a script.
     pub fn call(
@@ -154,25 +151,32 @@ impl Supervisor {
         function: &str,
         args: &[Value<'_>],
     ) -> Result<Value<'static>, CallError> {
-        Err(CallError::Todo("this build has no supervisor".into()))
+        todo!()
     }
     /// Serves the calls of scripts' own threads, notices deaths, restarts what is due.
     /// A hub calls it when [`Supervisor::poll_fd`] is readable.
-    pub fn serve(&self, host: &mut dyn Host) {}
+    pub fn serve(&self, host: &mut dyn Host) {
+        todo!()
+    }
     /// Readable when [`Supervisor::serve`] has something to do. For the hub's own epoll; level-triggered.
     pub fn poll_fd(&self) -> BorrowedFd<'_> {
-        use std::os::fd::AsFd;
-        self.event.as_fd()
+        todo!()
     }
     /// The hub's bots have new names: `vh.botname`, `vh.opchatname`.
-    pub fn set_names(&self, botname: &[u8], opchatname: &[u8]) {}
+    pub fn set_names(&self, botname: &[u8], opchatname: &[u8]) {
+        todo!()
+    }
     /// Changes deadlines and the like at run time.
-    pub fn configure(&self, change: impl FnOnce(&mut Config)) {}
+    pub fn configure(&self, change: impl FnOnce(&mut Config)) {
+        todo!()
+    }
     /// Unloads every script, and waits until no process is left.
-    pub fn shutdown(&self, host: &mut dyn Host) {}
+    pub fn shutdown(&self, host: &mut dyn Host) {
+        todo!()
+    }
     /// Runs an operator's `!py…` command, such as `pylist`, and gives the answer to show.
     /// `None` when it is no command of this plugin.
     pub fn console(&self, host: &mut dyn Host, command: &str) -> Option<String> {
-        (command == "pylist").then(|| "no supervisor in this build".into())
+        todo!()
     }
 }
