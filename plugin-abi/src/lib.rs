@@ -5,12 +5,27 @@
 //! - [`call`]: the table of the functions that scripts call, and the constants of `vh`
 //! - [`value`]: values that cross between the two
 //! - [`frame`]: messages in MessagePack
+//! - [`ring`]: a ring of frames between processes that do not trust each other
+//! - [`segment`]: the memory with the two rings
+//! - [`link`]: both ends, and who wakes whom
+//! - [`wait`]: how long to stay awake
+//! - [`start`]: how a worker process begins
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 pub mod call;
 pub mod frame;
 pub mod hook;
+pub mod ring;
+pub mod start;
 pub mod value;
+
+// loom replaces the atomics of `ring`, which cannot lie in shared memory then.
+#[cfg(not(loom))]
+pub mod link;
+#[cfg(not(loom))]
+pub mod segment;
+#[cfg(not(loom))]
+pub mod wait;
 
 pub use call::{CALLS, CONSTANTS, Call, CallSpec, Numbering};
 pub use frame::{Answer, Args, FromWorker, ToWorker};

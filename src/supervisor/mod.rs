@@ -1,182 +1,413 @@
-//! Loads scripts, gives each a process, sends them the hub's events, serves their calls and
+//! Loads scripts, gives each a process, hands them the hub's events, serves their calls and
 //! brings them back when they die; what a hub is, it leaves to the [`Host`].
-#![allow(unused_variables, missing_docs, clippy::all, dead_code)]
+//!
+//! # Theory of operation
+//!
+//! The supervisor belongs to the hub's thread. It does its work while that thread is inside
+//! one of its methods; when it has work to do at another time, [`Supervisor::poll_fd`] becomes
+//! readable and the hub calls [`Supervisor::serve`].
+//!
+//! An event is encoded once and copied into the ring of every script that defines the hook;
+//! then the hub's thread waits for all answers ([`dispatch`]). While it waits it serves calls
+//! ([`calls`]), which may raise further events: the same thing, one level deeper. Each answer
+//! carries the number of its event, and is kept with the process until the level that waits
+//! for it looks.
+//!
+//! A script's state is one enum, [`script::State`]; all that moves it is in [`lifecycle`]. Deaths,
+//! deadlines and pauses are noticed where the hub's thread would sleep anyway.
+//!
+//! Two threads help: one starts processes ([`spawn`]), one reads what they print ([`output`]).
+//!
+//! Nothing is borrowed and no lock is held while the host runs, so it may call any method from
+//! within its own.
 
-use std::os::fd::BorrowedFd;
+mod calls;
+mod config;
+pub mod console;
+mod dispatch;
+mod interpreter;
+mod lifecycle;
+mod limits;
+mod output;
+mod process;
+mod restart;
+mod script;
+mod spawn;
+mod store;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
-use plugin_abi::{Hook, Value};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
+use plugin_abi::wait::Patience;
+use plugin_abi::{Hook, HookSet, Value};
+
+pub use config::{Config, Identity, Limits, RestartLimits};
+pub use dispatch::{CallError, Replacement, Verdict};
+pub use interpreter::NotFound;
+pub use lifecycle::{LoadError, Loaded};
+pub use script::Overrides;
+pub use spawn::Exit;
 
 use crate::host::{Host, ScriptId};
+use interpreter::Interpreters;
+use output::OutputThread;
+use process::Process;
+use script::Script;
+use spawn::SpawnThread;
 
-/// How a supervisor runs its scripts.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// `libvh_worker.so`; `None` looks at `VHPY_WORKER`, then beside the running library.
-    pub worker: Option<PathBuf>,
-    /// The interpreter for scripts without a `.venv`; `None` is `python3` from the PATH.
-    pub python: Option<PathBuf>,
-    /// The hub's `scripts` folder: second on every script's `sys.path`.
-    pub scripts_dir: Option<PathBuf>,
-    /// `vh.basedir`.
-    pub basedir: PathBuf,
-    /// `vh.config_name`.
-    pub config_name: String,
-    /// `vh.botname`, in the hub's encoding.
-    pub botname: Vec<u8>,
-    /// `vh.opchatname`, in the hub's encoding.
-    pub opchatname: Vec<u8>,
-    /// `vh.starttime`: seconds since the epoch.
-    pub starttime: i64,
-    /// The hub's encoding, as Python names it: `utf-8`, `cp1251`, …
-    pub encoding: String,
-    /// How long the hub waits for one hook or function.
-    pub hook_timeout: Duration,
-    /// How long a stuck script may take to come back before it is killed.
-    pub kill_timeout: Duration,
-    /// How long a script may take to load.
-    pub load_timeout: Duration,
-    /// Whether a started interpreter waits to take over a script.
-    pub spare: bool,
-    /// The folder where `vh.store` is kept on disk.
-    pub store_dir: Option<PathBuf>,
-}
+/// How deeply events and calls may be nested in each other.
+pub const MAX_NESTING: u32 = 32;
 
-/// A script that was loaded.
-#[derive(Clone, Debug)]
-pub struct Loaded {
-    pub id: ScriptId,
-    pub name: String,
-    /// What an operator should know, such as a function whose name is almost a hook's.
-    pub warnings: Vec<String>,
-}
+/// A function of the host that one script can call by name.
+pub type DynamicFunction =
+    Rc<dyn Fn(&mut dyn Host, &Supervisor, &[Value<'_>]) -> Result<Value<'static>, String>>;
 
-/// Why a script was not loaded. The text tells an operator what to do.
+/// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    #[error("{0}")]
-    Todo(String),
+pub enum StartError {
+    /// The worker library or Python is missing.
+    #[error(transparent)]
+    NotFound(#[from] NotFound),
+    /// The system refused a thread or a descriptor.
+    #[error("cannot prepare for scripts: {0}")]
+    System(#[from] io::Error),
 }
 
-/// Why a function of a script gave no result.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    #[error("{0}")]
-    Todo(String),
-}
-
-/// All scripts' answers to one event, combined.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Verdict {
-    /// Whether any script blocked the event.
-    pub blocked: bool,
-    /// What stands in for the original arguments; the last in load order.
-    pub replacement: Option<Replacement>,
-    /// Protocol data to send to the connection the event came from, each ending with `|`.
-    pub send: Vec<Vec<u8>>,
-}
-
-/// What stands in for an event's arguments; `None` keeps the original.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Replacement {
-    Chat {
-        nick: Option<Vec<u8>>,
-        message: Option<Vec<u8>>,
-    },
-    /// Description, tag, speed, mail, size.
-    MyInfo([Option<Vec<u8>>; 5]),
+impl From<nix::errno::Errno> for StartError {
+    fn from(errno: nix::errno::Errno) -> StartError {
+        StartError::System(errno.into())
+    }
 }
 
 /// What is known about one script, for lists.
 #[derive(Clone, Debug)]
 pub struct ScriptStatus {
+    /// Its number.
     pub id: ScriptId,
+    /// The file's name without `.py`.
     pub name: String,
+    /// Its file.
     pub path: PathBuf,
-    /// `Ready`, `Stuck`, …
-    pub state: String,
+    /// One word: `ready`, `starting`, `stuck`, `backoff`, `stopping`, `failed`.
+    pub state: &'static str,
+    /// The number of its process.
     pub pid: Option<u32>,
+    /// How long it has been ready.
     pub uptime: Option<Duration>,
+    /// How often it was started again.
     pub restarts: u64,
+    /// How many events it was given.
     pub events: u64,
     /// Resident memory in bytes.
     pub memory: Option<u64>,
+    /// What it calls itself, if it said so: name and version, in the hub's encoding.
+    pub title: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// The scripts of one hub. Belongs to the hub's thread; every method may be called again from
-/// within [`Host`]'s.
-pub struct Supervisor {}
+/// Something that happened to a process and that nobody has acted upon yet.
+#[derive(Debug)]
+enum Chore {
+    /// It ended.
+    Died(Rc<Process>),
+    /// Its answer is late.
+    Overran(Rc<Script>, Rc<Process>, String),
+}
+
+/// What belongs to this process and must be made anew after a fork.
+struct Engine {
+    spawner: SpawnThread,
+    reader: OutputThread,
+    /// Everything that can need attention: bells, ends of processes, the timer, the nudge.
+    epoll: Epoll,
+    timer: TimerFd,
+    /// Makes `poll_fd` readable when work was left for the next visit.
+    nudge: EventFd,
+}
+
+impl Engine {
+    fn start() -> Result<Engine, StartError> {
+        let engine = Engine {
+            spawner: SpawnThread::start()?,
+            reader: OutputThread::start()?,
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            timer: TimerFd::new(
+                ClockId::CLOCK_MONOTONIC,
+                TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
+            )?,
+            nudge: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+        };
+        let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
+        engine.epoll.add(engine.timer.as_fd(), event(dispatch::TIMER))?;
+        engine.epoll.add(engine.nudge.as_fd(), event(dispatch::NUDGE))?;
+        Ok(engine)
+    }
+}
+
+/// The scripts of one hub. It belongs to the hub's thread.
+pub struct Supervisor {
+    config: RefCell<Config>,
+    worker: PathBuf,
+    engine: RefCell<Rc<Engine>>,
+    interpreters: Interpreters,
+    processors: usize,
+    /// In load order.
+    scripts: RefCell<Vec<Rc<Script>>>,
+    /// For each hook the scripts that define it, in load order.
+    listeners: RefCell<Vec<Rc<[Rc<Script>]>>>,
+    wanted: Cell<HookSet>,
+    /// Started interpreters without a script.
+    spares: RefCell<Vec<Rc<Process>>>,
+    reserved: RefCell<Vec<ScriptId>>,
+    chores: RefCell<VecDeque<Chore>>,
+    doing_chores: Cell<bool>,
+    /// How many events and calls the hub's thread is inside of.
+    depth: Cell<u32>,
+    next_seq: Cell<u64>,
+    next_serial: Cell<u64>,
+    patience: Cell<Patience>,
+    /// Time that passed in waits of inner levels, which is not the outer scripts' fault.
+    inner_waits: Cell<Duration>,
+    /// Frame buffers that are not in use.
+    buffers: RefCell<Vec<Vec<u8>>>,
+    /// The files that the last `!pyfiles` listed.
+    listed_files: RefCell<Vec<PathBuf>>,
+    ending: Cell<bool>,
+    /// Whether there may be something to do at the end of the visit.
+    untidy: Cell<bool>,
+}
 
 impl Supervisor {
-    pub fn new(config: Config) -> Result<Supervisor, LoadError> {
-        todo!()
+    /// A supervisor without scripts. Finds the worker library, starts two threads.
+    pub fn new(config: Config) -> Result<Supervisor, StartError> {
+        let worker = interpreter::worker_library(config.worker.as_deref())?;
+        let none: Rc<[Rc<Script>]> = Rc::from([]);
+        Ok(Supervisor {
+            worker,
+            engine: RefCell::new(Rc::new(Engine::start()?)),
+            config: RefCell::new(config),
+            interpreters: Interpreters::default(),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            scripts: RefCell::default(),
+            listeners: RefCell::new(vec![none; Hook::COUNT]),
+            wanted: Cell::default(),
+            spares: RefCell::default(),
+            reserved: RefCell::default(),
+            chores: RefCell::default(),
+            doing_chores: Cell::new(false),
+            depth: Cell::new(0),
+            next_seq: Cell::new(1),
+            next_serial: Cell::new(1),
+            patience: Cell::default(),
+            inner_waits: Cell::default(),
+            buffers: RefCell::default(),
+            listed_files: RefCell::default(),
+            ending: Cell::new(false),
+            untidy: Cell::new(false),
+        })
     }
-    /// Loads one script and waits until it has run to its end.
-    pub fn load(&self, host: &mut dyn Host, path: &Path) -> Result<Loaded, LoadError> {
-        todo!()
+
+    /// Whether any script defines the hook. Costs nothing: a hub may ask before it builds
+    /// arguments.
+    #[inline]
+    pub fn wants(&self, hook: Hook) -> bool {
+        self.wanted.get().contains(hook)
     }
-    /// Loads several at the same time; the results and ids are in the order of the paths.
-    pub fn load_all(&self, host: &mut dyn Host, paths: &[PathBuf]) -> Vec<Result<Loaded, LoadError>> {
-        todo!()
+
+    /// Whether this script defines the hook.
+    pub fn has_hook(&self, id: ScriptId, hook: Hook) -> bool {
+        self.script(id).is_some_and(|script| script.hooks.get().contains(hook))
     }
-    /// Lets a script finish and ends its process. False when there is none with this id.
-    pub fn unload(&self, host: &mut dyn Host, id: ScriptId) -> bool {
-        todo!()
+
+    /// All scripts in load order.
+    pub fn scripts(&self) -> Vec<ScriptStatus> {
+        self.scripts.borrow().iter().map(|script| status(script)).collect()
     }
-    pub fn reload(&self, host: &mut dyn Host, id: ScriptId) -> Result<Loaded, LoadError> {
-        todo!()
-    }
+
     /// The script that an operator means: an id, a name with or without `.py`, or a path.
     pub fn find(&self, what: &str) -> Option<ScriptId> {
-        todo!()
+        let what = what.trim();
+        let scripts = self.scripts.borrow();
+        let by_number =
+            what.parse().ok().and_then(|id| scripts.iter().find(|script| script.id == ScriptId(id)));
+        let stem = what.strip_suffix(".py").unwrap_or(what);
+        let path = Path::new(what).canonicalize().unwrap_or_else(|_| PathBuf::from(what));
+        by_number
+            .or_else(|| scripts.iter().find(|script| script.path == path))
+            .or_else(|| scripts.iter().find(|script| script.name == stem))
+            .map(|script| script.id)
     }
-    pub fn scripts(&self) -> Vec<ScriptStatus> {
-        todo!()
+
+    /// Readable when [`Supervisor::serve`] has something to do. For the hub's own poll or
+    /// epoll, level-triggered. After [`Supervisor::after_fork`] it is another one.
+    pub fn poll_fd(&self) -> std::os::fd::RawFd {
+        self.engine.borrow().epoll.0.as_raw_fd()
     }
-    /// Whether any script that is ready defines the hook. Costs nothing; a hub may ask
-    /// before it builds arguments.
-    pub fn wants(&self, hook: Hook) -> bool {
-        todo!()
+
+    /// A copy of the configuration.
+    pub fn config(&self) -> Config {
+        self.config.borrow().clone()
     }
-    /// Hands an event to all scripts that define the hook and waits for their answers.
-    pub fn event(&self, host: &mut dyn Host, hook: Hook, args: &[Value<'_>]) -> Verdict {
-        todo!()
-    }
-    /// Calls a top-level function of a script.
-    pub fn call(
-        &self,
-        host: &mut dyn Host,
-        id: ScriptId,
-        function: &str,
-        args: &[Value<'_>],
-    ) -> Result<Value<'static>, CallError> {
-        todo!()
-    }
-    /// Serves the calls of scripts' own threads, notices deaths, restarts what is due.
-    /// A hub calls it when [`Supervisor::poll_fd`] is readable.
-    pub fn serve(&self, host: &mut dyn Host) {
-        todo!()
-    }
-    /// Readable when [`Supervisor::serve`] has something to do. For the hub's own epoll; level-triggered.
-    pub fn poll_fd(&self) -> BorrowedFd<'_> {
-        todo!()
-    }
-    /// The hub's bots have new names: `vh.botname`, `vh.opchatname`.
-    pub fn set_names(&self, botname: &[u8], opchatname: &[u8]) {
-        todo!()
-    }
-    /// Changes deadlines and the like at run time.
+
+    /// Changes deadlines, limits and the like. Processes that run keep their limits.
     pub fn configure(&self, change: impl FnOnce(&mut Config)) {
-        todo!()
+        change(&mut self.config.borrow_mut());
     }
-    /// Unloads every script, and waits until no process is left.
-    pub fn shutdown(&self, host: &mut dyn Host) {
-        todo!()
+
+    /// Changes the deadlines of one script. False when there is none with this id.
+    pub fn set_overrides(&self, id: ScriptId, overrides: Overrides) -> bool {
+        self.script(id).map(|script| *script.overrides.borrow_mut() = overrides).is_some()
     }
-    /// Runs an operator's `!py…` command, such as `pylist`, and gives the answer to show.
-    /// `None` when it is no command of this plugin.
-    pub fn console(&self, host: &mut dyn Host, command: &str) -> Option<String> {
-        todo!()
+
+    /// The hub's bots have new names: `vh.botname` and `vh.opchatname` of all scripts follow.
+    pub fn set_names(&self, botname: &[u8], opchatname: &[u8]) {
+        self.configure(|config| {
+            config.identity.botname = botname.to_vec();
+            config.identity.opchatname = opchatname.to_vec();
+        });
+        for script in self.snapshot() {
+            {
+                let mut identity = script.identity.borrow_mut();
+                identity.botname = botname.to_vec();
+                identity.opchatname = opchatname.to_vec();
+            }
+            if let Some(process) = script.ready() {
+                let names =
+                    plugin_abi::ToWorker::Names { botname: botname.into(), opchatname: opchatname.into() };
+                self.tell(&process, &names);
+            }
+        }
     }
+
+    /// Lets one script alone call a function of the host by name, with `vh.CallDynamicFunction`.
+    /// It is removed with the script and survives its restarts. False when there is no such script.
+    pub fn register_raw(&self, id: ScriptId, name: &str, function: DynamicFunction) -> bool {
+        self.script(id)
+            .map(|script| script.functions.borrow_mut().insert(name.to_string(), function))
+            .is_some()
+    }
+
+    /// Takes a function away again. False when there is no such script or function.
+    pub fn unregister(&self, id: ScriptId, name: &str) -> bool {
+        self.script(id).is_some_and(|script| script.functions.borrow_mut().remove(name).is_some())
+    }
+
+    /// Lets go of an object that a function of the script returned.
+    pub fn release(&self, id: ScriptId, handle: u64) {
+        if let Some(process) = self.script(id).and_then(|script| script.process()) {
+            self.tell(&process, &plugin_abi::ToWorker::Release(handle));
+        }
+    }
+
+    fn script(&self, id: ScriptId) -> Option<Rc<Script>> {
+        self.scripts.borrow().iter().find(|script| script.id == id).cloned()
+    }
+
+    fn snapshot(&self) -> Vec<Rc<Script>> {
+        self.scripts.borrow().clone()
+    }
+
+    fn engine(&self) -> Rc<Engine> {
+        self.engine.borrow().clone()
+    }
+
+    /// Brings the lists by hook up to date after scripts or their hooks changed.
+    fn rebuild_listeners(&self) {
+        let scripts = self.scripts.borrow();
+        let mut wanted = HookSet::EMPTY;
+        let mut listeners = Vec::with_capacity(Hook::COUNT);
+        for spec in &plugin_abi::HOOKS {
+            let with_hook: Vec<_> =
+                scripts.iter().filter(|script| script.hooks.get().contains(spec.hook)).cloned().collect();
+            if !with_hook.is_empty() {
+                wanted.insert(spec.hook);
+            }
+            listeners.push(Rc::from(with_hook));
+        }
+        self.wanted.set(wanted);
+        *self.listeners.borrow_mut() = listeners;
+    }
+
+    /// Adds a process to what can wake the hub.
+    fn watch(&self, process: &Process) -> io::Result<()> {
+        let engine = self.engine();
+        let add =
+            |fd: BorrowedFd<'_>, token| engine.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token));
+        process.with_bell(|bell| add(bell, process.serial * 2))?;
+        Ok(add(process.pidfd(), process.serial * 2 + 1)?)
+    }
+
+    /// The opposite of [`Supervisor::watch`].
+    fn unwatch(&self, process: &Process) {
+        let engine = self.engine();
+        // Both fail only if they were never added.
+        let _ = process.with_bell(|bell| engine.epoll.delete(bell));
+        let _ = engine.epoll.delete(process.pidfd());
+    }
+
+    /// Makes `poll_fd` readable.
+    fn nudge(&self) {
+        let _ = self.engine().nudge.write(1);
+    }
+
+    fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn give_buffer(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        buffer.shrink_to(1 << 20);
+        self.buffers.borrow_mut().push(buffer);
+    }
+
+    fn new_seq(&self) -> u64 {
+        let seq = self.next_seq.get();
+        self.next_seq.set(seq + 1);
+        seq
+    }
+}
+
+impl Drop for Supervisor {
+    /// Kills what still runs; [`Supervisor::shutdown`] lets scripts finish.
+    fn drop(&mut self) {
+        self.spares.get_mut().clear();
+        for script in self.scripts.get_mut().drain(..) {
+            script.become_(script::State::Stopped, "the supervisor is gone");
+        }
+    }
+}
+
+fn status(script: &Script) -> ScriptStatus {
+    let (state, uptime) = script.with_state(|state| {
+        let uptime = match state {
+            script::State::Ready { since, .. } | script::State::Stuck { since, .. } => Some(since.elapsed()),
+            _ => None,
+        };
+        (state.word(), uptime)
+    });
+    let process = script.process();
+    ScriptStatus {
+        id: script.id,
+        name: script.name.clone(),
+        path: script.path.clone(),
+        state,
+        pid: process.as_ref().and_then(|process| u32::try_from(process.pid).ok()),
+        uptime,
+        restarts: script.restarts.get(),
+        events: script.events.get(),
+        memory: process.and_then(|process| process.memory()),
+        title: script.title.borrow().clone(),
+    }
+}
+
+/// A deadline so far away that it is none.
+fn never() -> Instant {
+    Instant::now() + Duration::from_secs(365 * 24 * 3600)
 }

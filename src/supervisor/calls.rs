@@ -1,0 +1,323 @@
+//! What workers say: answers are kept for who waits, calls are served by the host at once;
+//! sending events and waiting is [`dispatch`](super::dispatch)'s.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::time::Instant;
+
+use plugin_abi::call::Order;
+use plugin_abi::frame::{Failure, FromWorker, PROTOCOL};
+use plugin_abi::hook::ArgKind;
+use plugin_abi::{Call, HookSet, ToWorker, Value};
+
+use super::process::{Outcome, Phase, Process, Violation};
+use super::script::{Script, State};
+use super::{MAX_NESTING, Supervisor};
+use crate::host::Host;
+
+impl Supervisor {
+    /// Acts on one frame of a worker.
+    pub(super) fn handle(
+        &self,
+        host: &mut dyn Host,
+        process: &Rc<Process>,
+        bytes: &[u8],
+    ) -> Result<(), Violation> {
+        match FromWorker::read(bytes)? {
+            FromWorker::Answer { seq, answer } => {
+                let answer = own(answer);
+                process.settle(seq, Outcome::Answered(answer))?;
+                self.came_back(process);
+            }
+            FromWorker::Call { id, call, args } => {
+                let script = owner(process)?;
+                check(call, &args)?;
+                let value = self.serve_call(host, &script, process, call, &args);
+                self.tell(process, &ToWorker::Reply { id, value });
+            }
+            FromWorker::Returned { seq, value } => {
+                process.settle(seq, Outcome::Returned(value.into_owned()))?;
+                self.came_back(process);
+            }
+            FromWorker::Raised { seq, reason } => {
+                process.settle(seq, Outcome::Raised(lossy(&reason)))?;
+                self.came_back(process);
+            }
+            FromWorker::Dynamic { id, name, args } => {
+                let script = owner(process)?;
+                let reply = self.serve_dynamic(host, &script, &lossy(&name), &args);
+                match reply {
+                    Ok(value) => self.tell(process, &ToWorker::Reply { id, value }),
+                    Err((failure, reason)) => {
+                        let reason = Cow::Borrowed(reason.as_bytes());
+                        self.tell(process, &ToWorker::Refusal { id, failure, reason });
+                    }
+                }
+            }
+            FromWorker::Store { key, value } => {
+                let script = owner(process)?;
+                let size = bytes.len();
+                let stored = script.store.borrow_mut().set(&key, value.map(Value::into_owned), size);
+                stored.map_err(|error| Violation::Unexpected(error.to_string()))?;
+            }
+            FromWorker::Hello { protocol, python } => hello(process, protocol, &python)?,
+            FromWorker::Loaded { hooks, observers, warnings } => {
+                let warnings = warnings.iter().map(|warning| lossy(warning)).collect();
+                self.loaded(process, hooks, observers, warnings)?;
+            }
+            FromWorker::LoadFailed { reason } => self.load_failed(process, lossy(&reason))?,
+            FromWorker::Unloaded => process.phase.set(Phase::Unloaded),
+        }
+        Ok(())
+    }
+
+    /// After a death: what had been written still counts, except calls, whose caller is gone.
+    pub(super) fn drain(&self, process: &Rc<Process>) {
+        if process.killed_for.borrow().is_some() {
+            return;
+        }
+        let mut buffer = self.take_buffer();
+        while let Ok(true) = process.receive(&mut buffer) {
+            let handled = match FromWorker::read(&buffer) {
+                Ok(FromWorker::Answer { seq, answer }) => process.settle(seq, Outcome::Answered(own(answer))),
+                Ok(FromWorker::Returned { seq, value }) => {
+                    process.settle(seq, Outcome::Returned(value.into_owned()))
+                }
+                Ok(FromWorker::Raised { seq, reason }) => {
+                    process.settle(seq, Outcome::Raised(lossy(&reason)))
+                }
+                Ok(FromWorker::Store { key, value }) => owner(process).map(|script| {
+                    // One that is too big was refused by an honest worker already.
+                    let _ = script.store.borrow_mut().set(&key, value.map(Value::into_owned), buffer.len());
+                }),
+                Ok(FromWorker::LoadFailed { reason }) => self.load_failed(process, lossy(&reason)),
+                Ok(FromWorker::Unloaded) => {
+                    process.phase.set(Phase::Unloaded);
+                    Ok(())
+                }
+                Ok(_) => Ok(()),
+                Err(_) => break,
+            };
+            if handled.is_err() {
+                break;
+            }
+        }
+        self.give_buffer(buffer);
+    }
+
+    /// The script ran to its end.
+    fn loaded(
+        &self,
+        process: &Rc<Process>,
+        hooks: HookSet,
+        observers: HookSet,
+        warnings: Vec<String>,
+    ) -> Result<(), Violation> {
+        let script = owner(process)?;
+        expect_phase(process, Phase::Loading, "that it has loaded")?;
+        process.phase.set(Phase::Serving);
+        script.hooks.set(hooks);
+        script.observers.set(observers);
+        script.was_ready.set(true);
+        for warning in &warnings {
+            log::warn!("script {}: {warning}", script.name);
+        }
+        *script.warnings.borrow_mut() = warnings;
+        if script.with_state(|state| matches!(state, State::Starting { .. })) {
+            script.become_(State::Ready { process: process.clone(), since: Instant::now() }, "it has loaded");
+        }
+        self.rebuild_listeners();
+        Ok(())
+    }
+
+    fn load_failed(&self, process: &Rc<Process>, reason: String) -> Result<(), Violation> {
+        let script = owner(process)?;
+        expect_phase(process, Phase::Loading, "that it could not load")?;
+        *script.load_error.borrow_mut() = Some(reason.clone());
+        process.kill(reason);
+        Ok(())
+    }
+
+    /// A stuck script that has given all its late answers serves events again.
+    fn came_back(&self, process: &Rc<Process>) {
+        if !process.has_caught_up() {
+            return;
+        }
+        let Ok(script) = owner(process) else { return };
+        let since = script.with_state(|state| match state {
+            State::Stuck { since, .. } => Some(*since),
+            _ => None,
+        });
+        if let Some(since) = since {
+            log::warn!("script {}: it answered at last and serves events again", script.name);
+            script.become_(State::Ready { process: process.clone(), since }, "it gave its late answer");
+        }
+    }
+
+    fn serve_call(
+        &self,
+        host: &mut dyn Host,
+        script: &Rc<Script>,
+        process: &Rc<Process>,
+        call: Call,
+        args: &[Value<'_>],
+    ) -> Value<'static> {
+        let Some(level) = self.enter() else {
+            log::error!("script {}: {} fails: nested deeper than {MAX_NESTING}", script.name, call.name());
+            return Value::Nil;
+        };
+        let swapped;
+        let args = if call.spec().order == Order::OnlineDecides && process.phase.get() != Phase::Unloaded {
+            swapped = self.by_who_is_online(host, script, call, args);
+            swapped.as_deref().unwrap_or(args)
+        } else {
+            args
+        };
+        let value = host.call(self, script.id, call, args);
+        drop(level);
+        if call == Call::name_and_version {
+            return title(script, args, value);
+        }
+        if matches!(call, Call::AddRobot | Call::DelRobot) && value.as_int().is_some_and(|done| done != 0) {
+            remember_robot(script, call, args);
+        }
+        value
+    }
+
+    fn serve_dynamic(
+        &self,
+        host: &mut dyn Host,
+        script: &Rc<Script>,
+        name: &str,
+        args: &[Value<'_>],
+    ) -> Result<Value<'static>, (Failure, String)> {
+        let function = script.functions.borrow().get(name).cloned();
+        let Some(function) = function else {
+            return Err((Failure::Missing, format!("the hub has no function '{name}' for this script")));
+        };
+        let Some(_level) = self.enter() else {
+            return Err((Failure::Failed, format!("calls are nested deeper than {MAX_NESTING}")));
+        };
+        function(host, self, args).map_err(|reason| (Failure::Failed, reason))
+    }
+
+    /// `usermc` and `pm` are called as (message, nick, …) and as (nick, message), and `pm` as
+    /// (from, to, message) too. `Some` when the arguments are to be reordered.
+    fn by_who_is_online<'a>(
+        &self,
+        host: &mut dyn Host,
+        script: &Script,
+        call: Call,
+        args: &[Value<'a>],
+    ) -> Option<Vec<Value<'a>>> {
+        let mut is_online = |at: usize| {
+            let Some(nick @ Value::Text(_)) = args.get(at) else { return false };
+            let class = host.call(self, script.id, Call::GetUserClass, std::slice::from_ref(nick));
+            class.as_int().is_some_and(|class| class != -2)
+        };
+        if is_online(1) {
+            // (message, nick) – or (from, to, message), where the third is no nick but the
+            // first is the sender's.
+            let three = call == Call::pm && matches!(args.get(2), Some(Value::Text(_)));
+            if three && !is_online(2) && is_online(0) {
+                return Some(reorder(args, &[2, 1, 0]));
+            }
+            return None;
+        }
+        is_online(0).then(|| reorder(args, &[1, 0]))
+    }
+}
+
+/// The arguments with the first ones in another order.
+fn reorder<'a>(args: &[Value<'a>], order: &[usize]) -> Vec<Value<'a>> {
+    (0..args.len())
+        .map(|at| args.get(order.get(at).copied().unwrap_or(at)).cloned().unwrap_or_default())
+        .collect()
+}
+
+/// A script that names itself is known by that name; hosts that keep no names leave it to us.
+fn title(script: &Script, args: &[Value<'_>], value: Value<'static>) -> Value<'static> {
+    if let [Value::Text(name), version] = args {
+        let version = version.as_text().unwrap_or_default().to_vec();
+        *script.title.borrow_mut() = Some((name.to_vec(), version));
+    }
+    if value != Value::Nil {
+        return value;
+    }
+    let (name, version) = match &*script.title.borrow() {
+        Some((name, version)) => (name.clone(), version.clone()),
+        None => (script.name.clone().into_bytes(), Vec::new()),
+    };
+    [name, version].into_iter().collect()
+}
+
+fn remember_robot(script: &Script, call: Call, args: &[Value<'_>]) {
+    let Some(nick) = args.first().and_then(Value::as_text) else { return };
+    let mut robots = script.robots.borrow_mut();
+    robots.retain(|known| known != nick);
+    if call == Call::AddRobot {
+        robots.push(nick.to_vec());
+    }
+}
+
+/// Whether the arguments are those that the host was promised.
+fn check(call: Call, args: &[Value<'_>]) -> Result<(), Violation> {
+    let spec = call.spec();
+    let fits = args.len() == spec.host_order.len()
+        && spec.host_order.iter().zip(args).all(|(&at, value)| {
+            let kind = spec.params.get(usize::from(at)).map(|param| param.kind.host());
+            match kind {
+                Some(ArgKind::Text) => matches!(value, Value::Text(_) | Value::Nil),
+                Some(ArgKind::Int) => matches!(value, Value::Int(_)),
+                Some(ArgKind::Float) => matches!(value, Value::Float(_)),
+                None => false,
+            }
+        });
+    if fits { Ok(()) } else { Err(Violation::Unexpected(format!("wrong arguments for {}", spec.name))) }
+}
+
+fn hello(process: &Process, protocol: u32, python: &[u8]) -> Result<(), Violation> {
+    if process.phase.get() != Phase::Started && process.phase.get() != Phase::Loading {
+        return Err(Violation::Unexpected("it introduces itself twice".into()));
+    }
+    if protocol != PROTOCOL {
+        let what = format!(
+            "libvh_worker.so speaks protocol {protocol} and the hub {PROTOCOL}: install both from one build"
+        );
+        return Err(Violation::Unexpected(what));
+    }
+    log::debug!("process {}: Python {} is up", process.pid, lossy(python));
+    if process.phase.get() == Phase::Started {
+        process.phase.set(Phase::Waiting);
+    }
+    Ok(())
+}
+
+fn expect_phase(process: &Process, phase: Phase, says: &str) -> Result<(), Violation> {
+    if process.phase.get() == phase {
+        return Ok(());
+    }
+    Err(Violation::Unexpected(format!("it says {says} when it was not asked to load")))
+}
+
+/// The script of a process; a spare that says more than hello breaks the rules.
+fn owner(process: &Process) -> Result<Rc<Script>, Violation> {
+    let script = process.script.borrow().upgrade();
+    script.ok_or_else(|| Violation::Unexpected("it acts without a script".into()))
+}
+
+fn own(answer: plugin_abi::Answer<'_>) -> plugin_abi::Answer<'static> {
+    use plugin_abi::Answer;
+    let text = |text: Option<Cow<'_, [u8]>>| text.map(|text| Cow::Owned(text.into_owned()));
+    match answer {
+        Answer::GoOn => Answer::GoOn,
+        Answer::Block => Answer::Block,
+        Answer::Chat { nick, message } => Answer::Chat { nick: text(nick), message: text(message) },
+        Answer::MyInfo(fields) => Answer::MyInfo(fields.map(text)),
+        Answer::Send { data, then } => Answer::Send { data: Cow::Owned(data.into_owned()), then },
+    }
+}
+
+fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}

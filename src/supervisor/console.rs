@@ -1,0 +1,274 @@
+//! The `!py…` commands of operators; who may give them, and how they arrive, is the host's matter.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::lifecycle::{LoadError, Loaded};
+use super::{ScriptStatus, Supervisor};
+use crate::host::Host;
+
+/// A command: its name, what follows it, what it does.
+struct Command {
+    name: &'static str,
+    usage: &'static str,
+    help: &'static str,
+    run: fn(&Supervisor, &mut dyn Host, &str) -> String,
+}
+
+const COMMANDS: [Command; 7] = [
+    Command {
+        name: "pyload",
+        usage: "PATH|NUMBER",
+        help: "load a script, by its path or its number in !pyfiles",
+        run: load,
+    },
+    Command { name: "pyunload", usage: "NAME|ID|PATH", help: "unload a script", run: unload },
+    Command { name: "pyreload", usage: "[NAME|ID|PATH]", help: "load a script again, or all", run: reload },
+    Command { name: "pylist", usage: "", help: "list the loaded scripts", run: list },
+    Command { name: "pyfiles", usage: "", help: "list the scripts in the scripts folder", run: files },
+    Command {
+        name: "pylog",
+        usage: "[0-5|show NAME]",
+        help: "tell or set the log level, or show a script's last lines",
+        run: log_level,
+    },
+    Command { name: "pyhelp", usage: "", help: "list these commands", run: help },
+];
+
+impl Supervisor {
+    /// Runs an operator's command, with or without the hub's prefix: `pylist`, `!pyload x.py`.
+    /// The answer is text of several lines in UTF-8. `None` when it is no command of ours.
+    pub fn console(&self, host: &mut dyn Host, command: &str) -> Option<String> {
+        let command = command.trim().trim_start_matches(['!', '+', '.', '/', '*']);
+        let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+        let found = COMMANDS.iter().find(|known| known.name.eq_ignore_ascii_case(name))?;
+        Some((found.run)(self, host, rest.trim()))
+    }
+}
+
+fn load(supervisor: &Supervisor, host: &mut dyn Host, what: &str) -> String {
+    if what.is_empty() {
+        return usage("pyload");
+    }
+    let Some(path) = file_for(supervisor, what) else {
+        return format!("There is no file number {what}: see !pyfiles");
+    };
+    report(&path.display().to_string(), supervisor.load(host, &path), "loaded")
+}
+
+/// A number of the last list of files, a path, or a path in the scripts folder.
+fn file_for(supervisor: &Supervisor, what: &str) -> Option<PathBuf> {
+    if let Ok(number) = what.parse::<usize>() {
+        return supervisor.listed_files.borrow().get(number).cloned();
+    }
+    let path = PathBuf::from(what);
+    let folder = supervisor.config.borrow().scripts_dir.clone();
+    let inside = folder.map(|folder| folder.join(&path)).filter(|file| file.is_file());
+    let with_suffix = inside.clone().is_none().then(|| {
+        let folder = supervisor.config.borrow().scripts_dir.clone()?;
+        Some(folder.join(format!("{what}.py"))).filter(|file| file.is_file())
+    });
+    if path.is_file() { Some(path) } else { Some(inside.or(with_suffix.flatten()).unwrap_or(path)) }
+}
+
+fn unload(supervisor: &Supervisor, host: &mut dyn Host, what: &str) -> String {
+    if what.is_empty() {
+        return usage("pyunload");
+    }
+    match supervisor.find(what) {
+        Some(id) => {
+            let name = name_of(supervisor, what);
+            supervisor.unload(host, id);
+            format!("Script {name} is unloaded")
+        }
+        None => unknown(what),
+    }
+}
+
+fn name_of(supervisor: &Supervisor, what: &str) -> String {
+    let status = supervisor.find(what).and_then(|id| supervisor.status(id));
+    status.map_or(what.to_string(), |status| status.name)
+}
+
+fn reload(supervisor: &Supervisor, host: &mut dyn Host, what: &str) -> String {
+    if what.is_empty() {
+        let all = supervisor.scripts();
+        if all.is_empty() {
+            return "No script is loaded".into();
+        }
+        let reports: Vec<String> = all
+            .iter()
+            .map(|status| report(&status.name, supervisor.reload(host, status.id), "reloaded"))
+            .collect();
+        return reports.join("\n");
+    }
+    match supervisor.find(what) {
+        Some(id) => {
+            let name = name_of(supervisor, what);
+            report(&name, supervisor.reload(host, id), "reloaded")
+        }
+        None => unknown(what),
+    }
+}
+
+fn report(what: &str, result: Result<Loaded, LoadError>, done: &str) -> String {
+    match result {
+        Ok(loaded) => {
+            let mut text = format!("Script {} is {done} as number {}", loaded.name, loaded.id);
+            for warning in &loaded.warnings {
+                let _ = write!(text, "\nWarning: {warning}");
+            }
+            text
+        }
+        Err(error) => format!("Script {what} is not {done}: {error}"),
+    }
+}
+
+fn list(supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {
+    let scripts = supervisor.scripts();
+    if scripts.is_empty() {
+        return "No script is loaded: see !pyfiles and !pyload".into();
+    }
+    let header =
+        ["ID", "Name", "State", "PID", "Uptime", "Restarts", "Events", "Memory", "Path"].map(String::from);
+    let mut rows = vec![header];
+    rows.extend(scripts.iter().map(row));
+    table(&rows)
+}
+
+fn row(status: &ScriptStatus) -> [String; 9] {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    [
+        status.id.to_string(),
+        status.name.clone(),
+        status.state.to_string(),
+        or_dash(status.pid.map(|pid| pid.to_string())),
+        or_dash(status.uptime.map(duration)),
+        status.restarts.to_string(),
+        status.events.to_string(),
+        or_dash(status.memory.map(|bytes| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64))),
+        status.path.display().to_string(),
+    ]
+}
+
+/// Columns padded to their widest entry.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let lines: Vec<String> = rows
+        .iter()
+        .map(|row| {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(widths) {
+                let _ = write!(line, "{cell:<width$}  ");
+            }
+            line.trim_end().to_string()
+        })
+        .collect();
+    lines.join("\n")
+}
+
+fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86400, seconds / 3600 % 24),
+    }
+}
+
+/// The scripts of a folder in the order in which a hub loads them.
+pub fn script_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "py") && path.is_file())
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+fn files(supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {
+    let Some(folder) = supervisor.config.borrow().scripts_dir.clone() else {
+        return "The hub has no scripts folder".into();
+    };
+    let files = match script_files(&folder) {
+        Ok(files) if files.is_empty() => return format!("There are no scripts in {}", folder.display()),
+        Ok(files) => files,
+        Err(error) => return format!("{} cannot be read: {error}", folder.display()),
+    };
+    let mut text = format!("Scripts in {}:", folder.display());
+    for (number, file) in files.iter().enumerate() {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let loaded = supervisor.find(&file.to_string_lossy()).map(|id| format!(" (loaded as number {id})"));
+        let _ = write!(text, "\n{number}  {name}{}", loaded.unwrap_or_default());
+    }
+    *supervisor.listed_files.borrow_mut() = files;
+    text
+}
+
+const LEVELS: [(log::LevelFilter, &str); 6] = [
+    (log::LevelFilter::Error, "errors"),
+    (log::LevelFilter::Warn, "and warnings"),
+    (log::LevelFilter::Info, "and what scripts print"),
+    (log::LevelFilter::Debug, "and every change of a script's state"),
+    (log::LevelFilter::Trace, "everything"),
+    (log::LevelFilter::Trace, "everything"),
+];
+
+/// Sets the log level as the C ABI's `w_LogLevel` and `!pylog` number it; larger numbers
+/// count as 5, smaller ones as 0.
+pub fn set_log_level(level: i64) {
+    let at = usize::try_from(level).unwrap_or(0).min(LEVELS.len() - 1);
+    if let Some((filter, _)) = LEVELS.get(at) {
+        log::set_max_level(*filter);
+    }
+}
+
+fn log_level(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
+    if let Some(name) = what.strip_prefix("show") {
+        return last_lines(supervisor, name.trim());
+    }
+    match what.parse::<usize>() {
+        Ok(level) if level < LEVELS.len() => {
+            set_log_level(i64::try_from(level).unwrap_or(0));
+            format!("The log level is {level}: {}", LEVELS[level].1)
+        }
+        _ if what.is_empty() => {
+            let current = log::max_level();
+            let at = LEVELS.iter().position(|(filter, _)| *filter >= current).unwrap_or(0);
+            format!("The log level is {at}: {}", LEVELS[at].1)
+        }
+        _ => usage("pylog"),
+    }
+}
+
+fn last_lines(supervisor: &Supervisor, what: &str) -> String {
+    match supervisor.find(what).and_then(|id| supervisor.last_lines(id)) {
+        None => unknown(what),
+        Some(lines) if lines.is_empty() => format!("Script {what} has printed nothing"),
+        Some(lines) => lines[lines.len().saturating_sub(40)..].join("\n"),
+    }
+}
+
+fn help(_supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {
+    let rows: Vec<[String; 2]> = COMMANDS
+        .iter()
+        .map(|command| [format!("!{} {}", command.name, command.usage), command.help.to_string()])
+        .collect();
+    table(&rows)
+}
+
+fn usage(name: &str) -> String {
+    let known = COMMANDS.iter().find(|command| command.name == name);
+    known.map_or(String::new(), |command| format!("Usage: !{} {} – {}", name, command.usage, command.help))
+}
+
+fn unknown(what: &str) -> String {
+    format!("There is no script {what}: see !pylist")
+}

@@ -1,0 +1,548 @@
+//! One event or function call: sent to its scripts, waited for, its answers combined; and the
+//! one place where the hub's thread sleeps.
+
+use std::borrow::Cow;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{EpollEvent, EpollTimeout};
+use plugin_abi::frame;
+use plugin_abi::hook::Replaces;
+use plugin_abi::ring::Push;
+use plugin_abi::{Answer, Hook, Value};
+use smallvec::SmallVec;
+
+use super::process::{Gone, Outcome, Process};
+use super::script::{Script, State};
+use super::{Chore, MAX_NESTING, Supervisor};
+use crate::host::{Host, ScriptId};
+
+/// Tokens in the epoll set beside those of processes.
+pub(super) const TIMER: u64 = u64::MAX;
+pub(super) const NUDGE: u64 = u64::MAX - 1;
+
+/// How many frames of one process are handled before others and the clock get their turn.
+const TURN: usize = 256;
+
+/// All scripts' answers to one event, combined.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// Whether any script blocked the event.
+    pub blocked: bool,
+    /// What stands in for the original arguments; the last in load order.
+    pub replacement: Option<Replacement>,
+    /// Protocol data to send to the connection the event came from, each ending with `|`.
+    pub send: Vec<Vec<u8>>,
+}
+
+/// What stands in for an event's arguments; `None` keeps the original.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Replacement {
+    /// For `OnParsedMsgChat`.
+    Chat {
+        /// The nick to show.
+        nick: Option<Vec<u8>>,
+        /// The message to show.
+        message: Option<Vec<u8>>,
+    },
+    /// For `OnParsedMsgMyINFO` and `OnFirstMyINFO`: description, tag, speed, mail, size.
+    MyInfo([Option<Vec<u8>>; 5]),
+}
+
+/// Why a function of a script gave no result.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No script has this id.
+    #[error("there is no script {0}")]
+    NoScript(ScriptId),
+    /// It is being restarted, stuck, or given up.
+    #[error("script {name} is {state}, not ready")]
+    NotReady {
+        /// The script.
+        name: String,
+        /// One word.
+        state: &'static str,
+    },
+    /// The function is missing or raised.
+    #[error("{0}")]
+    Raised(String),
+    /// The script died meanwhile.
+    #[error("the script died in this function")]
+    Died,
+    /// The script took too long and is treated as stuck.
+    #[error("the function did not return in time")]
+    Overran,
+    /// The arguments do not fit into a frame.
+    #[error(transparent)]
+    Frame(#[from] frame::FrameError),
+    /// Too many events and calls inside each other.
+    #[error("calls are nested deeper than {MAX_NESTING}")]
+    TooDeep,
+}
+
+impl Verdict {
+    /// Adds one script's answer.
+    fn add(&mut self, hook: Hook, answer: Answer<'static>) {
+        let own = |text: Option<Cow<'static, [u8]>>| text.map(Cow::into_owned);
+        match (answer, hook.spec().replaces) {
+            (Answer::Block, _) => self.blocked |= hook.can_block(),
+            (Answer::Send { data, then }, _) => {
+                self.blocked |= then == 0 && hook.can_block();
+                self.send.push(data.into_owned());
+            }
+            (Answer::Chat { nick, message }, Replaces::Chat) => {
+                self.replacement = Some(Replacement::Chat { nick: own(nick), message: own(message) });
+            }
+            (Answer::MyInfo(fields), Replaces::MyInfo) => {
+                self.replacement = Some(Replacement::MyInfo(fields.map(own)));
+            }
+            (Answer::GoOn | Answer::Chat { .. } | Answer::MyInfo(_), _) => {}
+        }
+    }
+}
+
+/// One script that was asked.
+type Asked = (Rc<Script>, Rc<Process>);
+
+/// Counts a level of nesting for as long as it lives.
+pub(super) struct Level<'s>(&'s Supervisor);
+
+impl Drop for Level<'_> {
+    fn drop(&mut self) {
+        self.0.depth.set(self.0.depth.get() - 1);
+    }
+}
+
+impl Supervisor {
+    /// Hands an event to all scripts that define the hook, and waits for their answers.
+    ///
+    /// Scripts that are not ready are passed over, except one that is just being started again
+    /// after a first death: the event waits for it, up to
+    /// [`Config::restart_wait`](super::Config::restart_wait).
+    pub fn event(&self, host: &mut dyn Host, hook: Hook, args: &[Value<'_>]) -> Verdict {
+        if !self.wants(hook) {
+            return Verdict::default();
+        }
+        let listeners = match self.listeners.borrow().get(hook as usize) {
+            Some(listeners) => listeners.clone(),
+            None => return Verdict::default(),
+        };
+        let mut verdict = Verdict::default();
+        self.ask(host, hook, args, &listeners, |answer| verdict.add(hook, answer));
+        verdict
+    }
+
+    /// Hands an event to one script and waits for its answer. `None` when the script is not
+    /// there, not ready, does not define the hook, or did not answer.
+    pub fn event_to(
+        &self,
+        host: &mut dyn Host,
+        id: ScriptId,
+        hook: Hook,
+        args: &[Value<'_>],
+    ) -> Option<Answer<'static>> {
+        let script = self.script(id).filter(|script| script.hooks.get().contains(hook))?;
+        let mut answer = None;
+        let observed = script.observers.get().contains(hook);
+        self.ask(host, hook, args, &[script], |given| answer = Some(given));
+        answer.or(observed.then_some(Answer::GoOn))
+    }
+
+    /// Calls a top-level function of a script and waits for its result.
+    pub fn call(
+        &self,
+        host: &mut dyn Host,
+        id: ScriptId,
+        function: &str,
+        args: &[Value<'_>],
+    ) -> Result<Value<'static>, CallError> {
+        let script = self.script(id).ok_or(CallError::NoScript(id))?;
+        let level = self.enter().ok_or(CallError::TooDeep)?;
+        self.await_restart(host, &script);
+        let Some(process) = script.ready() else {
+            let state = script.with_state(State::word);
+            return Err(CallError::NotReady { name: script.name.clone(), state });
+        };
+        let seq = self.new_seq();
+        let mut buffer = self.take_buffer();
+        let written = frame::write_function(&mut buffer, seq, function, args);
+        let asked: [Asked; 1] = [(script, process)];
+        let [(_, process)] = &asked;
+        if written.is_ok() {
+            process.expect(seq);
+            self.post(process, &buffer);
+        }
+        self.give_buffer(buffer);
+        written?;
+        self.await_outcomes(host, seq, &asked, None);
+        let outcome = process.take(seq);
+        drop(level);
+        self.tidy(host);
+        match outcome {
+            Some(Outcome::Returned(value)) => Ok(value),
+            Some(Outcome::Raised(reason)) => Err(CallError::Raised(reason)),
+            Some(Outcome::Gone { why: Gone::Overran, .. }) => Err(CallError::Overran),
+            Some(Outcome::Gone { .. } | Outcome::Answered(_)) | None => Err(CallError::Died),
+        }
+    }
+
+    /// Serves the calls of scripts' own threads, notices deaths, restarts what is due. A hub
+    /// calls it when [`Supervisor::poll_fd`] is readable; more often does no harm.
+    pub fn serve(&self, host: &mut dyn Host) {
+        let Some(level) = self.enter() else { return };
+        self.look(Duration::ZERO);
+        self.pump_all(host);
+        drop(level);
+        self.tidy(host);
+    }
+
+    /// One event to these scripts; `take` gets the answers in their order.
+    fn ask(
+        &self,
+        host: &mut dyn Host,
+        hook: Hook,
+        args: &[Value<'_>],
+        scripts: &[Rc<Script>],
+        mut take: impl FnMut(Answer<'static>),
+    ) {
+        let Some(level) = self.enter() else {
+            log::error!("{hook} is not handed to scripts: nested deeper than {MAX_NESTING}");
+            return;
+        };
+        let seq = self.new_seq();
+        let mut buffer = self.take_buffer();
+        if let Err(error) = frame::write_event(&mut buffer, seq, hook, args) {
+            log::error!("{hook} is not handed to scripts: {error}");
+            self.give_buffer(buffer);
+            return;
+        }
+        let mut asked: SmallVec<[Asked; 8]> = SmallVec::new();
+        for script in scripts {
+            if script.with_state(|state| matches!(state, State::Starting { .. })) {
+                self.await_restart(host, script);
+            }
+            let Some(process) = script.ready() else { continue };
+            script.events.set(script.events.get() + 1);
+            if !script.observers.get().contains(hook) {
+                process.expect(seq);
+                asked.push((script.clone(), process.clone()));
+            }
+            self.post(&process, &buffer);
+        }
+        if !asked.is_empty() {
+            self.await_outcomes(host, seq, &asked, Some(hook));
+            for (script, process) in &asked {
+                match process.take(seq) {
+                    Some(Outcome::Answered(answer)) => take(answer),
+                    Some(Outcome::Gone { taken: false, why: Gone::Died }) => {
+                        if let Some(answer) = self.ask_again(host, script, hook, seq, &buffer) {
+                            take(answer);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.give_buffer(buffer);
+        drop(level);
+        self.tidy(host);
+    }
+
+    /// A process died before it had read the event: the script has not seen it, so its next
+    /// process may.
+    fn ask_again(
+        &self,
+        host: &mut dyn Host,
+        script: &Rc<Script>,
+        hook: Hook,
+        seq: u64,
+        event: &[u8],
+    ) -> Option<Answer<'static>> {
+        self.do_chores(host);
+        self.await_restart(host, script);
+        let process = script.ready()?;
+        process.expect(seq);
+        self.post(&process, event);
+        self.await_outcomes(host, seq, &[(script.clone(), process.clone())], Some(hook));
+        match process.take(seq) {
+            Some(Outcome::Answered(answer)) => Some(answer),
+            _ => None,
+        }
+    }
+
+    /// Waits for a script that is being started again, as long as events wait for it.
+    fn await_restart(&self, host: &mut dyn Host, script: &Rc<Script>) {
+        let until = script.with_state(|state| match state {
+            State::Starting { awaited_until, .. } => *awaited_until,
+            _ => None,
+        });
+        if let Some(until) = until {
+            self.wait(host, until, || !script.with_state(|state| matches!(state, State::Starting { .. })));
+        }
+    }
+
+    pub(super) fn enter(&self) -> Option<Level<'_>> {
+        let depth = self.depth.get();
+        if depth >= MAX_NESTING {
+            return None;
+        }
+        self.depth.set(depth + 1);
+        Some(Level(self))
+    }
+
+    /// Sends a frame, waits for room if need be.
+    #[inline]
+    pub(super) fn post(&self, process: &Rc<Process>, frame: &[u8]) {
+        match process.try_send(frame) {
+            Ok(Push::Done) => {}
+            Ok(Push::Full) => self.post_slowly(process, frame),
+            Err(violation) => self.violated(process, violation.to_string()),
+        }
+    }
+
+    #[cold]
+    fn post_slowly(&self, process: &Rc<Process>, frame: &[u8]) {
+        let deadline = Instant::now() + self.config.borrow().hook_timeout;
+        match process.send(frame, deadline) {
+            Ok(true) => {}
+            Ok(false) => self.violated(process, "it does not read what it is sent".into()),
+            Err(violation) => self.violated(process, violation.to_string()),
+        }
+    }
+
+    /// Encodes and sends a frame.
+    pub(super) fn tell(&self, process: &Rc<Process>, frame: &frame::ToWorker<'_>) {
+        let mut buffer = self.take_buffer();
+        match frame.write(&mut buffer) {
+            Ok(()) => self.post(process, &buffer),
+            Err(error) => log::error!("process {}: not sent: {error}", process.pid),
+        }
+        self.give_buffer(buffer);
+    }
+
+    /// Ends a process that broke the rules.
+    #[cold]
+    pub(super) fn violated(&self, process: &Rc<Process>, what: String) {
+        process.kill(format!("it broke the protocol: {what}"));
+        process.bury();
+    }
+
+    /// Waits until every outcome is there, serving calls meanwhile.
+    fn await_outcomes(&self, host: &mut dyn Host, seq: u64, asked: &[Asked], hook: Option<Hook>) {
+        let crowded = asked.len() + 1 > self.processors;
+        for (_, process) in asked {
+            process.set_crowded(crowded);
+        }
+        let mut watch: Option<Watch> = None;
+        let mut turns = 0;
+        loop {
+            let mut open = false;
+            for (_, process) in asked {
+                if process.is_ready() {
+                    self.pump(host, process);
+                }
+                open |= process.awaits(seq);
+            }
+            if !open {
+                return;
+            }
+            turns += 1;
+            let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
+            if self.patience.get().stay_awake(crowded, ready) && turns % TURN != 0 {
+                continue;
+            }
+            let watch = watch.get_or_insert_with(|| Watch::new(self));
+            self.doze(host, seq, asked, hook, watch);
+        }
+    }
+
+    /// The slow side of waiting: looks at the clock, then sleeps.
+    #[cold]
+    fn doze(&self, host: &mut dyn Host, seq: u64, asked: &[Asked], hook: Option<Hook>, watch: &Watch) {
+        let now = Instant::now();
+        let mut next = never_after(now);
+        for (script, process) in asked {
+            if !process.awaits(seq) {
+                continue;
+            }
+            let deadline = watch.start + self.hook_timeout(script, hook) + watch.forgiven(self);
+            if now >= deadline {
+                self.overran(script, process, seq, hook);
+            } else {
+                next = next.min(deadline);
+            }
+        }
+        if asked.iter().any(|(_, process)| process.awaits(seq)) {
+            let before = Instant::now();
+            self.sleep(host, next);
+            let mut patience = self.patience.get();
+            patience.slept(before.elapsed());
+            self.patience.set(patience);
+            self.pump_others(host, asked);
+        }
+        if self.depth.get() > 1 {
+            self.inner_waits.set(self.inner_waits.get() + now.elapsed());
+        }
+    }
+
+    fn overran(&self, script: &Rc<Script>, process: &Rc<Process>, seq: u64, hook: Option<Hook>) {
+        process.abandon(seq);
+        let what = hook.map_or("a function".to_string(), |hook| hook.name().to_string());
+        self.chores.borrow_mut().push_back(Chore::Overran(script.clone(), process.clone(), what));
+        self.nudge();
+    }
+
+    fn hook_timeout(&self, script: &Script, hook: Option<Hook>) -> Duration {
+        let overrides = script.overrides.borrow();
+        hook.and_then(|hook| overrides.per_hook.get(&hook).copied())
+            .or(overrides.hook_timeout)
+            .unwrap_or_else(|| self.config.borrow().hook_timeout)
+    }
+
+    /// Waits for anything else than outcomes, serving everybody meanwhile. False when the
+    /// deadline came first.
+    pub(super) fn wait(&self, host: &mut dyn Host, deadline: Instant, done: impl Fn() -> bool) -> bool {
+        loop {
+            self.pump_all(host);
+            self.do_chores(host);
+            if done() {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.sleep(host, deadline);
+        }
+    }
+
+    /// Sleeps until something happens or the deadline, and notices what happened.
+    fn sleep(&self, host: &mut dyn Host, deadline: Instant) {
+        let processes = self.processes();
+        // All of them must be armed, even when one of them keeps the hub awake already.
+        let awake = processes.iter().filter(|process| !process.arm()).count();
+        if awake == 0 && self.chores.borrow().is_empty() {
+            self.look(deadline.saturating_duration_since(Instant::now()));
+        } else {
+            // One that never stops talking must not hide the death of another.
+            self.look(Duration::ZERO);
+        }
+        for process in &processes {
+            if !process.dead.get() {
+                process.disarm();
+            }
+        }
+        self.do_chores(host);
+    }
+
+    /// Asks the kernel what happened; waits for it at most this long.
+    fn look(&self, timeout: Duration) {
+        let engine = self.engine();
+        let mut events = [EpollEvent::empty(); 32];
+        // Rounded up: a wait that ends too early would only be repeated.
+        let millis = i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        let timeout = EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX);
+        let count = engine.epoll.wait(&mut events, timeout).unwrap_or(0);
+        for event in events.iter().take(count) {
+            match event.data() {
+                TIMER => {
+                    // Only to make it unreadable; what is due is decided by the clock.
+                    let _ = nix::unistd::read(engine.timer.as_fd(), &mut [0; 8]);
+                }
+                NUDGE => {
+                    let _ = engine.nudge.read();
+                }
+                token => self.happened(token),
+            }
+        }
+    }
+
+    fn happened(&self, token: u64) {
+        let Some(process) = self.processes().into_iter().find(|process| process.serial == token / 2) else {
+            return;
+        };
+        if token % 2 == 0 {
+            process.silence();
+        } else {
+            self.died(&process);
+        }
+    }
+
+    /// Every process that can say something: scripts' own and spares.
+    pub(super) fn processes(&self) -> Vec<Rc<Process>> {
+        let mut processes: Vec<_> =
+            self.scripts.borrow().iter().filter_map(|script| script.process()).collect();
+        processes.extend(self.spares.borrow().iter().cloned());
+        processes
+    }
+
+    fn pump_all(&self, host: &mut dyn Host) {
+        for process in self.processes() {
+            self.pump(host, &process);
+        }
+    }
+
+    /// Serves those who are not asked: their threads may call at any time.
+    fn pump_others(&self, host: &mut dyn Host, asked: &[Asked]) {
+        for process in self.processes() {
+            if process.is_ready() && !asked.iter().any(|(_, asked)| asked.serial == process.serial) {
+                self.pump(host, &process);
+            }
+        }
+    }
+
+    /// Handles what a process has sent, a turn's worth at most.
+    pub(super) fn pump(&self, host: &mut dyn Host, process: &Rc<Process>) {
+        if process.killed_for.borrow().is_some() {
+            return;
+        }
+        let mut buffer = self.take_buffer();
+        for _ in 0..TURN {
+            match process.receive(&mut buffer) {
+                Ok(true) => {
+                    if let Err(violation) = self.handle(host, process, &buffer) {
+                        self.violated(process, violation.to_string());
+                        break;
+                    }
+                }
+                Ok(false) => break,
+                Err(violation) => {
+                    self.violated(process, violation.to_string());
+                    break;
+                }
+            }
+        }
+        if process.is_ready() {
+            // More than a turn's worth: come back even if the worker does not ring again.
+            self.nudge_if_outside();
+        }
+        self.give_buffer(buffer);
+    }
+
+    fn nudge_if_outside(&self) {
+        if self.depth.get() <= 1 {
+            self.nudge();
+        }
+    }
+}
+
+/// When a wait began, and how much of it inner levels had used before.
+struct Watch {
+    start: Instant,
+    inner_before: Duration,
+}
+
+impl Watch {
+    fn new(supervisor: &Supervisor) -> Watch {
+        Watch { start: Instant::now(), inner_before: supervisor.inner_waits.get() }
+    }
+
+    /// Time in which this level's scripts could not go on because others were waited for.
+    fn forgiven(&self, supervisor: &Supervisor) -> Duration {
+        supervisor.inner_waits.get().saturating_sub(self.inner_before)
+    }
+}
+
+fn never_after(now: Instant) -> Instant {
+    now + Duration::from_secs(24 * 3600)
+}

@@ -1,0 +1,183 @@
+//! Which Python runs a script, and where the worker library is; starting it is left to
+//! [`process`](super::process).
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::{CStr, OsStr};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Why no interpreter or worker was found.
+#[derive(Debug, thiserror::Error)]
+pub enum NotFound {
+    /// There is no `python3` on the PATH.
+    #[error("no {0} on the PATH: install Python 3.10 or later, or name an interpreter")]
+    Python(String),
+    /// A launcher script, such as a version manager's, did not tell which interpreter it starts.
+    #[error("{launcher} did not say which Python it starts: {reason}")]
+    Launcher {
+        /// The launcher.
+        launcher: PathBuf,
+        /// What it said instead.
+        reason: String,
+    },
+    /// `libvh_worker.so` is not where it is expected.
+    #[error("libvh_worker.so is not at {0}: build it with `make`, or let VHPY_WORKER point to it")]
+    Worker(PathBuf),
+    /// The place of the running program or library is unknown.
+    #[error("cannot tell where vhpy itself lies: let VHPY_WORKER point to libvh_worker.so")]
+    Nowhere,
+}
+
+/// The file name of the worker library.
+const WORKER: &str = "libvh_worker.so";
+
+/// Finds interpreters and remembers those that a launcher script stands for.
+#[derive(Debug, Default)]
+pub struct Interpreters {
+    launched: RefCell<HashMap<PathBuf, PathBuf>>,
+}
+
+impl Interpreters {
+    /// The interpreter for a script: the `.venv` beside it, then the one beside its folder,
+    /// then the configured one, then `python3`.
+    pub fn for_script(&self, script: &Path, configured: Option<&Path>) -> Result<PathBuf, NotFound> {
+        let folder = script.parent().unwrap_or(Path::new("."));
+        let beside = [Some(folder), folder.parent()];
+        for folder in beside.into_iter().flatten() {
+            let python = folder.join(".venv/bin/python");
+            if python.is_file() {
+                return Ok(python);
+            }
+        }
+        let python = match configured {
+            Some(path) if path.components().count() > 1 => path.to_path_buf(),
+            Some(name) => on_path(name.as_os_str())?,
+            None => on_path(OsStr::new("python3"))?,
+        };
+        if is_script(&python) { self.behind(&python) } else { Ok(python) }
+    }
+
+    /// What a launcher script starts. Asked once: such scripts can take longer than Python.
+    fn behind(&self, launcher: &Path) -> Result<PathBuf, NotFound> {
+        if let Some(known) = self.launched.borrow().get(launcher) {
+            return Ok(known.clone());
+        }
+        let failed = |reason: String| NotFound::Launcher { launcher: launcher.to_path_buf(), reason };
+        let output = Command::new(launcher)
+            .args(["-c", "import sys; sys.stdout.write(sys.executable)"])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|error| failed(error.to_string()))?;
+        let python = PathBuf::from(OsStr::from_bytes(&output.stdout));
+        if !output.status.success() || !python.is_file() {
+            return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_string()));
+        }
+        self.launched.borrow_mut().insert(launcher.to_path_buf(), python.clone());
+        Ok(python)
+    }
+}
+
+fn on_path(name: &OsStr) -> Result<PathBuf, NotFound> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file() && nix::unistd::access(file, nix::unistd::AccessFlags::X_OK).is_ok())
+        .ok_or_else(|| NotFound::Python(name.to_string_lossy().into_owned()))
+}
+
+/// Whether a file starts with `#!`.
+fn is_script(file: &Path) -> bool {
+    let mut start = [0; 2];
+    std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && &start == b"#!"
+}
+
+/// Where the worker library is: as configured, where `VHPY_WORKER` points, or beside this code.
+pub fn worker_library(configured: Option<&Path>) -> Result<PathBuf, NotFound> {
+    let path = match (configured, std::env::var_os("VHPY_WORKER")) {
+        (Some(path), _) => path.to_path_buf(),
+        (None, Some(path)) if !path.is_empty() => PathBuf::from(path),
+        _ => beside_this_code()?,
+    };
+    let path = std::path::absolute(&path).unwrap_or(path);
+    if path.is_file() { Ok(path) } else { Err(NotFound::Worker(path)) }
+}
+
+/// The worker library beside the file that holds this function: the program `vhpy`, a test
+/// (one folder deeper), or `libvhpy.so` inside somebody else's program.
+fn beside_this_code() -> Result<PathBuf, NotFound> {
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    let here = beside_this_code as *const libc::c_void;
+    // SAFETY: `here` is an address in this object and `info` is valid for writing; dladdr
+    // fills it when it returns non-zero, and its file name then lives as long as the object.
+    let name = unsafe {
+        if libc::dladdr(here, info.as_mut_ptr()) == 0 {
+            return Err(NotFound::Nowhere);
+        }
+        let info = info.assume_init();
+        if info.dli_fname.is_null() {
+            return Err(NotFound::Nowhere);
+        }
+        CStr::from_ptr(info.dli_fname).to_bytes().to_vec()
+    };
+    let named = PathBuf::from(OsStr::from_bytes(&name));
+    // A program's name here is how it was called; the kernel knows where it is.
+    let file = named.canonicalize().or_else(|_| std::env::current_exe()).map_err(|_| NotFound::Nowhere)?;
+    let folder = file.parent().ok_or(NotFound::Nowhere)?;
+    let candidates =
+        [folder.join(WORKER), folder.join("../lib").join(WORKER), folder.join("..").join(WORKER)];
+    let first = candidates[0].clone();
+    Ok(candidates.into_iter().find(|file| file.is_file()).unwrap_or(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn touch(path: &Path, text: &str) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn a_venv_beside_the_script_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let (outer, inner) = (folder.path(), folder.path().join("inner"));
+        let script = inner.join("a.py");
+        let found =
+            |configured: Option<&Path>| Interpreters::default().for_script(&script, configured).unwrap();
+
+        let configured = outer.join("python");
+        touch(&configured, "ELF");
+        assert_eq!(found(Some(&configured)), configured);
+        let beside_folder = outer.join(".venv/bin/python");
+        touch(&beside_folder, "");
+        assert_eq!(found(Some(&configured)), beside_folder);
+        let beside_script = inner.join(".venv/bin/python");
+        touch(&beside_script, "");
+        assert_eq!(found(Some(&configured)), beside_script);
+    }
+
+    #[test]
+    fn a_launcher_is_asked_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("real");
+        touch(&real, "ELF");
+        let launcher = folder.path().join("launcher");
+        let asked = folder.path().join("asked");
+        touch(
+            &launcher,
+            &format!("#!/bin/sh\necho x >> {}\nprintf %s {}\n", asked.display(), real.display()),
+        );
+        let interpreters = Interpreters::default();
+        for _ in 0..3 {
+            let found = interpreters.for_script(Path::new("/nowhere/a.py"), Some(&launcher)).unwrap();
+            assert_eq!(found, real);
+        }
+        assert_eq!(std::fs::read_to_string(asked).unwrap(), "x\n");
+    }
+}

@@ -1,0 +1,643 @@
+//! What moves a script from one state to the next: loading, deaths, restarts, the end;
+//! waiting meanwhile is [`dispatch`](super::dispatch)'s.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{Expiration, TimerSetTimeFlags};
+use plugin_abi::frame::Load;
+use plugin_abi::{Call, HookSet, ToWorker, Value, start};
+
+use super::config::Identity;
+use super::interpreter::NotFound;
+use super::output::Output;
+use super::process::{Phase, Process, Recipe};
+use super::restart::Decision;
+use super::script::{Script, State};
+use super::spawn::Exit;
+use super::store::Store;
+use super::{Chore, Engine, ScriptStatus, StartError, Supervisor, never, status};
+use crate::host::{Host, ScriptId};
+
+/// A script that was loaded.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// Its number.
+    pub id: ScriptId,
+    /// The file's name without `.py`.
+    pub name: String,
+    /// What an operator should know, such as a function whose name is almost a hook's.
+    pub warnings: Vec<String>,
+}
+
+/// Why a script was not loaded. The text tells an operator what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// There is no such file.
+    #[error("{0}: no such file")]
+    NoFile(PathBuf),
+    /// It is loaded already.
+    #[error("{path} is loaded already as number {id}: reload it with !pyreload {id}")]
+    Twice {
+        /// Its file.
+        path: PathBuf,
+        /// Its number.
+        id: ScriptId,
+    },
+    /// No script has this number.
+    #[error("there is no script {0}")]
+    NoScript(ScriptId),
+    /// Another script has the number that was asked for.
+    #[error("the number {0} belongs to another script")]
+    Taken(ScriptId),
+    /// There is no interpreter for it.
+    #[error(transparent)]
+    NotFound(#[from] NotFound),
+    /// Its process could not be started.
+    #[error("{python} cannot be started: {error}")]
+    Start {
+        /// The interpreter.
+        python: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// It did not run to its end: file, line and reason.
+    #[error("{0}")]
+    Script(String),
+}
+
+impl Supervisor {
+    /// The number that the next script without a number of its own will get.
+    pub fn reserve_id(&self) -> ScriptId {
+        let id = self.free_id();
+        self.reserved.borrow_mut().push(id);
+        id
+    }
+
+    fn free_id(&self) -> ScriptId {
+        let scripts = self.scripts.borrow();
+        let reserved = self.reserved.borrow();
+        let is_free =
+            |id: &ScriptId| !reserved.contains(id) && !scripts.iter().any(|script| script.id == *id);
+        (0..).map(ScriptId).find(is_free).unwrap_or(ScriptId(i32::MAX))
+    }
+
+    /// Loads a script and waits until it has run to its end.
+    pub fn load(&self, host: &mut dyn Host, path: &Path) -> Result<Loaded, LoadError> {
+        self.load_as(host, None, path, None)
+    }
+
+    /// Loads a script under a number and with an identity of its own; `None` leaves both to
+    /// the supervisor.
+    pub fn load_as(
+        &self,
+        host: &mut dyn Host,
+        id: Option<ScriptId>,
+        path: &Path,
+        identity: Option<Identity>,
+    ) -> Result<Loaded, LoadError> {
+        let script = self.begin_load(id, path, identity)?;
+        self.finish_load(host, &script)
+    }
+
+    /// Loads several scripts at the same time. The results, the numbers and the load order are
+    /// those of the paths.
+    pub fn load_all(&self, host: &mut dyn Host, paths: &[PathBuf]) -> Vec<Result<Loaded, LoadError>> {
+        let begun: Vec<_> = paths.iter().map(|path| self.begin_load(None, path, None)).collect();
+        begun.into_iter().map(|script| script.and_then(|script| self.finish_load(host, &script))).collect()
+    }
+
+    fn begin_load(
+        &self,
+        id: Option<ScriptId>,
+        path: &Path,
+        identity: Option<Identity>,
+    ) -> Result<Rc<Script>, LoadError> {
+        let path = path.canonicalize().map_err(|_| LoadError::NoFile(path.to_path_buf()))?;
+        if !path.is_file() {
+            return Err(LoadError::NoFile(path));
+        }
+        if let Some(loaded) = self.scripts.borrow().iter().find(|script| script.path == path) {
+            return Err(LoadError::Twice { path, id: loaded.id });
+        }
+        let id = id.or_else(|| self.reserved.borrow().first().copied()).unwrap_or_else(|| self.free_id());
+        self.reserved.borrow_mut().retain(|reserved| *reserved != id);
+        if self.script(id).is_some() {
+            return Err(LoadError::Taken(id));
+        }
+        let identity = identity.unwrap_or_else(|| self.config.borrow().identity.clone());
+        let store = Store::open(self.config.borrow().store_dir.as_deref(), &path);
+        let script = Script::new(id, path, identity, store);
+        self.start(&script)?;
+        self.scripts.borrow_mut().push(script.clone());
+        Ok(script)
+    }
+
+    fn finish_load(&self, host: &mut dyn Host, script: &Rc<Script>) -> Result<Loaded, LoadError> {
+        let over = || script.with_state(|state| !matches!(state, State::Starting { .. }));
+        let Some(level) = self.enter() else {
+            self.forget(script);
+            return Err(LoadError::Script("calls are nested too deeply".into()));
+        };
+        self.wait(host, never(), over);
+        drop(level);
+        let failure = script.with_state(|state| match state {
+            State::Failed { reason } => Some(reason.clone()),
+            State::Ready { .. } | State::Stuck { .. } => None,
+            other => Some(format!("it is {other}")),
+        });
+        if let Some(reason) = failure {
+            self.forget(script);
+            log::error!("script {} is not loaded: {reason}", script.path.display());
+            return Err(LoadError::Script(reason));
+        }
+        let warnings = script.warnings.borrow().clone();
+        log::info!("script {} is loaded as number {}", script.path.display(), script.id);
+        self.tidy(host);
+        Ok(Loaded { id: script.id, name: script.name.clone(), warnings })
+    }
+
+    /// Lets a script finish and ends its process. False when there is none with this number.
+    ///
+    /// A script that is inside a hook or function of its own is unloaded when it returns.
+    pub fn unload(&self, host: &mut dyn Host, id: ScriptId) -> bool {
+        let Some(script) = self.script(id) else { return false };
+        if script.process().is_some_and(|process| process.is_busy()) {
+            log::info!("script {} will be unloaded when it has returned", script.name);
+            script.doomed.set(true);
+            return true;
+        }
+        self.end(host, &[script]);
+        true
+    }
+
+    /// Ends a script's process and starts it again from its file, under the same number.
+    /// Its deaths are forgiven. When it cannot be loaded, it stays in the list as failed, to
+    /// be reloaded once it is mended.
+    pub fn reload(&self, host: &mut dyn Host, id: ScriptId) -> Result<Loaded, LoadError> {
+        let script = self.script(id).ok_or(LoadError::NoScript(id))?;
+        if script.process().is_some_and(|process| process.is_busy()) {
+            return Err(LoadError::Script("it is inside a hook: try again when it has returned".into()));
+        }
+        self.stop(host, std::slice::from_ref(&script));
+        script.deaths.borrow_mut().forgive();
+        script.was_ready.set(false);
+        script.hooks.set(HookSet::EMPTY);
+        self.rebuild_listeners();
+        if let Err(error) = self.start(&script) {
+            script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
+            return Err(error);
+        }
+        self.wait(host, never(), || script.with_state(|state| !matches!(state, State::Starting { .. })));
+        let failure = script.with_state(|state| match state {
+            State::Failed { reason } => Some(reason.clone()),
+            _ => None,
+        });
+        match failure {
+            Some(reason) => Err(LoadError::Script(reason)),
+            None => {
+                log::info!("script {} is reloaded", script.name);
+                self.tidy(host);
+                let warnings = script.warnings.borrow().clone();
+                Ok(Loaded { id, name: script.name.clone(), warnings })
+            }
+        }
+    }
+
+    /// Unloads every script, and waits until no process is left.
+    pub fn shutdown(&self, host: &mut dyn Host) {
+        self.ending.set(true);
+        self.end(host, &self.snapshot());
+        self.spares.borrow_mut().clear();
+        self.ending.set(false);
+    }
+
+    /// In a forked child: the scripts' processes belong to the parent, so the child starts its
+    /// own. Call it before anything else.
+    pub fn after_fork(&self, host: &mut dyn Host) -> Result<(), StartError> {
+        for process in self.processes() {
+            process.disown();
+        }
+        let engine = self.engine.replace(Rc::new(Engine::start()?));
+        // The threads of the old engine exist in the parent only; nothing may wait for them.
+        match Rc::try_unwrap(engine) {
+            Ok(engine) => {
+                engine.spawner.forget();
+                engine.reader.forget();
+            }
+            Err(engine) => std::mem::forget(engine),
+        }
+        self.spares.borrow_mut().clear();
+        self.chores.borrow_mut().clear();
+        self.depth.set(0);
+        for script in self.snapshot() {
+            script.robots.borrow_mut().clear();
+            if let Err(error) = self.start(&script) {
+                script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
+            }
+        }
+        self.serve(host);
+        Ok(())
+    }
+
+    /// One script's status.
+    pub fn status(&self, id: ScriptId) -> Option<ScriptStatus> {
+        self.script(id).map(|script| status(&script))
+    }
+
+    /// The last lines that a script printed, and what became of its processes.
+    pub fn last_lines(&self, id: ScriptId) -> Option<Vec<String>> {
+        self.script(id).map(|script| script.output.last_lines())
+    }
+
+    // ------------------------------------------------------------ starting
+
+    /// Gives a script a process, a spare one if there is, and lets it load.
+    fn start(&self, script: &Rc<Script>) -> Result<(), LoadError> {
+        let config = self.config();
+        let python = self.interpreters.for_script(&script.path, config.python.as_deref())?;
+        let process = match self.take_spare(&python) {
+            Some(spare) => {
+                self.engine().reader.rename(spare.serial, script.output.clone());
+                *spare.output.borrow_mut() = script.output.clone();
+                spare
+            }
+            None => self.start_process(&python, script.output.clone())?,
+        };
+        *process.script.borrow_mut() = Rc::downgrade(script);
+        process.phase.set(Phase::Loading);
+        *script.load_error.borrow_mut() = None;
+        let now = Instant::now();
+        let awaited_until = script.was_ready.get().then(|| now + config.restart_wait);
+        let starting =
+            State::Starting { process: process.clone(), deadline: now + config.load_timeout, awaited_until };
+        script.become_(starting, "its process was started");
+        self.send_load(script, &process, &config);
+        self.set_timer();
+        Ok(())
+    }
+
+    fn send_load(&self, script: &Script, process: &Rc<Process>, config: &super::Config) {
+        use std::os::unix::ffi::OsStrExt;
+        let identity = script.identity.borrow();
+        let scripts_dir = config.scripts_dir.clone().unwrap_or_default();
+        let load = Load {
+            id: i64::from(script.id.0),
+            path: script.path.as_os_str().as_bytes().into(),
+            scripts_dir: scripts_dir.as_os_str().as_bytes().into(),
+            botname: identity.botname.as_slice().into(),
+            opchatname: identity.opchatname.as_slice().into(),
+            basedir: identity.basedir.as_os_str().as_bytes().into(),
+            config_name: identity.config_name.as_bytes().into(),
+            starttime: identity.starttime,
+            encoding: config.encoding.as_bytes().into(),
+            has_ip_city: config.has_ip_city,
+            store: script.store.borrow().entries(),
+        };
+        self.tell(process, &ToWorker::Load(Box::new(load)));
+    }
+
+    fn start_process(&self, python: &Path, output: std::sync::Arc<Output>) -> Result<Rc<Process>, LoadError> {
+        let engine = self.engine();
+        let config = self.config.borrow();
+        let recipe =
+            Recipe { python, worker: &self.worker, limits: &config.limits, ring_bytes: config.ring_bytes };
+        let serial = self.next_serial.get();
+        self.next_serial.set(serial + 1);
+        let started =
+            Process::start(&recipe, serial, &engine.spawner, &engine.reader, output).and_then(|process| {
+                self.watch(&process)?;
+                Ok(process)
+            });
+        started.map_err(|error| LoadError::Start { python: python.to_path_buf(), error })
+    }
+
+    fn take_spare(&self, python: &Path) -> Option<Rc<Process>> {
+        let mut spares = self.spares.borrow_mut();
+        let at = spares.iter().position(|spare| spare.python == python && !spare.has_ended())?;
+        Some(spares.swap_remove(at))
+    }
+
+    /// Starts a spare for every interpreter in use that has none.
+    fn renew_spares(&self) {
+        if !self.config.borrow().spare || self.ending.get() {
+            return;
+        }
+        let mut wanted: Vec<PathBuf> = Vec::new();
+        for script in self.scripts.borrow().iter() {
+            if let Some(process) = script.process().filter(|process| !wanted.contains(&process.python)) {
+                wanted.push(process.python.clone());
+            }
+        }
+        wanted.retain(|python| !self.spares.borrow().iter().any(|spare| spare.python == *python));
+        for python in wanted {
+            match self.start_process(&python, Output::new("spare")) {
+                Ok(spare) => self.spares.borrow_mut().push(spare),
+                Err(error) => log::warn!("no spare interpreter: {error}"),
+            }
+        }
+    }
+
+    // ------------------------------------------------------------ chores
+
+    /// At the end of every visit: unloads what was waiting for it, renews spares.
+    #[inline]
+    pub(super) fn tidy(&self, host: &mut dyn Host) {
+        if self.depth.get() == 0 && (self.untidy.get() || !self.chores.borrow().is_empty()) {
+            self.tidy_up(host);
+        }
+    }
+
+    #[cold]
+    fn tidy_up(&self, host: &mut dyn Host) {
+        self.do_chores(host);
+        for script in self.snapshot() {
+            if script.doomed.get() && !script.process().is_some_and(|process| process.is_busy()) {
+                self.end(host, &[script]);
+            }
+        }
+        self.untidy.set(false);
+        self.renew_spares();
+        self.set_timer();
+    }
+
+    /// Acts on what happened to processes, and on what is due. Never nested in itself: the
+    /// host may raise events while robots are removed.
+    pub(super) fn do_chores(&self, host: &mut dyn Host) {
+        if self.doing_chores.replace(true) {
+            return;
+        }
+        loop {
+            let chore = self.chores.borrow_mut().pop_front();
+            match chore {
+                Some(Chore::Died(process)) => self.after_death(host, &process),
+                Some(Chore::Overran(script, process, what)) => self.stuck(host, &script, &process, &what),
+                None => break,
+            }
+        }
+        self.do_what_is_due(host);
+        self.doing_chores.set(false);
+    }
+
+    fn do_what_is_due(&self, host: &mut dyn Host) {
+        let now = Instant::now();
+        let due: Vec<_> = self
+            .scripts
+            .borrow()
+            .iter()
+            .filter(|script| script.with_state(|state| state.due().is_some_and(|due| due <= now)))
+            .cloned()
+            .collect();
+        for script in due {
+            enum Act {
+                Kill(Rc<Process>, &'static str),
+                Start,
+                Nothing,
+            }
+            let act = script.with_state(|state| match state {
+                State::Starting { process, .. } => Act::Kill(process.clone(), "it did not load in time"),
+                State::Stuck { process, .. } => Act::Kill(process.clone(), "it was stuck"),
+                State::Backoff { .. } => Act::Start,
+                _ => Act::Nothing,
+            });
+            match act {
+                Act::Kill(process, why) => {
+                    if process.killed_for.borrow().is_none() {
+                        self.dump_stack(&process);
+                        process.kill(why.into());
+                    }
+                }
+                Act::Start => self.restart(host, &script),
+                Act::Nothing => {}
+            }
+        }
+    }
+
+    /// Lets `poll_fd` become readable when the next thing is due.
+    fn set_timer(&self) {
+        let now = Instant::now();
+        let next = self.scripts.borrow().iter().filter_map(|script| script.with_state(State::due)).min();
+        let engine = self.engine();
+        let set = match next {
+            None => engine.timer.unset(),
+            Some(next) => {
+                // Zero would unset it.
+                let wait = next.saturating_duration_since(now).max(Duration::from_micros(1));
+                engine.timer.set(Expiration::OneShot(TimeSpec::from(wait)), TimerSetTimeFlags::empty())
+            }
+        };
+        if let Err(error) = set {
+            log::error!("scripts' deadlines are noticed late from now on: timerfd: {error}");
+        }
+    }
+
+    // ------------------------------------------------------------ trouble
+
+    /// A process has ended.
+    pub(super) fn died(&self, process: &Rc<Process>) {
+        if process.dead.get() {
+            return;
+        }
+        self.drain(process);
+        process.dead.set(true);
+        process.bury();
+        self.unwatch(process);
+        self.chores.borrow_mut().push_back(Chore::Died(process.clone()));
+    }
+
+    fn after_death(&self, host: &mut dyn Host, process: &Rc<Process>) {
+        let exit = process.reap();
+        let finished = self.engine().reader.finish(process.serial);
+        self.untidy.set(true);
+        let script = process.script.borrow().upgrade();
+        let Some(script) = script.filter(|script| script.runs_in(process)) else {
+            self.spares.borrow_mut().retain(|spare| spare.serial != process.serial);
+            if process.script.borrow().upgrade().is_none() && !self.ending.get() {
+                log::warn!("the spare interpreter {} ended with {exit}", process.python.display());
+            }
+            return;
+        };
+        if script.with_state(|state| matches!(state, State::Stopping { .. })) {
+            script.become_(State::Stopped, "it has ended");
+            self.remove_robots(host, &script);
+            return;
+        }
+        // What it said last may still be on its way through the other thread.
+        let _ = finished.recv_timeout(Duration::from_secs(1));
+        let reason = self.reason_of_death(&script, process, exit);
+        script.output.note(format!("— process {} ended: {reason}", process.pid));
+        if !script.was_ready.get() {
+            script.become_(State::Failed { reason }, "it could not be loaded");
+            self.remove_robots(host, &script);
+            return;
+        }
+        self.decide(host, &script, process.pid, &reason);
+    }
+
+    fn reason_of_death(&self, script: &Script, process: &Process, exit: Exit) -> String {
+        if let Some(reason) = script.load_error.borrow_mut().take() {
+            return reason;
+        }
+        if let Some(reason) = process.killed_for.borrow().clone() {
+            return reason;
+        }
+        let exit = super::limits::explain(&self.config.borrow().limits, exit);
+        match process.phase.get() {
+            Phase::Loading | Phase::Started | Phase::Waiting => {
+                let last = script.output.last_line().map_or(String::new(), |line| format!(": {line}"));
+                format!("{} ended with {exit} while it was loading{last}", script.path.display())
+            }
+            Phase::Serving | Phase::Unloaded => exit,
+        }
+    }
+
+    /// A script that was ready is dead: start it again, or not.
+    fn decide(&self, host: &mut dyn Host, script: &Rc<Script>, pid: libc::pid_t, reason: &str) {
+        let limits = self.config.borrow().restart;
+        let now = Instant::now();
+        let decision = script.deaths.borrow_mut().another(now, &limits);
+        let name = &script.name;
+        let what_next = match decision {
+            Decision::Now => "it is being restarted".to_string(),
+            Decision::After(pause) => format!("it will be restarted in {} s", pause.as_secs_f32()),
+            Decision::GiveUp => format!("it died too often and stays down until !pyreload {name}"),
+        };
+        match decision {
+            Decision::Now | Decision::GiveUp => {
+                script.become_(State::Failed { reason: reason.to_string() }, reason);
+            }
+            Decision::After(pause) => script.become_(State::Backoff { until: now + pause }, reason),
+        }
+        if decision == Decision::Now {
+            self.restart(host, script);
+        }
+        self.set_timer();
+        self.remove_robots(host, script);
+        let text = format!("Script {name} (process {pid}) died: {reason}; {what_next}");
+        log::error!("{text}");
+        host.tell_operators(self, &text);
+    }
+
+    fn restart(&self, host: &mut dyn Host, script: &Rc<Script>) {
+        script.restarts.set(script.restarts.get() + 1);
+        if let Err(error) = self.start(script) {
+            log::error!("script {} cannot be restarted: {error}", script.name);
+            host.tell_operators(self, &format!("Script {} cannot be restarted: {error}", script.name));
+            script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
+        }
+    }
+
+    fn stuck(&self, host: &mut dyn Host, script: &Rc<Script>, process: &Rc<Process>, what: &str) {
+        let since = script.with_state(|state| match state {
+            State::Ready { process: own, since } if own.serial == process.serial => Some(*since),
+            _ => None,
+        });
+        let Some(since) = since.filter(|_| !process.dead.get() && !process.has_caught_up()) else { return };
+        let kill_timeout =
+            script.overrides.borrow().kill_timeout.unwrap_or_else(|| self.config.borrow().kill_timeout);
+        let kill_at = Instant::now() + kill_timeout;
+        let text = format!(
+            "Script {} is stuck in {what}: it gets no more events, and is killed in {} s if it does not return",
+            script.name,
+            kill_timeout.as_secs_f32()
+        );
+        script.become_(State::Stuck { process: process.clone(), since, kill_at }, "its answer is late");
+        // Nobody waits for its late answer, so it must wake the hub.
+        process.arm();
+        self.dump_stack(process);
+        self.set_timer();
+        log::warn!("{text}");
+        host.tell_operators(self, &text);
+    }
+
+    /// Asks the interpreter to write every thread's Python stack to the log.
+    fn dump_stack(&self, process: &Process) {
+        if matches!(process.phase.get(), Phase::Loading | Phase::Serving) {
+            process.signal(start::STACK_SIGNAL);
+        }
+    }
+
+    fn remove_robots(&self, host: &mut dyn Host, script: &Script) {
+        let robots = std::mem::take(&mut *script.robots.borrow_mut());
+        for nick in robots {
+            host.call(self, script.id, Call::DelRobot, &[Value::from(nick)]);
+        }
+    }
+
+    // ------------------------------------------------------------ ending
+
+    /// Stops scripts and takes them out of the list.
+    fn end(&self, host: &mut dyn Host, scripts: &[Rc<Script>]) {
+        self.stop(host, scripts);
+        for script in scripts {
+            self.forget(script);
+            log::info!("script {} is unloaded", script.name);
+        }
+        self.untidy.set(true);
+        self.tidy(host);
+    }
+
+    fn forget(&self, script: &Rc<Script>) {
+        if let Some(process) = script.process() {
+            process.kill("its script was given up".into());
+        }
+        self.scripts.borrow_mut().retain(|other| other.id != script.id);
+        script.become_(State::Stopped, "it was taken out of the list");
+        self.rebuild_listeners();
+    }
+
+    /// Lets scripts run `UnLoad()` and end, all at the same time; then they are told to, then
+    /// made to.
+    fn stop(&self, host: &mut dyn Host, scripts: &[Rc<Script>]) {
+        let Some(_level) = self.enter() else { return };
+        let (patience, kill_timeout) = {
+            let config = self.config.borrow();
+            (config.hook_timeout, config.kill_timeout)
+        };
+        for script in scripts {
+            let Some(process) = script.process() else {
+                script.become_(State::Stopped, "it was told to end");
+                continue;
+            };
+            let serves = process.phase.get() == Phase::Serving;
+            script.become_(State::Stopping { process: process.clone() }, "it was told to end");
+            if serves {
+                self.tell(&process, &ToWorker::Unload);
+            } else {
+                process.signal(libc::SIGKILL);
+            }
+        }
+        let stopped =
+            || scripts.iter().all(|script| script.with_state(|state| matches!(state, State::Stopped)));
+        let steps = [
+            (None, patience),
+            (Some(libc::SIGTERM), kill_timeout.min(patience)),
+            (Some(libc::SIGKILL), never_ms()),
+        ];
+        for (signal, patience) in steps {
+            for script in scripts {
+                if let (Some(signal), Some(process)) = (signal, script.process()) {
+                    log::warn!("script {} does not end: {}", script.name, name_of(signal));
+                    self.dump_stack(&process);
+                    process.signal(signal);
+                }
+            }
+            if self.wait(host, Instant::now() + patience, stopped) {
+                return;
+            }
+        }
+        log::error!("a script's process does not end although it was killed: is its disk or network hung?");
+    }
+}
+
+/// How long a killed process may take to vanish.
+fn never_ms() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn name_of(signal: i32) -> &'static str {
+    if signal == libc::SIGTERM { "SIGTERM" } else { "SIGKILL" }
+}

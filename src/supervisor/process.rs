@@ -1,0 +1,387 @@
+//! One worker process and what is outstanding with it; when to start or end it is decided by
+//! the supervisor.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Instant;
+
+use plugin_abi::frame::FrameError;
+use plugin_abi::link::HubEnd;
+use plugin_abi::ring::{Corrupt, Push};
+use plugin_abi::{Answer, Value, start};
+use smallvec::SmallVec;
+
+use super::config::Limits;
+use super::output::{Output, OutputThread, Pipes};
+use super::script::Script;
+use super::spawn::{self, Child, Command, Exit, SpawnThread};
+
+/// What became of an event or function call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The answer to an event.
+    Answered(Answer<'static>),
+    /// The result of a function.
+    Returned(Value<'static>),
+    /// The function is missing or raised.
+    Raised(String),
+    /// There will be no answer in time.
+    Gone {
+        /// Whether the worker had read the frame. One that had not can be given to the next
+        /// process without the script seeing it twice.
+        taken: bool,
+        /// Why.
+        why: Gone,
+    },
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// The process ended.
+    Died,
+    /// It took longer than it may.
+    Overran,
+}
+
+/// An event or function call that waits for its outcome.
+#[derive(Debug)]
+struct Pending {
+    seq: u64,
+    outcome: Option<Outcome>,
+}
+
+/// How far the worker has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Its interpreter starts.
+    Started,
+    /// It waits for a script.
+    Waiting,
+    /// It runs the script's top level.
+    Loading,
+    /// It serves events.
+    Serving,
+    /// `UnLoad()` has run.
+    Unloaded,
+}
+
+/// The worker wrote something that no worker of ours writes.
+#[derive(Debug, thiserror::Error)]
+pub enum Violation {
+    /// The ring itself is wrong.
+    #[error("{0}")]
+    Ring(#[from] Corrupt),
+    /// A frame is wrong.
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    /// A frame at a time when it makes no sense.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+/// A worker process.
+#[derive(Debug)]
+pub struct Process {
+    /// Never used twice by one supervisor, unlike `pid`.
+    pub serial: u64,
+    /// The process's number.
+    pub pid: libc::pid_t,
+    pidfd: OwnedFd,
+    /// The interpreter it runs.
+    pub python: PathBuf,
+    /// What it prints.
+    pub output: RefCell<Arc<Output>>,
+    /// How far it has come.
+    pub phase: Cell<Phase>,
+    /// The script it runs; a spare has none.
+    pub script: RefCell<Weak<Script>>,
+    /// Set when its end was noticed.
+    pub dead: Cell<bool>,
+    /// Why the supervisor ended it.
+    pub killed_for: RefCell<Option<String>>,
+    link: RefCell<HubEnd>,
+    pending: RefCell<SmallVec<[Pending; 4]>>,
+    /// Events whose answer nobody waits for any more.
+    abandoned: RefCell<Vec<u64>>,
+    crowded: Cell<bool>,
+    reaped: Cell<Option<Exit>>,
+    /// Set after a fork in the process that did not start it.
+    foreign: Cell<bool>,
+}
+
+/// What is needed to start a process.
+#[derive(Debug)]
+pub struct Recipe<'a> {
+    /// The interpreter.
+    pub python: &'a Path,
+    /// `libvh_worker.so`.
+    pub worker: &'a Path,
+    /// What it may use.
+    pub limits: &'a Limits,
+    /// The size of a ring in bytes.
+    pub ring_bytes: usize,
+}
+
+impl Process {
+    /// Starts an interpreter that will wait for a script.
+    pub fn start(
+        recipe: &Recipe<'_>,
+        serial: u64,
+        spawner: &SpawnThread,
+        reader: &OutputThread,
+        output: Arc<Output>,
+    ) -> io::Result<Rc<Process>> {
+        let (link, fds) = HubEnd::create(recipe.ring_bytes)?;
+        let (stdout, stdout_writer) = pipe()?;
+        let (stderr, stderr_writer) = pipe()?;
+        let stdin = OwnedFd::from(File::open("/dev/null")?);
+        let arguments = vec![
+            CString::new("-c")?,
+            CString::new(start::BOOT)?,
+            CString::new(recipe.worker.as_os_str().as_bytes())?,
+            CString::new(std::process::id().to_string())?,
+        ];
+        let Child { pid, pidfd } = spawner.spawn(Command {
+            program: recipe.python.to_path_buf(),
+            arguments,
+            fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.bell],
+        })?;
+        reader.watch(serial, Pipes { stdout, stderr }, output.clone());
+        let process = Rc::new(Process {
+            serial,
+            pid,
+            pidfd,
+            python: recipe.python.to_path_buf(),
+            output: RefCell::new(output),
+            phase: Cell::new(Phase::Started),
+            script: RefCell::default(),
+            dead: Cell::new(false),
+            killed_for: RefCell::default(),
+            link: RefCell::new(link),
+            pending: RefCell::default(),
+            abandoned: RefCell::default(),
+            crowded: Cell::new(false),
+            reaped: Cell::new(None),
+            foreign: Cell::new(false),
+        });
+        super::limits::apply(pid, recipe.limits)?;
+        Ok(process)
+    }
+
+    /// Readable when the process has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Readable when the worker has something to say. The descriptor lives as long as `self`.
+    pub fn with_bell<R>(&self, with: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+        with(self.link.borrow().bell())
+    }
+
+    /// Makes the bell unreadable again.
+    pub fn silence(&self) {
+        self.link.borrow().silence();
+    }
+
+    /// Asks to be woken; false when there is something already. Of a process that is being
+    /// killed only its end matters.
+    pub fn arm(&self) -> bool {
+        self.dead.get() || self.killed_for.borrow().is_some() || self.link.borrow().arm()
+    }
+
+    /// The opposite of [`Process::arm`].
+    pub fn disarm(&self) {
+        self.link.borrow().disarm();
+    }
+
+    /// Whether a frame may have arrived. One load.
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.link.borrow().is_ready()
+    }
+
+    /// Puts the next frame into `frame`; false when none is complete.
+    #[inline]
+    pub fn receive(&self, frame: &mut Vec<u8>) -> Result<bool, Violation> {
+        Ok(self.link.borrow_mut().receive(frame)?)
+    }
+
+    /// Sends a frame if there is room for it at once.
+    #[inline]
+    pub fn try_send(&self, frame: &[u8]) -> Result<Push, Violation> {
+        if self.dead.get() {
+            return Ok(Push::Done);
+        }
+        Ok(self.link.borrow_mut().try_send(frame)?)
+    }
+
+    /// Sends a frame of any length and waits for room until `deadline`. False when the worker
+    /// did not make room: it cannot be used any more, because half a frame may be in the ring.
+    pub fn send(&self, frame: &[u8], deadline: Instant) -> Result<bool, Violation> {
+        if self.dead.get() {
+            return Ok(true);
+        }
+        let go_on = || !self.has_ended() && Instant::now() < deadline;
+        let sent = self.link.borrow_mut().send(frame, go_on)?;
+        Ok(sent || self.has_ended())
+    }
+
+    /// Whether the worker has taken everything that was sent.
+    pub fn is_drained(&self) -> bool {
+        self.link.borrow().is_drained()
+    }
+
+    /// Tells the worker whether there are more hot threads than processors.
+    #[inline]
+    pub fn set_crowded(&self, crowded: bool) {
+        if self.crowded.replace(crowded) != crowded {
+            self.link.borrow().set_crowded(crowded);
+        }
+    }
+
+    /// Notes that an outcome is awaited.
+    #[inline]
+    pub fn expect(&self, seq: u64) {
+        self.pending.borrow_mut().push(Pending { seq, outcome: None });
+    }
+
+    /// Whether the outcome is still awaited.
+    #[inline]
+    pub fn awaits(&self, seq: u64) -> bool {
+        self.pending.borrow().iter().any(|pending| pending.seq == seq && pending.outcome.is_none())
+    }
+
+    /// Whether any outcome is awaited: the script is inside a hook or function.
+    pub fn is_busy(&self) -> bool {
+        !self.pending.borrow().is_empty()
+    }
+
+    /// Takes the outcome and forgets that it was awaited.
+    #[inline]
+    pub fn take(&self, seq: u64) -> Option<Outcome> {
+        let mut pending = self.pending.borrow_mut();
+        let at = pending.iter().position(|pending| pending.seq == seq)?;
+        pending.swap_remove(at).outcome
+    }
+
+    /// Notes an outcome. An answer that nobody asked for is a violation.
+    #[inline]
+    pub fn settle(&self, seq: u64, outcome: Outcome) -> Result<(), Violation> {
+        let mut pending = self.pending.borrow_mut();
+        if let Some(found) =
+            pending.iter_mut().find(|pending| pending.seq == seq && pending.outcome.is_none())
+        {
+            found.outcome = Some(outcome);
+            return Ok(());
+        }
+        let mut abandoned = self.abandoned.borrow_mut();
+        match abandoned.iter().position(|known| *known == seq) {
+            Some(at) => {
+                abandoned.swap_remove(at);
+                Ok(())
+            }
+            None => Err(Violation::Unexpected(format!("an answer to event {seq}, which it was not given"))),
+        }
+    }
+
+    /// Gives up waiting for an outcome; a late one will be accepted and ignored.
+    pub fn abandon(&self, seq: u64) {
+        for pending in self.pending.borrow_mut().iter_mut() {
+            if pending.seq == seq && pending.outcome.is_none() {
+                pending.outcome = Some(Outcome::Gone { taken: true, why: Gone::Overran });
+                self.abandoned.borrow_mut().push(seq);
+            }
+        }
+    }
+
+    /// Whether it owes no answer that was given up.
+    pub fn has_caught_up(&self) -> bool {
+        self.abandoned.borrow().is_empty()
+    }
+
+    /// Settles everything that is awaited: the process is dead.
+    pub fn bury(&self) {
+        let taken = self.is_drained();
+        for pending in self.pending.borrow_mut().iter_mut() {
+            if pending.outcome.is_none() {
+                pending.outcome = Some(Outcome::Gone { taken, why: Gone::Died });
+            }
+        }
+    }
+
+    /// Whether the process has ended, noticed or not.
+    pub fn has_ended(&self) -> bool {
+        if self.dead.get() {
+            return true;
+        }
+        let mut fds = [nix::poll::PollFd::new(self.pidfd(), nix::poll::PollFlags::POLLIN)];
+        matches!(nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO), Ok(1..))
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, number: i32) {
+        if !self.foreign.get() {
+            spawn::signal(self.pidfd(), number);
+        }
+    }
+
+    /// Kills the process, and says in the log why.
+    pub fn kill(&self, why: String) {
+        self.killed_for.borrow_mut().get_or_insert(why);
+        self.signal(libc::SIGKILL);
+    }
+
+    /// Ends what the script has started in its process group, and takes its status. Call it
+    /// only when the process has ended.
+    pub fn reap(&self) -> Exit {
+        if let Some(exit) = self.reaped.get() {
+            return exit;
+        }
+        // Its number, which is also the group's, belongs to nobody else until it is reaped.
+        // SAFETY: a system call without pointers.
+        unsafe { libc::kill(-self.pid, libc::SIGKILL) };
+        let exit = spawn::reap(self.pidfd(), true).unwrap_or(Exit::Unknown);
+        self.reaped.set(Some(exit));
+        exit
+    }
+
+    /// After a fork: the process belongs to the parent, and is not touched any more.
+    pub fn disown(&self) {
+        self.foreign.set(true);
+        self.reaped.set(Some(Exit::Unknown));
+        self.dead.set(true);
+    }
+
+    /// Resident memory in bytes.
+    pub fn memory(&self) -> Option<u64> {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid)).ok()?;
+        let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+        Some(pages * page_size())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.reaped.get().is_none() && !self.foreign.get() {
+            self.signal(libc::SIGKILL);
+            self.reap();
+        }
+    }
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)
+}
+
+fn page_size() -> u64 {
+    // SAFETY: a call without pointers.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}

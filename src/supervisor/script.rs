@@ -1,0 +1,228 @@
+//! One script and the state it is in; what moves it from one state to the next is in
+//! [`lifecycle`](super::lifecycle).
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use plugin_abi::{Hook, HookSet};
+
+use super::config::Identity;
+use super::output::Output;
+use super::process::Process;
+use super::restart::Deaths;
+use super::store::Store;
+use super::{DynamicFunction, ScriptId};
+use std::sync::Arc;
+
+/// Where a script is in its life. A state holds what exists in it, and nothing else.
+#[derive(Debug)]
+pub enum State {
+    /// Its process runs the script's top level.
+    Starting {
+        /// The process.
+        process: Rc<Process>,
+        /// When it is killed if it has not finished.
+        deadline: Instant,
+        /// Until when events wait for it.
+        awaited_until: Option<Instant>,
+    },
+    /// It serves events.
+    Ready {
+        /// The process.
+        process: Rc<Process>,
+        /// Since when.
+        since: Instant,
+    },
+    /// It owes an answer, and gets no more events.
+    Stuck {
+        /// The process.
+        process: Rc<Process>,
+        /// Since when it was ready.
+        since: Instant,
+        /// When it is killed.
+        kill_at: Instant,
+    },
+    /// It died, and will be started again.
+    Backoff {
+        /// When.
+        until: Instant,
+    },
+    /// It was told to end.
+    Stopping {
+        /// The process.
+        process: Rc<Process>,
+    },
+    /// It died too often or cannot be loaded, until an operator reloads it.
+    Failed {
+        /// The last reason.
+        reason: String,
+    },
+    /// It has no process.
+    Stopped,
+}
+
+impl State {
+    /// The process, if there is one.
+    pub fn process(&self) -> Option<&Rc<Process>> {
+        match self {
+            State::Starting { process, .. }
+            | State::Ready { process, .. }
+            | State::Stuck { process, .. }
+            | State::Stopping { process } => Some(process),
+            State::Backoff { .. } | State::Failed { .. } | State::Stopped => None,
+        }
+    }
+
+    /// When something must be done about it.
+    pub fn due(&self) -> Option<Instant> {
+        match *self {
+            State::Starting { deadline, .. } => Some(deadline),
+            State::Stuck { kill_at, .. } => Some(kill_at),
+            State::Backoff { until } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// One word for lists.
+    pub fn word(&self) -> &'static str {
+        match self {
+            State::Starting { .. } => "starting",
+            State::Ready { .. } => "ready",
+            State::Stuck { .. } => "stuck",
+            State::Backoff { .. } => "backoff",
+            State::Stopping { .. } => "stopping",
+            State::Failed { .. } => "failed",
+            State::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Deadlines of one script that differ from the supervisor's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Overrides {
+    /// Instead of [`Config::hook_timeout`](super::Config::hook_timeout).
+    pub hook_timeout: Option<Duration>,
+    /// Instead of the above, for one hook.
+    pub per_hook: HashMap<Hook, Duration>,
+    /// Instead of [`Config::kill_timeout`](super::Config::kill_timeout).
+    pub kill_timeout: Option<Duration>,
+}
+
+/// A script.
+pub struct Script {
+    /// Its number.
+    pub id: ScriptId,
+    /// Its file.
+    pub path: PathBuf,
+    /// The file's name without `.py`.
+    pub name: String,
+    /// What it was told about the hub.
+    pub identity: RefCell<Identity>,
+    /// Where it is in its life. Changed through [`Script::become_`] only.
+    state: RefCell<State>,
+    /// The hooks it defines; kept while it is restarted.
+    pub hooks: Cell<HookSet>,
+    /// Those it marked as observers.
+    pub observers: Cell<HookSet>,
+    /// Whether it has ever been ready: before that, a death is a failed load.
+    pub was_ready: Cell<bool>,
+    /// What to tell an operator about the last load.
+    pub warnings: RefCell<Vec<String>>,
+    /// Why the last load failed.
+    pub load_error: RefCell<Option<String>>,
+    /// Its deaths.
+    pub deaths: RefCell<Deaths>,
+    /// How often it was started again.
+    pub restarts: Cell<u64>,
+    /// How many events it was given.
+    pub events: Cell<u64>,
+    /// The robots it put into the hub.
+    pub robots: RefCell<Vec<Vec<u8>>>,
+    /// What the host registered for it.
+    pub functions: RefCell<HashMap<String, DynamicFunction>>,
+    /// `vh.store`.
+    pub store: RefCell<Store>,
+    /// Its own deadlines.
+    pub overrides: RefCell<Overrides>,
+    /// Unload it as soon as it is not inside a hook.
+    pub doomed: Cell<bool>,
+    /// What it printed; survives its processes.
+    pub output: Arc<Output>,
+    /// A name and version it gave itself.
+    pub title: RefCell<Option<(Vec<u8>, Vec<u8>)>>,
+}
+
+impl Script {
+    /// A script without a process.
+    pub fn new(id: ScriptId, path: PathBuf, identity: Identity, store: Store) -> Rc<Script> {
+        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        Rc::new(Script {
+            id,
+            output: Output::new(&name),
+            name,
+            path,
+            identity: RefCell::new(identity),
+            state: RefCell::new(State::Stopped),
+            hooks: Cell::default(),
+            observers: Cell::default(),
+            was_ready: Cell::new(false),
+            warnings: RefCell::default(),
+            load_error: RefCell::default(),
+            deaths: RefCell::default(),
+            restarts: Cell::new(0),
+            events: Cell::new(0),
+            robots: RefCell::default(),
+            functions: RefCell::default(),
+            store: RefCell::new(store),
+            overrides: RefCell::default(),
+            doomed: Cell::new(false),
+            title: RefCell::default(),
+        })
+    }
+
+    /// Moves the script to another state and logs why.
+    pub fn become_(&self, state: State, why: &str) {
+        let old = self.state.replace(state);
+        log::debug!("script {} ({}): {old} → {}: {why}", self.name, self.id, self.state.borrow());
+    }
+
+    /// Looks at the state.
+    pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
+        look(&self.state.borrow())
+    }
+
+    /// The process, if there is one.
+    pub fn process(&self) -> Option<Rc<Process>> {
+        self.state.borrow().process().cloned()
+    }
+
+    /// The process, if it serves events.
+    #[inline]
+    pub fn ready(&self) -> Option<Rc<Process>> {
+        match &*self.state.borrow() {
+            State::Ready { process, .. } => Some(process.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether this is the process that the script runs in.
+    pub fn runs_in(&self, process: &Process) -> bool {
+        self.state.borrow().process().is_some_and(|own| own.serial == process.serial)
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Script").field("id", &self.id).field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,296 @@
+//! Starts processes that own nothing of the hub's; what they run is the caller's matter.
+//!
+//! All processes are started by one thread that lives as long as the supervisor. A worker asks
+//! the kernel to be killed when its parent dies, and for the kernel the parent is the thread
+//! that started it: were that a thread of the host's, its end would take the scripts along.
+//!
+//! `posix_spawn` does not copy the hub's page tables as `fork` would, closes every descriptor
+//! from [`FIRST_CLOSED`] on, also those that lack close-on-exec, sets all signals to their
+//! defaults, unblocks them, and gives the process a group of its own.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use crossbeam_channel::Sender;
+
+/// The first descriptor that a new process does not get.
+const FIRST_CLOSED: RawFd = 6;
+
+/// A process to start.
+#[derive(Debug)]
+pub struct Command {
+    /// The program's file.
+    pub program: PathBuf,
+    /// Its arguments without its own name.
+    pub arguments: Vec<CString>,
+    /// Its descriptors 0 to 5.
+    pub fds: [OwnedFd; FIRST_CLOSED as usize],
+}
+
+/// A process that was started.
+#[derive(Debug)]
+pub struct Child {
+    /// Its number, also that of its process group.
+    pub pid: libc::pid_t,
+    /// Names the process even when its number is used again.
+    pub pidfd: OwnedFd,
+}
+
+type Request = (Command, Sender<io::Result<Child>>);
+
+/// The thread that starts processes.
+#[derive(Debug)]
+pub struct SpawnThread {
+    requests: Option<Sender<Request>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl SpawnThread {
+    /// Starts the thread.
+    pub fn start() -> io::Result<SpawnThread> {
+        let (requests, receiver) = crossbeam_channel::unbounded::<Request>();
+        let thread = std::thread::Builder::new().name("vhpy-spawn".into()).spawn(move || {
+            for (command, reply) in receiver {
+                // Fails only if nobody waits any more, and then the child is dropped below.
+                let _ = reply.send(spawn(&command));
+            }
+        })?;
+        Ok(SpawnThread { requests: Some(requests), thread: Some(thread) })
+    }
+
+    /// Starts a process and waits until it runs its program, about a millisecond.
+    pub fn spawn(&self, command: Command) -> io::Result<Child> {
+        let gone = || io::Error::other("the thread that starts scripts has ended");
+        let (reply, child) = crossbeam_channel::bounded(1);
+        let requests = self.requests.as_ref().ok_or_else(gone)?;
+        requests.send((command, reply)).map_err(|_| gone())?;
+        child.recv().map_err(|_| gone())?
+    }
+
+    /// Lets go of a thread that a fork left in the parent process.
+    pub fn forget(mut self) {
+        self.thread = None;
+    }
+}
+
+impl Drop for SpawnThread {
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Turns the error number that the `posix_spawn` family returns into a result.
+fn check(errno: c_int) -> io::Result<()> {
+    if errno == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(errno)) }
+}
+
+/// A `posix_spawnattr_t` that is destroyed again.
+struct Attributes(libc::posix_spawnattr_t);
+
+impl Attributes {
+    fn new() -> io::Result<Attributes> {
+        let mut attributes = MaybeUninit::uninit();
+        // SAFETY: init makes a valid object of the memory, or fails and it is not used.
+        unsafe {
+            check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
+            Ok(Attributes(attributes.assume_init()))
+        }
+    }
+
+    /// A process group of its own, no signal blocked, all signals at their defaults.
+    fn isolate(&mut self) -> io::Result<()> {
+        let flags = libc::POSIX_SPAWN_SETPGROUP | libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF;
+        let mut all = MaybeUninit::uninit();
+        let mut none = MaybeUninit::uninit();
+        // SAFETY: the attributes are initialised; both sets are filled before they are read.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            libc::sigemptyset(none.as_mut_ptr());
+            let flags = libc::c_short::try_from(flags).map_err(io::Error::other)?;
+            check(libc::posix_spawnattr_setflags(&mut self.0, flags))?;
+            check(libc::posix_spawnattr_setpgroup(&mut self.0, 0))?;
+            check(libc::posix_spawnattr_setsigdefault(&mut self.0, all.as_ptr()))?;
+            check(libc::posix_spawnattr_setsigmask(&mut self.0, none.as_ptr()))
+        }
+    }
+}
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: the object was initialised and is not used after this.
+        unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
+    }
+}
+
+/// A `posix_spawn_file_actions_t` that is destroyed again.
+struct FileActions(libc::posix_spawn_file_actions_t);
+
+unsafe extern "C" {
+    /// In glibc since 2.34.
+    fn posix_spawn_file_actions_addclosefrom_np(
+        actions: *mut libc::posix_spawn_file_actions_t,
+        from: c_int,
+    ) -> c_int;
+}
+
+impl FileActions {
+    fn new() -> io::Result<FileActions> {
+        let mut actions = MaybeUninit::uninit();
+        // SAFETY: init makes a valid object of the memory, or fails and it is not used.
+        unsafe {
+            check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
+            Ok(FileActions(actions.assume_init()))
+        }
+    }
+
+    fn duplicate(&mut self, from: RawFd, to: RawFd) -> io::Result<()> {
+        // SAFETY: the actions are initialised; bad descriptors make the spawn fail.
+        check(unsafe { libc::posix_spawn_file_actions_adddup2(&mut self.0, from, to) })
+    }
+
+    fn close_from(&mut self, first: RawFd) -> io::Result<()> {
+        // SAFETY: the actions are initialised.
+        check(unsafe { posix_spawn_file_actions_addclosefrom_np(&mut self.0, first) })
+    }
+}
+
+impl Drop for FileActions {
+    fn drop(&mut self) {
+        // SAFETY: the object was initialised and is not used after this.
+        unsafe { libc::posix_spawn_file_actions_destroy(&mut self.0) };
+    }
+}
+
+unsafe extern "C" {
+    /// The environment, as `posix_spawn` wants it.
+    static environ: *const *mut c_char;
+}
+
+fn spawn(command: &Command) -> io::Result<Child> {
+    let program = CString::new(command.program.as_os_str().as_bytes())?;
+    let mut arguments: Vec<*mut c_char> = vec![program.as_ptr().cast_mut()];
+    arguments.extend(command.arguments.iter().map(|argument| argument.as_ptr().cast_mut()));
+    arguments.push(std::ptr::null_mut());
+
+    let mut attributes = Attributes::new()?;
+    attributes.isolate()?;
+    // Copies above the range into which they go, so that no duplication overwrites the
+    // source of a later one.
+    let copies: Vec<OwnedFd> = command.fds.iter().map(copy_above).collect::<io::Result<_>>()?;
+    let mut actions = FileActions::new()?;
+    for (to, from) in (0..FIRST_CLOSED).zip(&copies) {
+        actions.duplicate(from.as_raw_fd(), to)?;
+    }
+    actions.close_from(FIRST_CLOSED)?;
+
+    let mut pid = 0;
+    // SAFETY: the strings, both arrays (which end with NULL), the actions and the attributes
+    // live until the call returns; `environ` is only read while no thread changes the
+    // environment, which Rust's `set_var` and C's `setenv` forbid in threaded programs anyway.
+    check(unsafe {
+        libc::posix_spawn(
+            &mut pid,
+            program.as_ptr(),
+            &actions.0,
+            &attributes.0,
+            arguments.as_ptr(),
+            environ.cast(),
+        )
+    })?;
+    match pidfd_open(pid) {
+        Ok(pidfd) => Ok(Child { pid, pidfd }),
+        Err(error) => {
+            // SAFETY: plain system calls on a child of ours that nobody has waited for.
+            unsafe {
+                libc::kill(pid, libc::SIGKILL);
+                libc::waitpid(pid, std::ptr::null_mut(), 0);
+            }
+            Err(error)
+        }
+    }
+}
+
+fn copy_above(fd: &OwnedFd) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    let copy = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(FIRST_CLOSED))?;
+    // SAFETY: the descriptor was made just now and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: a system call without pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the descriptor was made just now and belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
+    /// Somebody else waited for it: the hub ignores SIGCHLD, or waits for all children.
+    Unknown,
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::Signal(number) => match nix::sys::signal::Signal::try_from(number) {
+                Ok(signal) => write!(f, "signal {signal}"),
+                Err(_) => write!(f, "signal {number}"),
+            },
+            Exit::Unknown => write!(f, "an unknown end: the hub itself waits for or ignores its children"),
+        }
+    }
+}
+
+/// Sends a signal. Nothing happens to a process that has ended.
+pub fn signal(pidfd: BorrowedFd<'_>, number: i32) {
+    // SAFETY: a system call; the null pointer means "no siginfo".
+    unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, std::ptr::null::<c_void>(), 0)
+    };
+}
+
+/// Takes the status of a process that has ended; `None` while it still runs.
+pub fn reap(pidfd: BorrowedFd<'_>, block: bool) -> Option<Exit> {
+    let flags = libc::WEXITED | if block { 0 } else { libc::WNOHANG };
+    loop {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        // SAFETY: the structure is valid for writing; zeroed, it is a valid value, in which a
+        // pid of 0 means that the process still runs.
+        let (result, info) = unsafe {
+            let id = pidfd.as_raw_fd() as libc::id_t;
+            (libc::waitid(libc::P_PIDFD, id, info.as_mut_ptr(), flags), info.assume_init())
+        };
+        if result != 0 {
+            if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
+                continue;
+            }
+            return Some(Exit::Unknown);
+        }
+        // SAFETY: waitid filled the fields of a child's end, or left them zero.
+        let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+        return match (pid, info.si_code) {
+            (0, _) => None,
+            (_, libc::CLD_EXITED) => Some(Exit::Code(status)),
+            _ => Some(Exit::Signal(status)),
+        };
+    }
+}

@@ -1,0 +1,203 @@
+//! `vh.store` of one script: what survives its processes, on disk too when the host gives a
+//! folder; changing it is the worker's matter, which sends every change as it happens.
+//!
+//! On disk it is a journal: one record for each change, appended with one write. Opening it
+//! reads the records up to the first that is not whole, so that what a crash cut off is the
+//! last change at most, and never half of one. When the journal has grown to several times
+//! its contents, it is written anew beside the old one and renamed.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use plugin_abi::{FromWorker, Value};
+
+/// How much one script may store, keys and values together, in bytes as they travel.
+pub const MAX_STORE: usize = 4 << 20;
+
+/// The contents.
+#[derive(Debug, Default)]
+pub struct Store {
+    entries: BTreeMap<Vec<u8>, (Value<'static>, usize)>,
+    bytes: usize,
+    journal: Option<Journal>,
+}
+
+/// The script wanted to store more than [`MAX_STORE`].
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("vh.store would hold {0} bytes; at most {MAX_STORE} are allowed")]
+pub struct TooBig(pub usize);
+
+#[derive(Debug)]
+struct Journal {
+    path: PathBuf,
+    file: File,
+    bytes: usize,
+}
+
+impl Store {
+    /// The store of a script: empty, or what was kept on disk if there is a folder.
+    pub fn open(folder: Option<&Path>, script: &Path) -> Store {
+        let mut store = Store::default();
+        let Some(folder) = folder else { return store };
+        let path = folder.join(file_name(script));
+        if let Err(error) = store.open_journal(folder, &path) {
+            log::error!("vh.store of {} is not kept on disk: {}: {error}", script.display(), path.display());
+        }
+        store
+    }
+
+    fn open_journal(&mut self, folder: &Path, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        match std::fs::read(path) {
+            Ok(bytes) => self.replay(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        // Written anew, which also drops what a crash left at its end.
+        self.journal = Some(self.write_journal(path)?);
+        Ok(())
+    }
+
+    fn replay(&mut self, mut bytes: &[u8]) {
+        while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
+            let length = u32::from_le_bytes(*length) as usize;
+            let Some((record, rest)) = rest.split_at_checked(length) else { return };
+            let Ok(FromWorker::Store { key, value }) = FromWorker::read(record) else { return };
+            // What was stored once fits.
+            let _ = self.apply(&key, value.map(Value::into_owned), record.len());
+            bytes = rest;
+        }
+    }
+
+    fn write_journal(&self, path: &Path) -> io::Result<Journal> {
+        let mut bytes = Vec::new();
+        for (key, (value, _)) in &self.entries {
+            bytes.extend(record(key, Some(value.clone()))?);
+        }
+        let fresh = path.with_extension("new");
+        let mut file = File::create(&fresh)?;
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        std::fs::rename(&fresh, path)?;
+        let file = OpenOptions::new().append(true).open(path)?;
+        Ok(Journal { path: path.to_path_buf(), file, bytes: bytes.len() })
+    }
+
+    /// Sets a key whose value took so many bytes in its frame, or removes it.
+    pub fn set(&mut self, key: &[u8], value: Option<Value<'static>>, bytes: usize) -> Result<(), TooBig> {
+        if self.journal.is_none() {
+            return self.apply(key, value, bytes);
+        }
+        self.apply(key, value.clone(), bytes)?;
+        if let Err(error) = self.keep(key, value) {
+            log::error!("vh.store is not kept on disk any more: {error}");
+            self.journal = None;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, key: &[u8], value: Option<Value<'static>>, bytes: usize) -> Result<(), TooBig> {
+        let old = self.entries.get(key).map_or(0, |(_, bytes)| *bytes);
+        let Some(value) = value else {
+            self.entries.remove(key);
+            self.bytes -= old;
+            return Ok(());
+        };
+        let total = self.bytes - old + bytes;
+        if total > MAX_STORE {
+            return Err(TooBig(total));
+        }
+        self.bytes = total;
+        self.entries.insert(key.to_vec(), (value, bytes));
+        Ok(())
+    }
+
+    fn keep(&mut self, key: &[u8], value: Option<Value<'static>>) -> io::Result<()> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        let record = record(key, value)?;
+        journal.file.write_all(&record)?;
+        journal.bytes += record.len();
+        if journal.bytes > 4 * self.bytes + (1 << 20) {
+            let path = journal.path.clone();
+            self.journal = Some(self.write_journal(&path)?);
+        }
+        Ok(())
+    }
+
+    /// All entries, for a new process.
+    pub fn entries(&self) -> Vec<(Value<'static>, Value<'static>)> {
+        self.entries.iter().map(|(key, (value, _))| (Value::from(key.clone()), value.clone())).collect()
+    }
+}
+
+/// One change: its length, then the frame that tells of it.
+fn record(key: &[u8], value: Option<Value<'static>>) -> io::Result<Vec<u8>> {
+    let mut frame = Vec::new();
+    FromWorker::Store { key: key.into(), value }.write(&mut frame).map_err(io::Error::other)?;
+    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
+    let mut record = length.to_le_bytes().to_vec();
+    record.extend(frame);
+    Ok(record)
+}
+
+/// A name that belongs to this script alone: its own, and a hash of where it lies.
+fn file_name(script: &Path) -> String {
+    // FNV-1a: unlike the standard library's hashes, the same for ever.
+    let hash = script.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let stem = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    format!("{stem}-{hash:016x}.store")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_is_that_of_what_is_there() {
+        let mut store = Store::default();
+        store.set(b"a", Some(1i64.into()), MAX_STORE).unwrap();
+        assert_eq!(store.set(b"b", Some(1i64.into()), 1), Err(TooBig(MAX_STORE + 1)));
+        store.set(b"a", Some(2i64.into()), 10).unwrap();
+        store.set(b"b", Some(1i64.into()), MAX_STORE - 10).unwrap();
+        store.set(b"b", None, 0).unwrap();
+        assert_eq!(store.entries(), [("a".to_string().into(), 2i64.into())]);
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_off_loses_the_last_change_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = Path::new("/scripts/a.py");
+        let open = || Store::open(Some(folder.path()), script);
+        let mut store = open();
+        for number in 0..100i64 {
+            store.set(format!("key {}", number % 10).as_bytes(), Some(number.into()), 8).unwrap();
+        }
+        let all = store.entries();
+        drop(store);
+        assert_eq!(open().entries(), all);
+
+        let file = folder.path().join(file_name(script));
+        let mut store = open();
+        store.set(b"last", Some("x".repeat(100).into()), 8).unwrap();
+        drop(store);
+        let length = std::fs::metadata(&file).unwrap().len();
+        File::options().write(true).open(&file).unwrap().set_len(length - 1).unwrap();
+        assert_eq!(open().entries(), all);
+    }
+
+    #[test]
+    fn a_journal_does_not_grow_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(Some(folder.path()), Path::new("/a.py"));
+        for number in 0..3000i64 {
+            store.set(b"key", Some(format!("{number}{}", "x".repeat(2000)).into()), 2000).unwrap();
+        }
+        let file = folder.path().join(file_name(Path::new("/a.py")));
+        assert!(std::fs::metadata(file).unwrap().len() < 2 << 20);
+    }
+}
