@@ -76,7 +76,7 @@ pub enum HubError {
     GeoIp(PathBuf, std::io::Error),
     /// The supervisor.
     #[error("scripts cannot run: {0}")]
-    Scripts(LoadError),
+    Scripts(supervisor::StartError),
     /// No randomness for the first password.
     #[error("cannot make a password for the first account: {0}")]
     FirstAccount(std::io::Error),
@@ -200,17 +200,17 @@ fn start_supervisor(
         worker: options.worker.clone(),
         python: options.python.clone(),
         scripts_dir: Some(scripts_dir),
-        basedir: options.data.clone(),
-        config_name: "config".into(),
-        botname: settings.hub_security.clone(),
-        opchatname: settings.opchat_name.clone(),
-        starttime,
+        identity: supervisor::Identity {
+            botname: settings.hub_security.clone(),
+            opchatname: settings.opchat_name.clone(),
+            basedir: options.data.clone(),
+            config_name: "config".into(),
+            starttime,
+        },
         encoding: charset.python_name(),
-        hook_timeout: Duration::ZERO,
-        kill_timeout: Duration::ZERO,
-        load_timeout: Duration::ZERO,
-        spare: true,
+        has_ip_city: true,
         store_dir: Some(options.data.join("store")),
+        ..supervisor::Config::default()
     };
     set_deadlines(&mut config, settings);
     Supervisor::new(config).map_err(HubError::Scripts)

@@ -93,7 +93,7 @@ impl Server {
             let _ = waker.wake();
         });
         let hub = Hub::open(options)?;
-        let scripts = hub.supervisor().poll_fd().as_raw_fd();
+        let scripts = hub.supervisor().poll_fd();
         poll.registry().register(&mut SourceFd(&scripts), SCRIPTS, Interest::READABLE)?;
         Ok(Server { hub, poll, listener, address, unread: Vec::new(), accept_after: None, signals: None })
     }
@@ -215,7 +215,7 @@ impl Server {
     /// mio reports a descriptor when it becomes readable, and not that it still is: registering
     /// it again asks for it, so that nothing that the supervisor left is forgotten.
     fn watch_scripts(&mut self) -> std::io::Result<()> {
-        let scripts = self.hub.supervisor().poll_fd().as_raw_fd();
+        let scripts = self.hub.supervisor().poll_fd();
         self.poll.registry().reregister(&mut SourceFd(&scripts), SCRIPTS, Interest::READABLE)
     }
 

@@ -254,7 +254,7 @@ settings! {
     mmdb_names_lang: Vec<u8> = *b"en", "In which language places are named.";
     hook_timeout: f64 = 2.0, "How many seconds the hub waits for one hook of a script.";
     kill_timeout: f64 = 10.0, "How many seconds a stuck script has to come back before it is killed.";
-    load_timeout: f64 = 10.0, "How many seconds a script has to load.";
+    load_timeout: f64 = 30.0, "How many seconds a script has to load.";
 }
 
 /// The variable that a name means; a few go by more than one.
