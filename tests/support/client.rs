@@ -32,6 +32,7 @@ pub struct TestHub {
     pub greeting: String,
     log: Receiver<String>,
     seen: Vec<String>,
+    passed: usize,
     /// Its data folder.
     pub data: Option<tempfile::TempDir>,
 }
@@ -123,7 +124,7 @@ impl HubBuilder {
         assert!(loaded, "wanted {wanted} in: {greeting}");
         // Whatever it still prints must not stop it.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        TestHub { child, address, password, greeting, log, seen: Vec::new(), data: Some(self.data) }
+        TestHub { child, address, password, greeting, log, seen: Vec::new(), passed: 0, data: Some(self.data) }
     }
 }
 
@@ -131,6 +132,25 @@ impl TestHub {
     /// A hub with one script.
     pub fn with_script(source: &str) -> TestHub {
         HubBuilder::new().script("script.py", source).start()
+    }
+
+    /// Waits for a line of its log after the last one that was waited for in this way.
+    pub fn logs_next(&mut self, what: &str) -> String {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let new = self.seen.iter().skip(self.passed).position(|line| line.contains(what));
+            if let Some(at) = new {
+                self.passed += at + 1;
+                return self.seen[self.passed - 1].clone();
+            }
+            match self.log.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.seen.push(line),
+                Err(_) => {
+                    let passed = self.seen.iter().skip(self.passed).cloned().collect::<Vec<_>>().join("\n");
+                    panic!("waited for {what:?} next in the log; there was\n{passed}")
+                }
+            }
+        }
     }
 
     /// Its process.
