@@ -45,7 +45,8 @@ impl HubBuilder {
 
     /// A hub with the data folder of another that has ended.
     pub fn in_folder(data: tempfile::TempDir) -> HubBuilder {
-        HubBuilder { data, args: Vec::new(), scripts: 0 }
+        let scripts = std::fs::read_dir(data.path().join("scripts")).map_or(0, Iterator::count);
+        HubBuilder { data, args: Vec::new(), scripts }
             .set("int_flood_chat_period", "0")
             .set("int_flood_to_period", "0")
             .set("int_flood_other_period", "0")
