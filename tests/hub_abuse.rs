@@ -42,8 +42,14 @@ fn nonsense_gets_a_message_and_a_disconnect() {
         ("$Supports NoHello |$Key x|$ValidateNick a|$ValidateNick b|", "or twice"),
         ("$Supports NoHello |$Key x|$ValidateNick a|$MyINFO $ALL b d$ $5\x01$$1$|", "Your nick is a, not b"),
         ("$Supports NoHello |$Key x|$ValidateNick a|$MyINFO $ALL a broken|", "broken message: $MyINFO"),
-        ("$Supports NoHello |$Key x|$ValidateNick a|$MyINFO $ALL a d$ $5\x01$$1$|<b> I am b|", "Your nick is a, not b"),
-        ("$Supports NoHello |$Key x|$ValidateNick master|$MyINFO $ALL master d$ $5\x01$$1$|", "password first"),
+        (
+            "$Supports NoHello |$Key x|$ValidateNick a|$MyINFO $ALL a d$ $5\x01$$1$|<b> I am b|",
+            "Your nick is a, not b",
+        ),
+        (
+            "$Supports NoHello |$Key x|$ValidateNick master|$MyINFO $ALL master d$ $5\x01$$1$|",
+            "password first",
+        ),
         ("$Supports NoHello |$Key x|$ValidateNick master|$MyPass x|", "The password is wrong"),
     ];
     for (sent, answer) in cases {
@@ -58,7 +64,8 @@ fn nonsense_gets_a_message_and_a_disconnect() {
 
 #[test]
 fn silence_is_ended() {
-    let hub = HubBuilder::new().set("timeout_key", "1").set("timeout_nick", "1").set("timeout_login", "1").start();
+    let hub =
+        HubBuilder::new().set("timeout_key", "1").set("timeout_nick", "1").set("timeout_login", "1").start();
     for (sent, missing) in [
         ("", "key"),
         ("$Key x|", "nick"),

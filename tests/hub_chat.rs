@@ -10,7 +10,9 @@ fn users_see_and_hear_each_other() {
     let hub = HubBuilder::new().start();
     let mut alice = hub.guest("alice");
     let mut bob = hub.guest("bob");
-    assert!(alice.wait_for("$MyINFO $ALL bob").contains("desc<test V:1,M:A,H:1/0/0,S:1>$ $50\x01$mail@x$100$"));
+    assert!(
+        alice.wait_for("$MyINFO $ALL bob").contains("desc<test V:1,M:A,H:1/0/0,S:1>$ $50\x01$mail@x$100$")
+    );
     alice.chat("hello $ all");
     assert_eq!(bob.wait_for("hello"), "<alice> hello $ all");
     assert_eq!(alice.wait_for("hello"), "<alice> hello $ all");

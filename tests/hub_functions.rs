@@ -112,11 +112,17 @@ fn users_are_known_and_changed() {
     all(
         &mut master,
         &[
-            ("vh.GetMyINFO('nick')", "('nick', 'd', '<test V:1,M:P,H:1/0/0,S:1>', '50\\x01', 'mail@x', '100')"),
+            (
+                "vh.GetMyINFO('nick')",
+                "('nick', 'd', '<test V:1,M:P,H:1/0/0,S:1>', '50\\x01', 'mail@x', '100')",
+            ),
             ("vh.GetMyINFO('nobody')", "None"),
             ("vh.GetUserClass('NICK'), vh.GetUserClass('master'), vh.GetUserClass('vhpy')", "(0, 10, 10)"),
             ("vh.GetUserClass('nobody')", "-2"),
-            ("vh.GetUserIP('nick'), vh.GetUserIP('vhpy'), vh.GetUserIP('nobody')", "('127.0.0.7', '127.0.0.1', None)"),
+            (
+                "vh.GetUserIP('nick'), vh.GetUserIP('vhpy'), vh.GetUserIP('nobody')",
+                "('127.0.0.7', '127.0.0.1', None)",
+            ),
             ("vh.GetUserHost('nobody')", "None"),
             ("isinstance(vh.GetUserHost('nick'), str)", "True"),
             ("vh.GetUserHubURL('nick'), vh.GetUserHubURL('nobody')", "('dchub://here', None)"),
@@ -141,7 +147,10 @@ fn users_are_known_and_changed() {
     nick.wait_for("$UserIP nick 10.1.2.3$$");
     master.send("$UserIP nick|");
     master.wait_for("$UserIP nick 10.1.2.3$$");
-    all(&mut master, &[("vh.CloseConnection('nick', vh.eCR_KICKED)", "True"), ("vh.CloseConnection('nobody')", "False")]);
+    all(
+        &mut master,
+        &[("vh.CloseConnection('nick', vh.eCR_KICKED)", "True"), ("vh.CloseConnection('nobody')", "False")],
+    );
     nick.closed();
     let mut nick = passive(&hub, "nick");
     all(&mut master, &[("vh.CloseConnection('nick', 0, 20)", "True")]);
@@ -155,39 +164,67 @@ fn kicks_and_bans_keep_out() {
     let mut other = hub.guest("other");
     let refused = |nick: &str, host: u8| {
         let mut client = Client::connect(&hub, host);
-        client.send(&format!("$Supports NoHello|$Key x|$ValidateNick {nick}|$MyINFO $ALL {nick} d$ $5\x01$$4711$|"));
+        client.send(&format!(
+            "$Supports NoHello|$Key x|$ValidateNick {nick}|$MyINFO $ALL {nick} d$ $5\x01$$4711$|"
+        ));
         let got = client.closed();
         assert!(got.contains("banned"), "{got}");
     };
     let welcome = |nick: &str, host: u8| drop(Client::connect(&hub, host).login(nick, None));
     let mut nick = Client::connect(&hub, 20).login("nick", None);
-    all(&mut master, &[
-        ("vh.KickUser('other', 'nick', 'no')", "False"),
-        ("vh.KickUser('master', 'nick', 'go away', 'hub.example', 'for ops', 'for you')", "True"),
-        ("vh.SQL(\"select `nick`, `ip`, `reason`, `note_op`, `nick_op` from `banlist`\")", "(1, [['nick', '127.0.0.20', 'go away', 'for ops', 'master']])"),
-        ("vh.SQL('select `op`, `reason`, `is_drop` from `kicklist`')", "(1, [['master', 'go away', '0']])"),
-    ]);
+    all(
+        &mut master,
+        &[
+            ("vh.KickUser('other', 'nick', 'no')", "False"),
+            ("vh.KickUser('master', 'nick', 'go away', 'hub.example', 'for ops', 'for you')", "True"),
+            (
+                "vh.SQL(\"select `nick`, `ip`, `reason`, `note_op`, `nick_op` from `banlist`\")",
+                "(1, [['nick', '127.0.0.20', 'go away', 'for ops', 'master']])",
+            ),
+            (
+                "vh.SQL('select `op`, `reason`, `is_drop` from `kicklist`')",
+                "(1, [['master', 'go away', '0']])",
+            ),
+        ],
+    );
     let got = nick.closed();
-    assert!(got.contains("You were kicked because: go away") && got.contains("$ForceMove hub.example"), "{got}");
+    assert!(
+        got.contains("You were kicked because: go away") && got.contains("$ForceMove hub.example"),
+        "{got}"
+    );
     other.wait_for("$Quit nick");
     refused("nick", 21);
     refused("new", 20);
     all(&mut master, &[("vh.DelNickTempBan('nick'), vh.DelNickTempBan('nick')", "(True, False)")]);
     welcome("nick", 20);
     for (at, (kind, online_refused, also_refused)) in [
-        ("NICKIP", true, "other"), ("IP", true, "other"), ("NICK", true, ""), ("RANGE", true, "other"), ("SHARE", true, "other"), ("PREFIX", true, ""),
-    ].into_iter().enumerate() {
+        ("NICKIP", true, "other"),
+        ("IP", true, "other"),
+        ("NICK", true, ""),
+        ("RANGE", true, "other"),
+        ("SHARE", true, "other"),
+        ("PREFIX", true, ""),
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let host = 30 + at as u8;
         let name = format!("bad{at}");
         let mut bad = Client::connect(&hub, host);
         bad.info = "d<t V:1,M:A>$ $5\x01$$4711$".into();
         let mut bad = bad.login(&name, None);
-        assert_eq!(eval(&mut master, &format!("vh.Ban('master', '{name}', 'why', 0, vh.eBF_{kind})")), "True", "{kind}");
+        assert_eq!(
+            eval(&mut master, &format!("vh.Ban('master', '{name}', 'why', 0, vh.eBF_{kind})")),
+            "True",
+            "{kind}"
+        );
         bad.closed();
         // A range or a share would keep others of this test out, too; a fresh connection shows it.
         if online_refused {
             let mut again = Client::connect(&hub, host);
-            again.send(&format!("$Supports NoHello|$Key x|$ValidateNick {name}|$MyINFO $ALL {name} d$ $5\x01$$4711$|"));
+            again.send(&format!(
+                "$Supports NoHello|$Key x|$ValidateNick {name}|$MyINFO $ALL {name} d$ $5\x01$$4711$|"
+            ));
             let got = again.closed();
             assert!(got.contains("banned from this hub for ever because: why"), "{kind}: {got}");
         }
@@ -196,11 +233,17 @@ fn kicks_and_bans_keep_out() {
         }
         assert_eq!(eval(&mut master, "vh.SQL('delete from banlist')"), "(1, [])");
     }
-    all(&mut master, &[
-        ("vh.Ban('master', '127.0.0.40', 'why', 60, vh.eBF_IP), vh.DelIPTempBan('127.0.0.40'), vh.DelIPTempBan('x')", "(True, True, False)"),
-        ("vh.Ban('master', 'x', 'why', 60, 99)", "False"),
-        ("vh.Ban('master', 'gone', 'why', 60, vh.eBF_NICK)", "True"),
-    ]);
+    all(
+        &mut master,
+        &[
+            (
+                "vh.Ban('master', '127.0.0.40', 'why', 60, vh.eBF_IP), vh.DelIPTempBan('127.0.0.40'), vh.DelIPTempBan('x')",
+                "(True, True, False)",
+            ),
+            ("vh.Ban('master', 'x', 'why', 60, 99)", "False"),
+            ("vh.Ban('master', 'gone', 'why', 60, vh.eBF_NICK)", "True"),
+        ],
+    );
     refused("gone", 41);
 }
 
@@ -209,14 +252,26 @@ fn restrictions_restrict() {
     let hub = builder().start();
     let mut master = hub.master();
     let mut nick = hub.guest("nick");
-    all(&mut master, &[
-        ("vh.UserRestrictions('nick')", "{'chat': False, 'pm': False, 'search': False, 'ctm': False}"),
-        ("vh.UserRestrictions('nick', '3h', ctm='1d')", "{'chat': True, 'pm': False, 'search': False, 'ctm': True}"),
-        ("vh.UserRestrictions('nick', None, 1, '5m', '0')", "{'chat': True, 'pm': True, 'search': True, 'ctm': False}"),
-        ("vh.UserRestrictions('nick', 'soon')", "{}"),
-        ("vh.UserRestrictions('nobody', '1d')", "{}"),
-        ("vh.SQL('select st_chat - since, st_pm - since, st_search - since, st_ctm from temp_rights')", "(1, [['10800', '604800', '300', '1']])"),
-    ]);
+    all(
+        &mut master,
+        &[
+            ("vh.UserRestrictions('nick')", "{'chat': False, 'pm': False, 'search': False, 'ctm': False}"),
+            (
+                "vh.UserRestrictions('nick', '3h', ctm='1d')",
+                "{'chat': True, 'pm': False, 'search': False, 'ctm': True}",
+            ),
+            (
+                "vh.UserRestrictions('nick', None, 1, '5m', '0')",
+                "{'chat': True, 'pm': True, 'search': True, 'ctm': False}",
+            ),
+            ("vh.UserRestrictions('nick', 'soon')", "{}"),
+            ("vh.UserRestrictions('nobody', '1d')", "{}"),
+            (
+                "vh.SQL('select st_chat - since, st_pm - since, st_search - since, st_ctm from temp_rights')",
+                "(1, [['10800', '604800', '300', '1']])",
+            ),
+        ],
+    );
     for again in [false, true] {
         if again {
             drop(nick);
@@ -230,7 +285,13 @@ fn restrictions_restrict() {
         nick.send("$Search 127.0.0.1:5 F?T?0?1?word|");
         nick.wait_for("You may not search now");
     }
-    all(&mut master, &[("vh.UserRestrictions('nick', 0, 0, 0, '1d')", "{'chat': False, 'pm': False, 'search': False, 'ctm': True}")]);
+    all(
+        &mut master,
+        &[(
+            "vh.UserRestrictions('nick', 0, 0, 0, '1d')",
+            "{'chat': False, 'pm': False, 'search': False, 'ctm': True}",
+        )],
+    );
     nick.send("$ConnectToMe master 127.0.0.1:5|");
     nick.wait_for("You may not download now");
     nick.chat("hello");
@@ -241,13 +302,19 @@ fn restrictions_restrict() {
 fn robots_live_in_the_list() {
     let hub = builder().start();
     let mut master = hub.master();
-    all(&mut master, &[
-        ("vh.IsRobotNickBad('R'), vh.IsRobotNickBad('master'), vh.IsRobotNickBad(''), vh.IsRobotNickBad('a b'), vh.IsRobotNickBad('OPCHAT')", "(0, 1, 2, 3, 4)"),
-        ("vh.AddRobot('R', 3, 'I am $', 'fast', 'r@x', 1000)", "True"),
-        ("vh.AddRobot('R', 3, '', '', '', 0)", "False"),
-        ("vh.GetUserClass('R'), 'R' in vh.GetBotList(), 'R' in vh.GetOpList()", "(3, True, True)"),
-        ("vh.GetMyINFO('R')", "('R', 'I am _', '', 'fast\\x01', 'r@x', '1000')"),
-    ]);
+    all(
+        &mut master,
+        &[
+            (
+                "vh.IsRobotNickBad('R'), vh.IsRobotNickBad('master'), vh.IsRobotNickBad(''), vh.IsRobotNickBad('a b'), vh.IsRobotNickBad('OPCHAT')",
+                "(0, 1, 2, 3, 4)",
+            ),
+            ("vh.AddRobot('R', 3, 'I am $', 'fast', 'r@x', 1000)", "True"),
+            ("vh.AddRobot('R', 3, '', '', '', 0)", "False"),
+            ("vh.GetUserClass('R'), 'R' in vh.GetBotList(), 'R' in vh.GetOpList()", "(3, True, True)"),
+            ("vh.GetMyINFO('R')", "('R', 'I am _', '', 'fast\\x01', 'r@x', '1000')"),
+        ],
+    );
     let mut nick = Client::connect(&hub, 9);
     nick.wait_for("$Lock");
     nick.send("$Supports NoHello NoGetINFO BotList|$Key x|$ValidateNick R|");
@@ -255,7 +322,10 @@ fn robots_live_in_the_list() {
     let mut nick = hub.guest("nick");
     nick.so_far();
     nick.private("R", "hello");
-    assert_eq!(eval(&mut master, "vh.DelRobot('R'), vh.DelRobot('R'), vh.DelRobot('vhpy')"), "(True, False, False)");
+    assert_eq!(
+        eval(&mut master, "vh.DelRobot('R'), vh.DelRobot('R'), vh.DelRobot('vhpy')"),
+        "(True, False, False)"
+    );
     nick.wait_for("$Quit R");
 }
 
@@ -280,16 +350,34 @@ fn robots_go_with_their_script() {
 fn registrations_are_kept() {
     let hub = builder().start();
     let mut master = hub.master();
-    all(&mut master, &[
-        ("vh.AddRegUser('reg', 3, 'a password', 'master')", "True"),
-        ("vh.AddRegUser('reg', 3, 'a password')", "False"),
-        ("vh.AddRegUser('x', 7), vh.AddRegUser('a b', 1), vh.AddRegUser('x', 1, 'short')", "(False, False, False)"),
-        ("vh.SQL('select nick, class, reg_op, pwd_change, substr(login_pwd, 1, 10) from reglist where `class` < 10')", "(1, [['reg', '3', 'master', '0', '$argon2id$']])"),
-    ]);
+    all(
+        &mut master,
+        &[
+            ("vh.AddRegUser('reg', 3, 'a password', 'master')", "True"),
+            ("vh.AddRegUser('reg', 3, 'a password')", "False"),
+            (
+                "vh.AddRegUser('x', 7), vh.AddRegUser('a b', 1), vh.AddRegUser('x', 1, 'short')",
+                "(False, False, False)",
+            ),
+            (
+                "vh.SQL('select nick, class, reg_op, pwd_change, substr(login_pwd, 1, 10) from reglist where `class` < 10')",
+                "(1, [['reg', '3', 'master', '0', '$argon2id$']])",
+            ),
+        ],
+    );
     let mut reg = Client::connect(&hub, 3).login("reg", Some("a password"));
     assert_eq!(eval(&mut reg, "vh.GetUserClass('reg')"), "3");
-    all(&mut master, &[("vh.SetRegClass('reg', 4), vh.SetRegClass('nobody', 4), vh.SetRegClass('reg', 8), vh.GetUserClass('reg')", "(True, False, False, 4)")]);
-    all(&mut master, &[("vh.DelRegUser('reg'), vh.DelRegUser('reg'), vh.GetUserClass('reg')", "(True, False, 0)")]);
+    all(
+        &mut master,
+        &[(
+            "vh.SetRegClass('reg', 4), vh.SetRegClass('nobody', 4), vh.SetRegClass('reg', 8), vh.GetUserClass('reg')",
+            "(True, False, False, 4)",
+        )],
+    );
+    all(
+        &mut master,
+        &[("vh.DelRegUser('reg'), vh.DelRegUser('reg'), vh.GetUserClass('reg')", "(True, False, 0)")],
+    );
     let mut wrong = Client::connect(&hub, 3);
     wrong.send("$Supports NoHello|$Key x|$ValidateNick master|$MyPass wrong|");
     let got = wrong.closed();
@@ -302,15 +390,30 @@ fn the_configuration_is_kept() {
     let hub = builder().start();
     let mut master = hub.master();
     let mut nick = hub.guest("nick");
-    all(&mut master, &[
-        ("vh.GetConfig('hub_name'), vh.GetConfig('config', 'max_users')", "('vhpy hub', '6000')"),
-        ("vh.GetConfig('config', 'nonsense'), vh.GetConfig('config', 'nonsense', 'default')", "(None, 'default')"),
-        ("vh.SetConfig('hub_name', 'New'), vh.SetConfig('config', 'max_users', 7), vh.SetConfig('max_users', 'many')", "(True, True, False)"),
-        ("vh.SetConfig('config', 'nonsense', '1'), vh.SetConfig('mine', 'nonsense', '1'), vh.GetConfig('mine', 'nonsense')", "(False, True, '1')"),
-        ("vh.SQL(\"select `file`, `var`, `val` from `SetupList` order by 1, 2\")", "(1, [['config', 'hub_name', 'New'], ['config', 'max_users', '7'], ['mine', 'nonsense', '1']])"),
-        ("vh.Topic()", "''"),
-        ("vh.Topic('A topic'), vh.Topic()", "('A topic', 'A topic')"),
-    ]);
+    all(
+        &mut master,
+        &[
+            ("vh.GetConfig('hub_name'), vh.GetConfig('config', 'max_users')", "('vhpy hub', '6000')"),
+            (
+                "vh.GetConfig('config', 'nonsense'), vh.GetConfig('config', 'nonsense', 'default')",
+                "(None, 'default')",
+            ),
+            (
+                "vh.SetConfig('hub_name', 'New'), vh.SetConfig('config', 'max_users', 7), vh.SetConfig('max_users', 'many')",
+                "(True, True, False)",
+            ),
+            (
+                "vh.SetConfig('config', 'nonsense', '1'), vh.SetConfig('mine', 'nonsense', '1'), vh.GetConfig('mine', 'nonsense')",
+                "(False, True, '1')",
+            ),
+            (
+                "vh.SQL(\"select `file`, `var`, `val` from `SetupList` order by 1, 2\")",
+                "(1, [['config', 'hub_name', 'New'], ['config', 'max_users', '7'], ['mine', 'nonsense', '1']])",
+            ),
+            ("vh.Topic()", "''"),
+            ("vh.Topic('A topic'), vh.Topic()", "('A topic', 'A topic')"),
+        ],
+    );
     nick.wait_for("$HubName New - A topic");
     nick.wait_for("$HubTopic A topic");
     master.chat("+eval vh.SetConfig('hub_security', 'Guard'), vh.SetConfig('opchat_name', 'Guard'), vh.SetConfig('opchat_name', 'Ops')");
@@ -335,15 +438,27 @@ fn the_rest_of_the_hub_is_there_too() {
     let hub = builder().start();
     let mut master = hub.master();
     let mut nick = hub.guest("nick");
-    all(&mut master, &[
-        ("vh.SQL('select 1, null, \"x\"'), vh.SQL(1, 'select 1 union select 2')", "((1, [['1', '', 'x']]), (1, [['1']]))"),
-        ("vh.SQL('nonsense'), vh.SQL('select * from nowhere')", "((0, []), (0, []))"),
-        ("isinstance(vh.GetServFreq(), float)", "True"),
-        ("vh.name_and_version(), vh.name_and_version('Mine', '2'), vh.name_and_version()", "(('eval', '1.0.0'), ('Mine', '2'), ('Mine', '2'))"),
-        ("vh.ParseCommand('nick', '+myip', 0), vh.ParseCommand('nobody', '+myip', 0), vh.ParseCommand('nick', 'myip', 0)", "(True, False, False)"),
-        ("vh.ScriptCommand('cmd', 'data')", "True"),
-        ("vh.GetIPCC('127.0.0.1'), vh.GetGeoIP('x')", "(None, None)"),
-    ]);
+    all(
+        &mut master,
+        &[
+            (
+                "vh.SQL('select 1, null, \"x\"'), vh.SQL(1, 'select 1 union select 2')",
+                "((1, [['1', '', 'x']]), (1, [['1']]))",
+            ),
+            ("vh.SQL('nonsense'), vh.SQL('select * from nowhere')", "((0, []), (0, []))"),
+            ("isinstance(vh.GetServFreq(), float)", "True"),
+            (
+                "vh.name_and_version(), vh.name_and_version('Mine', '2'), vh.name_and_version()",
+                "(('eval', '1.0.0'), ('Mine', '2'), ('Mine', '2'))",
+            ),
+            (
+                "vh.ParseCommand('nick', '+myip', 0), vh.ParseCommand('nobody', '+myip', 0), vh.ParseCommand('nick', 'myip', 0)",
+                "(True, False, False)",
+            ),
+            ("vh.ScriptCommand('cmd', 'data')", "True"),
+            ("vh.GetIPCC('127.0.0.1'), vh.GetGeoIP('x')", "(None, None)"),
+        ],
+    );
     nick.wait_for("<vhpy> Your address is 127.0.0.1");
     nick.wait_for("<script> cmd data python");
     all(&mut master, &[("vh.StopHub(3)", "True")]);

@@ -36,7 +36,8 @@ fn with_nick(hub: &TestHub, nick: &str) -> Client {
     let mut client = Client::connect(hub, 9);
     client.nick = nick.into();
     client.wait_for("$Lock");
-    client.send(&format!("$Supports NoHello NoGetINFO HubURL BotINFO ExtJSON2 |$Key x|$ValidateNick {nick}|"));
+    client
+        .send(&format!("$Supports NoHello NoGetINFO HubURL BotINFO ExtJSON2 |$Key x|$ValidateNick {nick}|"));
     client.wait_for(&format!("$Hello {nick}"));
     client
 }

@@ -142,7 +142,7 @@ impl Hub {
         let least = self.settings.oplist_class;
         if user.class != old && (user.class.number() >= least) != (old.number() >= least) {
             let list = self.op_list();
-            self.to_all(&[&list]);
+            self.send_to_all(&[&list]);
         }
     }
 }

@@ -58,7 +58,7 @@ impl Hub {
             return;
         }
         if !self.scripts.wants(Hook::OnParsedMsgChat) {
-            return self.to_all(&[b"<", nick, b"> ", text, b"|"]);
+            return self.send_to_all(&[b"<", nick, b"> ", text, b"|"]);
         }
         let args = [Value::text(nick), Value::text(text)];
         let verdict = self.raise_for(id, Hook::OnParsedMsgChat, &args);
@@ -69,7 +69,7 @@ impl Hub {
         let (new_nick, new_text) = chat_replacement(verdict.replacement);
         let nick = new_nick.as_deref().map_or(nick.into(), shown_nick);
         let text = new_text.as_deref().map_or(text.into(), chat_text);
-        self.to_all(&[b"<", &nick, b"> ", &text, b"|"]);
+        self.send_to_all(&[b"<", &nick, b"> ", &text, b"|"]);
     }
 
     fn may_chat(&mut self, id: ConnId, text: &[u8]) -> bool {
@@ -195,7 +195,7 @@ impl Hub {
             return;
         }
         match behind {
-            Behind::Client(to) => self.to_connection(to, &[message, b"|"]),
+            Behind::Client(to) => self.send_to(to, &[message, b"|"]),
             Behind::HubBot => {
                 if !self.command(id, text, true) {
                     self.answer(id, true, "I understand commands only; +help lists them.");
@@ -215,7 +215,7 @@ impl Hub {
         if self.raise_for(id, Hook::OnOpChatMessage, &[Value::text(&*nick), Value::text(text)]).blocked {
             return;
         }
-        self.to_opchat(&nick, text, Some(id));
+        self.send_to_opchat(&nick, text, Some(id));
     }
 
     pub(super) fn on_mcto(&mut self, id: ConnId, to: &[u8], from: &[u8], text: &[u8], message: &[u8]) {
@@ -232,9 +232,9 @@ impl Hub {
         }
         let Some(other) = self.users.get(other).and_then(|user| user.connection()) else { return };
         if self.connections.get(other).is_some_and(|connection| connection.has(Supports::MC_TO)) {
-            self.to_connection(other, &[message, b"|"]);
+            self.send_to(other, &[message, b"|"]);
         } else {
-            self.to_connection(other, &[b"<", from, b"> ", text, b"|"]);
+            self.send_to(other, &[b"<", from, b"> ", text, b"|"]);
         }
     }
 
@@ -251,7 +251,7 @@ impl Hub {
                 return false;
             }
         }
-        self.to_classes(min_class, max_class, &[b"<", &from, b"> ", &text, b"|"]);
+        self.send_to_classes(min_class, max_class, &[b"<", &from, b"> ", &text, b"|"]);
         true
     }
 }

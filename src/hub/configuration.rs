@@ -121,14 +121,14 @@ impl Hub {
         match name {
             "hub_name" => {
                 let message = self.hub_name_message();
-                self.to_all(&[&message]);
+                self.send_to_all(&[&message]);
             }
             "hub_topic" => {
                 let message = self.hub_name_message();
-                self.to_all(&[&message]);
+                self.send_to_all(&[&message]);
                 let topic = chat_text(&self.settings.hub_topic).into_owned();
                 let message = [b"$HubTopic ", topic.as_slice(), b"|"].concat();
-                self.to_some(|_, connection| connection.has(Supports::HUB_TOPIC), &[&message]);
+                self.send_to_some(|_, connection| connection.has(Supports::HUB_TOPIC), &[&message]);
             }
             "hub_security" | "opchat_name" | "hub_security_desc" | "opchat_desc" => {
                 self.show_bots();
@@ -153,7 +153,7 @@ impl Hub {
             }
             "oplist_class" => {
                 let list = self.op_list();
-                self.to_all(&[&list]);
+                self.send_to_all(&[&list]);
             }
             _ => {}
         }

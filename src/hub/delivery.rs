@@ -9,7 +9,7 @@ const WRITE_AT: usize = 256 << 10;
 
 impl Hub {
     /// Sends to one connection; the parts together are whole messages.
-    pub(super) fn to_connection(&mut self, id: ConnId, parts: &[&[u8]]) {
+    pub(super) fn send_to(&mut self, id: ConnId, parts: &[&[u8]]) {
         if let Some(connection) = self.connections.get_mut(id)
             && !matches!(connection.state, State::Lingering(_))
         {
@@ -20,7 +20,7 @@ impl Hub {
 
     /// Sends to everybody in the list.
     #[inline]
-    pub(super) fn to_all(&mut self, parts: &[&[u8]]) {
+    pub(super) fn send_to_all(&mut self, parts: &[&[u8]]) {
         self.broadcast.push(parts);
         self.unsent = true;
         if self.broadcast.len() > WRITE_AT {
@@ -29,7 +29,7 @@ impl Hub {
     }
 
     /// Sends to everybody in the list but one.
-    pub(super) fn to_all_but(&mut self, id: ConnId, parts: &[&[u8]]) {
+    pub(super) fn send_to_all_but(&mut self, id: ConnId, parts: &[&[u8]]) {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.queue.take(&self.broadcast);
         }
@@ -44,7 +44,7 @@ impl Hub {
     }
 
     /// Sends to those in the list for whom this is.
-    pub(super) fn to_some(&mut self, wanted: impl Fn(&User, &Connection) -> bool, parts: &[&[u8]]) {
+    pub(super) fn send_to_some(&mut self, wanted: impl Fn(&User, &Connection) -> bool, parts: &[&[u8]]) {
         let Hub { connections, users, broadcast, unsent, .. } = self;
         for (_, connection) in connections.iter_mut() {
             if !connection.queue.follows() {
@@ -59,11 +59,11 @@ impl Hub {
     }
 
     /// Sends to users of these classes. Gives how many that are.
-    pub(super) fn to_classes(&mut self, min_class: i64, max_class: i64, parts: &[&[u8]]) {
+    pub(super) fn send_to_classes(&mut self, min_class: i64, max_class: i64, parts: &[&[u8]]) {
         if min_class <= -1 && max_class >= 10 {
-            self.to_all(parts);
+            self.send_to_all(parts);
         } else {
-            self.to_some(|user, _| (min_class..=max_class).contains(&user.class.number()), parts);
+            self.send_to_some(|user, _| (min_class..=max_class).contains(&user.class.number()), parts);
         }
     }
 
@@ -77,7 +77,7 @@ impl Hub {
     pub(super) fn tell_bytes(&mut self, id: ConnId, text: &[u8]) {
         let text = super::protocol::chat_text(text);
         let bot = self.settings.hub_security.clone();
-        self.to_connection(id, &[b"<", &bot, b"> ", &text, b"|"]);
+        self.send_to(id, &[b"<", &bot, b"> ", &text, b"|"]);
     }
 
     /// Says why, and closes a connection.
@@ -95,12 +95,12 @@ impl Hub {
         let Some(id) = user.connection() else { return false };
         let nick = std::rc::Rc::clone(&user.nick);
         let text = super::protocol::chat_text(text);
-        self.to_connection(id, &[b"$To: ", &nick, b" From: ", from, b" $<", shown, b"> ", &text, b"|"]);
+        self.send_to(id, &[b"$To: ", &nick, b" From: ", from, b" $<", shown, b"> ", &text, b"|"]);
         true
     }
 
     /// Writes in the operators' chat: to all who take part but one.
-    pub(super) fn to_opchat(&mut self, from: &[u8], text: &[u8], but: Option<ConnId>) -> bool {
+    pub(super) fn send_to_opchat(&mut self, from: &[u8], text: &[u8], but: Option<ConnId>) -> bool {
         let name = self.settings.opchat_name.clone();
         if name.is_empty() {
             return false;
@@ -115,7 +115,7 @@ impl Hub {
             .filter(|(id, _)| Some(*id) != but)
             .collect();
         for (id, nick) in members {
-            self.to_connection(id, &[b"$To: ", &nick, b" From: ", &name, b" $<", from, b"> ", &text, b"|"]);
+            self.send_to(id, &[b"$To: ", &nick, b" From: ", &name, b" $<", from, b"> ", &text, b"|"]);
         }
         true
     }
@@ -124,7 +124,7 @@ impl Hub {
     pub(super) fn report(&mut self, text: &str) {
         let text = self.charset.encode(text);
         let bot = self.settings.hub_security.clone();
-        self.to_opchat(&bot, &text, None);
+        self.send_to_opchat(&bot, &text, None);
     }
 
     /// Writes what waits, as far as clients take it. Those that take too little are closed.

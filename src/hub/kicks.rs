@@ -149,7 +149,7 @@ impl Hub {
             let text = [&*op_nick, b" is kicking ", &*other_nick, b" because: ", reason].concat();
             let bot = self.settings.hub_security.clone();
             let text = super::protocol::chat_text(&text);
-            self.to_all(&[b"<", &bot, b"> ", &text, b"|"]);
+            self.send_to_all(&[b"<", &bot, b"> ", &text, b"|"]);
         }
         let told = if reason.is_empty() {
             b"You were kicked.".to_vec()
@@ -158,7 +158,7 @@ impl Hub {
         };
         self.private(user, &op_nick, &op_nick, &told);
         if !notes.redirect.is_empty() {
-            self.to_connection(connection, &[b"$ForceMove ", &super::protocol::field(notes.redirect), b"|"]);
+            self.send_to(connection, &[b"$ForceMove ", &super::protocol::field(notes.redirect), b"|"]);
         }
         self.close(connection, CloseReason::Kicked);
         Ok(seconds)
@@ -234,7 +234,7 @@ impl Hub {
         let Some(op_nick) = self.users.get(op).map(|op| Rc::clone(&op.nick)) else { return Ok(()) };
         let text = [b"You are being redirected to ", to, b" because: ", reason].concat();
         self.private(user, &op_nick, &op_nick, &text);
-        self.to_connection(connection, &[b"$ForceMove ", &super::protocol::field(to), b"|"]);
+        self.send_to(connection, &[b"$ForceMove ", &super::protocol::field(to), b"|"]);
         self.close(connection, CloseReason::ForceMove);
         Ok(())
     }

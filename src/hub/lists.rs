@@ -65,19 +65,19 @@ impl Hub {
         let (is_op, is_bot, connection) = (self.is_shown_as_op(user), user.is_bot(), user.connection());
         if self.without_no_hello > 0 {
             let hello = [b"$Hello ", &*nick, b"|"].concat();
-            self.to_some(|_, connection| !connection.has(Supports::NO_HELLO), &[&hello]);
+            self.send_to_some(|_, connection| !connection.has(Supports::NO_HELLO), &[&hello]);
         }
-        self.to_all(&[&shown]);
+        self.send_to_all(&[&shown]);
         if let Some(own) = connection {
-            self.to_connection(own, &[&shown]);
+            self.send_to(own, &[&shown]);
         }
         if is_op {
             let list = self.op_list();
-            self.to_all(&[&list]);
+            self.send_to_all(&[&list]);
         }
         if is_bot {
             let list = self.bot_list();
-            self.to_some(|_, connection| connection.has(Supports::BOT_LIST), &[&list]);
+            self.send_to_some(|_, connection| connection.has(Supports::BOT_LIST), &[&list]);
         }
         self.show_ip(id);
     }
@@ -92,14 +92,14 @@ impl Hub {
         if let Some(own) = own
             && self.connections.get(own).is_some_and(|connection| connection.has(Supports::USER_IP2))
         {
-            self.to_connection(own, &[&message]);
+            self.send_to(own, &[&message]);
         }
         if self.settings.send_user_ip {
             let least = self.settings.user_ip_class;
             let wanted = |user: &User, connection: &super::Connection| {
                 user.class.number() >= least && user.nick != nick && connection.has(Supports::USER_IP2)
             };
-            self.to_some(wanted, &[&message]);
+            self.send_to_some(wanted, &[&message]);
         }
     }
 
@@ -119,7 +119,7 @@ impl Hub {
                 self.without_no_hello = self.without_no_hello.saturating_sub(1);
             }
         }
-        self.to_all(&[b"$Quit ", &nick, b"|"]);
+        self.send_to_all(&[b"$Quit ", &nick, b"|"]);
     }
 
     /// Sends the whole list to one client, in the form that it knows.
@@ -157,7 +157,7 @@ impl Hub {
             }
             list.push(b'|');
         }
-        self.to_connection(id, &[&list]);
+        self.send_to(id, &[&list]);
     }
 
     /// `nick ip$$`

@@ -71,7 +71,7 @@ impl Hub {
     pub(super) fn greet(&mut self, id: ConnId) {
         let random = std::hash::RandomState::new().build_hasher().finish();
         let lock = format!("EXTENDEDPROTOCOL_vhpy_{:04}", random % 10_000);
-        self.to_connection(id, &[b"$Lock ", lock.as_bytes(), format!(" Pk=vhpy{VERSION}|").as_bytes()]);
+        self.send_to(id, &[b"$Lock ", lock.as_bytes(), format!(" Pk=vhpy{VERSION}|").as_bytes()]);
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.lock = lock.into_bytes();
         let ip = connection.ip;
@@ -82,11 +82,8 @@ impl Hub {
         }
         let has_host_bans = self.database.has_host_bans(self.clock.seconds);
         let wait = self.stored("host bans", has_host_bans).unwrap_or(false);
-        if (wait || self.settings.dns_lookup)
-            && self.host_names.start((id, ip))
-            && wait
-            && let Some(connection) = self.connections.get_mut(id)
-        {
+        let started = (wait || self.settings.dns_lookup) && self.host_names.start((id, ip));
+        if let Some(connection) = self.connections.get_mut(id).filter(|_| wait && started) {
             connection.pause = Some(Pause::HostName);
         }
     }
@@ -146,13 +143,13 @@ impl Hub {
             connection.supports = Some(supports);
         }
         if !blocked {
-            self.to_connection(id, &[b"$Supports ", answer.trim_end().as_bytes(), b"|"]);
+            self.send_to(id, &[b"$Supports ", answer.trim_end().as_bytes(), b"|"]);
             if supports.has(Supports::NICK_RULE) {
                 let rule = format!(
                     "$NickRule Min {}$$Max {}$$Char 32 36 60 62 124$$|",
                     self.settings.min_nick, self.settings.max_nick
                 );
-                self.to_connection(id, &[rule.as_bytes()]);
+                self.send_to(id, &[rule.as_bytes()]);
             }
         }
     }
@@ -211,10 +208,10 @@ impl Hub {
         }
         self.set_deadline(id, self.settings.timeout_login);
         let name = self.settings.hub_name.clone();
-        self.to_connection(id, &[b"$HubName ", &super::protocol::field(&name), b"|"]);
+        self.send_to(id, &[b"$HubName ", &super::protocol::field(&name), b"|"]);
         if asks {
             self.set_stage(id, Stage::Password);
-            self.to_connection(id, &[b"$GetPass|"]);
+            self.send_to(id, &[b"$GetPass|"]);
         } else {
             self.say_hello(id);
         }
@@ -223,7 +220,7 @@ impl Hub {
     pub(super) fn refuse(&mut self, id: ConnId, refusal: &Refusal) {
         if self.connections.get(id).is_some_and(super::Connection::is_open) {
             self.tell(id, &refusal.text);
-            self.to_connection(id, &[&refusal.message]);
+            self.send_to(id, &[&refusal.message]);
             self.close(id, refusal.reason);
         }
     }
@@ -386,7 +383,7 @@ impl Hub {
         self.stored("noting a login", noted);
         self.say_hello(id);
         if class >= Class::Operator {
-            self.to_connection(id, &[b"$LogedIn ", &nick, b"|"]);
+            self.send_to(id, &[b"$LogedIn ", &nick, b"|"]);
         }
     }
 
@@ -404,7 +401,7 @@ impl Hub {
         {
             self.ban_for_a_while(ip, self.settings.pwd_tmpban, "a wrong password");
         }
-        self.to_connection(id, &[b"$BadPass|"]);
+        self.send_to(id, &[b"$BadPass|"]);
         self.dismiss(id, CloseReason::Password, "The password is wrong.");
     }
 
@@ -416,9 +413,9 @@ impl Hub {
         }
         let nick = Rc::clone(&user.nick);
         self.set_stage(id, Stage::Nick);
-        self.to_connection(id, &[b"$Hello ", &nick, b"|"]);
+        self.send_to(id, &[b"$Hello ", &nick, b"|"]);
         if self.connections.get(id).is_some_and(|connection| connection.has(Supports::HUB_URL)) {
-            self.to_connection(id, &[b"$GetHubURL|"]);
+            self.send_to(id, &[b"$GetHubURL|"]);
         }
     }
 
@@ -433,7 +430,7 @@ impl Hub {
                     self.leave(other);
                 }
                 _ => {
-                    self.to_connection(id, &[b"$ValidateDenide ", &nick, b"|"]);
+                    self.send_to(id, &[b"$ValidateDenide ", &nick, b"|"]);
                     return self.dismiss(id, CloseReason::BadNick, "This nick is in use.");
                 }
             }
@@ -482,14 +479,14 @@ impl Hub {
 
     fn send_hub_name(&mut self, id: ConnId) {
         let message = self.hub_name_message();
-        self.to_connection(id, &[&message]);
+        self.send_to(id, &[&message]);
     }
 
     /// Topic, welcome, and what else is said at the end of a login.
     fn send_after_list(&mut self, id: ConnId, class: Class) {
         let topic = super::protocol::chat_text(&self.settings.hub_topic).into_owned();
         if !topic.is_empty() && self.connections.get(id).is_some_and(|c| c.has(Supports::HUB_TOPIC)) {
-            self.to_connection(id, &[b"$HubTopic ", &topic, b"|"]);
+            self.send_to(id, &[b"$HubTopic ", &topic, b"|"]);
         }
         let settings = &self.settings;
         let hosts = settings.hub_failover_hosts.clone();
@@ -504,7 +501,7 @@ impl Hub {
             Class::Master => settings.msg_welcome_master.clone(),
         };
         if !hosts.is_empty() && self.connections.get(id).is_some_and(|c| c.has(Supports::FAIL_OVER)) {
-            self.to_connection(id, &[b"$FailOver ", &hosts, b"|"]);
+            self.send_to(id, &[b"$FailOver ", &hosts, b"|"]);
         }
         let Some(user) = self.user_of(id) else { return };
         let must_set_password = user.account.as_ref().is_some_and(|account| account.pwd_change);

@@ -196,7 +196,7 @@ impl Hub {
     fn raise_for(&mut self, id: ConnId, hook: Hook, args: &[Value<'_>]) -> Verdict {
         let verdict = self.raise(hook, args);
         for data in &verdict.send {
-            self.to_connection(id, &[data]);
+            self.send_to(id, &[data]);
         }
         verdict
     }

@@ -59,7 +59,7 @@ impl Hub {
         user.shown.clone_from(&shown);
         self.total_share = self.total_share.saturating_sub(old_share).saturating_add(share);
         if changed {
-            self.to_all(&[&shown]);
+            self.send_to_all(&[&shown]);
         }
     }
 

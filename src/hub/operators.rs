@@ -41,8 +41,8 @@ impl Hub {
             return;
         }
         match self.online_user(other).map(|user| user.shown.clone()) {
-            Some(shown) => self.to_connection(id, &[&shown]),
-            None => self.to_connection(id, &[b"$Quit ", other, b"|"]),
+            Some(shown) => self.send_to(id, &[&shown]),
+            None => self.send_to(id, &[b"$Quit ", other, b"|"]),
         }
     }
 
@@ -59,7 +59,7 @@ impl Hub {
             }
         }
         list.push(b'|');
-        self.to_connection(id, &[&list]);
+        self.send_to(id, &[&list]);
     }
 
     pub(super) fn on_kick(&mut self, id: ConnId, nick: &[u8]) {
@@ -90,7 +90,7 @@ impl Hub {
     pub(super) fn on_get_topic(&mut self, id: ConnId) {
         if self.is_logged_in(id) && !self.settings.hub_topic.is_empty() {
             let topic = super::protocol::chat_text(&self.settings.hub_topic).into_owned();
-            self.to_connection(id, &[b"$HubTopic ", &topic, b"|"]);
+            self.send_to(id, &[b"$HubTopic ", &topic, b"|"]);
         }
     }
 
@@ -144,7 +144,7 @@ impl Hub {
         }
         user.ext_json.clone_from(&message);
         if user.in_list {
-            self.to_some(|_, connection| connection.has(Supports::EXT_JSON2), &[&message]);
+            self.send_to_some(|_, connection| connection.has(Supports::EXT_JSON2), &[&message]);
         }
     }
 
@@ -178,10 +178,10 @@ impl Hub {
         let (icon, logo) = (field(&s.hub_icon_url).into_owned(), field(&s.hub_logo_url).into_owned());
         for (command, url) in [(&b"$SetIcon "[..], icon), (b"$SetLogo ", logo)] {
             if !url.is_empty() {
-                self.to_connection(id, &[command, &url, b"|"]);
+                self.send_to(id, &[command, &url, b"|"]);
             }
         }
-        self.to_connection(id, &[b"$HubINFO ", &fields.join(&b'$'), b"|"]);
+        self.send_to(id, &[b"$HubINFO ", &fields.join(&b'$'), b"|"]);
     }
 
     /// A client says its nick as to another client: an attacker told it that this is one.
@@ -217,7 +217,7 @@ impl Hub {
         ];
         if !self.raise_for(id, Hook::OnCtmToHub, &args).blocked {
             log::info!("{} was sent here by an attack on {}", self.readable(&ip), self.readable(referer));
-            self.to_connection(id, &[b"$Error CTM2HUB|"]);
+            self.send_to(id, &[b"$Error CTM2HUB|"]);
         }
         self.close(id, CloseReason::NoRedir);
     }

@@ -92,9 +92,9 @@ impl Hub {
         let parts: [&[u8]; 5] = [b"$Search ", &who, b" ", what, b"|"];
         if who.starts_with(b"Hub:") {
             // A passive user can download from active ones only.
-            self.to_some(|user, _| user.active && user.nick != nick, &parts);
+            self.send_to_some(|user, _| user.active && user.nick != nick, &parts);
         } else {
-            self.to_all_but(id, &parts);
+            self.send_to_all_but(id, &parts);
         }
     }
 
@@ -144,7 +144,7 @@ impl Hub {
                 return;
             }
         }
-        self.to_connection(other, &[b"$SR ", result, b"|"]);
+        self.send_to(other, &[b"$SR ", result, b"|"]);
     }
 
     /// The user that another wants to connect to.
@@ -181,7 +181,7 @@ impl Hub {
         if self.raise_for(id, Hook::OnParsedMsgConnectToMe, &args).blocked {
             return;
         }
-        self.to_connection(other, &[b"$ConnectToMe ", nick, b" ", &ip, b":", address.port, b"|"]);
+        self.send_to(other, &[b"$ConnectToMe ", nick, b" ", &ip, b":", address.port, b"|"]);
     }
 
     pub(super) fn on_rev_connect_to_me(&mut self, id: ConnId, nick: &[u8], other_nick: &[u8]) {
@@ -193,7 +193,7 @@ impl Hub {
         if self.raise_for(id, Hook::OnParsedMsgRevConnectToMe, &args).blocked {
             return;
         }
-        self.to_connection(other, &[b"$RevConnectToMe ", nick, b" ", other_nick, b"|"]);
+        self.send_to(other, &[b"$RevConnectToMe ", nick, b" ", other_nick, b"|"]);
     }
 }
 

@@ -200,7 +200,7 @@ mod tests {
     fn tags_are_read() {
         let tag = Tag::parse(b"<++ V:0.868,M:A,H:2/1/3,S:5>");
         assert_eq!(tag, Tag { active: true, hubs: 6, slots: 5 });
-        assert_eq!(Tag::parse(b"<ncdc V:1,M:P,H:1/0/0,S:1>").active, false);
+        assert!(!Tag::parse(b"<ncdc V:1,M:P,H:1/0/0,S:1>").active);
         assert_eq!(Tag::parse(b"nonsense"), Tag::default());
     }
 }

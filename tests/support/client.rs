@@ -125,7 +125,16 @@ impl HubBuilder {
         assert!(loaded, "wanted {wanted} in: {greeting}");
         // Whatever it still prints must not stop it.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        TestHub { child, address, password, greeting, log, seen: Vec::new(), passed: 0, data: Some(self.data) }
+        TestHub {
+            child,
+            address,
+            password,
+            greeting,
+            log,
+            seen: Vec::new(),
+            passed: 0,
+            data: Some(self.data),
+        }
     }
 }
 
@@ -328,7 +337,9 @@ impl Client {
                 Ok(0) => return None,
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
-                Err(error) => panic!("{} waited in vain: {error}; there was\n{}", self.nick, self.transcript.join("\n")),
+                Err(error) => {
+                    panic!("{} waited in vain: {error}; there was\n{}", self.nick, self.transcript.join("\n"))
+                }
             };
             self.input.extend_from_slice(&buffer[..count]);
             let mut rest = &self.input[..];

@@ -71,7 +71,7 @@ impl Hub {
         self.total_share = self.total_share.saturating_sub(user.share).saturating_add(share);
         user.share = share;
         user.shown.clone_from(&shown);
-        self.to_all(&[&shown]);
+        self.send_to_all(&[&shown]);
         done(true)
     }
 

@@ -12,7 +12,7 @@ impl Hub {
     pub(super) fn call_send_to_opchat(&mut self, args: Args<'_>) -> Value<'static> {
         let Some(message) = args.text(0) else { return Value::Nil };
         let from = args.some_text(1).unwrap_or(&self.settings.hub_security).to_vec();
-        done(self.to_opchat(&shown_nick(&from), message, None))
+        done(self.send_to_opchat(&shown_nick(&from), message, None))
     }
 
     /// Raw data to users of these classes: all, or the active or passive ones. The delay that
@@ -28,10 +28,10 @@ impl Hub {
         let Some(data) = args.some_text(0).filter(|_| min_class <= max_class) else { return Value::Nil };
         let data = with_end(data);
         match active {
-            None => self.to_classes(min_class, max_class, &[&data]),
+            None => self.send_to_classes(min_class, max_class, &[&data]),
             Some(active) => {
                 let classes = min_class..=max_class;
-                self.to_some(
+                self.send_to_some(
                     |user, _| user.active == active && classes.contains(&user.class.number()),
                     &[&data],
                 );
@@ -43,7 +43,7 @@ impl Hub {
     pub(super) fn call_send_data_to_user(&mut self, args: Args<'_>) -> Value<'static> {
         let (Some(data), Some(nick)) = (args.some_text(0), args.text(1)) else { return Value::Nil };
         let Some(id) = self.online_user(nick).and_then(|user| user.connection()) else { return Value::Nil };
-        self.to_connection(id, &[&with_end(data)]);
+        self.send_to(id, &[&with_end(data)]);
         done(true)
     }
 
@@ -89,7 +89,7 @@ impl Hub {
         let (Some(message), Some(nick)) = (args.text(0), args.text(1)) else { return Value::Nil };
         let Some(id) = self.online_user(nick).and_then(|user| user.connection()) else { return Value::Nil };
         let from = args.some_text(2).unwrap_or(&self.settings.hub_security).to_vec();
-        self.to_connection(id, &[b"<", &shown_nick(&from), b"> ", &chat_text(message), b"|"]);
+        self.send_to(id, &[b"<", &shown_nick(&from), b"> ", &chat_text(message), b"|"]);
         done(true)
     }
 
