@@ -10,6 +10,7 @@
 //! - [`link`]: both ends, and who wakes whom
 //! - [`wait`]: how long to stay awake
 //! - [`start`]: how a worker process begins
+//! - [`stub`]: the type stub `vh.pyi`
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 pub mod call;
@@ -17,6 +18,7 @@ pub mod frame;
 pub mod hook;
 pub mod ring;
 pub mod start;
+pub mod stub;
 pub mod value;
 
 // loom replaces the atomics of `ring`, which cannot lie in shared memory then.

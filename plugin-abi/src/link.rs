@@ -288,22 +288,46 @@ impl WorkerReceiver {
     }
 
     /// Sleeps until the hub has sent something. Also returns when a signal arrived, so that
-    /// its handler can run; `is_ready` tells.
-    pub fn sleep(&mut self) {
+    /// its handler can run; `is_ready` tells. With `mask`, that is the thread's signal mask
+    /// while it sleeps: a thread that blocks signals, looks for what they left, and sleeps with
+    /// the mask it had before misses none.
+    pub fn sleep(&mut self, mask: Option<&libc::sigset_t>) {
         let start = Instant::now();
         let asleep = self.segment.worker_asleep();
         asleep.store(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if !self.consumer.is_ready() {
-            let _ = self.wake.read();
+            let mut fds =
+                [libc::pollfd { fd: self.wake.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+            let mask = mask.map_or(std::ptr::null(), std::ptr::from_ref);
+            // SAFETY: one valid pollfd is passed, with its number; no time limit, and a mask
+            // that is NULL or borrowed.
+            let woken = unsafe { libc::ppoll(fds.as_mut_ptr(), 1, std::ptr::null(), mask) };
+            if woken == 1 {
+                // Does not block: nobody else reads it.
+                let _ = self.wake.read();
+            }
         }
         asleep.store(0, Ordering::Relaxed);
         self.patience.slept(start.elapsed());
     }
 
-    /// The descriptors that a forked child of the worker must not use.
-    pub fn raw_fds(&self) -> [i32; 1] {
-        [self.wake.as_fd().as_raw_fd()]
+    /// What another thread can end a sleep with.
+    pub fn waker(&self) -> io::Result<Waker> {
+        // SAFETY: a duplicate of an eventfd is one.
+        Ok(Waker(unsafe { EventFd::from_owned_fd(duplicate(&self.wake)?) }))
+    }
+}
+
+/// Ends the sleep of a [`WorkerReceiver`], or the next one, without a frame.
+#[derive(Debug)]
+pub struct Waker(EventFd);
+
+impl Waker {
+    /// Ends the sleep.
+    pub fn wake(&self) {
+        // Fails only if the counter is at its limit, and then no sleep is possible.
+        let _ = self.0.write(1);
     }
 }
 
@@ -360,7 +384,7 @@ mod tests {
     fn wait_for(receiver: &mut WorkerReceiver, frame: &mut Vec<u8>) {
         while !receiver.receive(frame).unwrap() {
             if !receiver.stay_awake() {
-                receiver.sleep();
+                receiver.sleep(None);
             }
         }
     }

@@ -448,6 +448,7 @@ impl Supervisor {
                 TIMER => {
                     // Only to make it unreadable; what is due is decided by the clock.
                     let _ = nix::unistd::read(engine.timer.as_fd(), &mut [0; 8]);
+                    self.untidy.set(true);
                 }
                 NUDGE => {
                     let _ = engine.nudge.read();

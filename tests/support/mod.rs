@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test uses its own part")]
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use vhpy::supervisor::{Config, Loaded};
@@ -11,7 +12,7 @@ use vhpy::{Call, Host, ScriptId, Supervisor, Value};
 /// How long a test waits for something that must happen.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
-type Responder = Box<dyn FnMut(&Supervisor, &mut Recorder, Call, &[Value<'_>]) -> Value<'static>>;
+type Responder = Rc<dyn Fn(&Supervisor, &mut Recorder, Call, &[Value<'_>]) -> Value<'static>>;
 
 /// A host that remembers what scripts asked for.
 #[derive(Default)]
@@ -27,9 +28,9 @@ pub struct Recorder {
 impl Recorder {
     /// With a function that answers all calls; it may raise events.
     pub fn answering(
-        respond: impl FnMut(&Supervisor, &mut Recorder, Call, &[Value<'_>]) -> Value<'static> + 'static,
+        respond: impl Fn(&Supervisor, &mut Recorder, Call, &[Value<'_>]) -> Value<'static> + 'static,
     ) -> Recorder {
-        Recorder { respond: Some(Box::new(respond)), ..Recorder::default() }
+        Recorder { respond: Some(Rc::new(respond)), ..Recorder::default() }
     }
 
     /// The first text argument of every call of this kind.
@@ -47,12 +48,8 @@ impl Host for Recorder {
         args: &[Value<'_>],
     ) -> Value<'static> {
         self.calls.push((script, call, args.iter().cloned().map(Value::into_owned).collect()));
-        match self.respond.take() {
-            Some(mut respond) => {
-                let value = respond(supervisor, self, call, args);
-                self.respond.get_or_insert(respond);
-                value
-            }
+        match self.respond.clone() {
+            Some(respond) => respond(supervisor, self, call, args),
             None => Value::Int(1),
         }
     }

@@ -387,6 +387,8 @@ def run(code):
     try:
         exec(code, names)
     except Exception as error:
+        if isinstance(error, AssertionError):
+            raise
         return f'{type(error).__name__}: {error}'
     return names.get('it')
 ";

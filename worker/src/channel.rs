@@ -24,7 +24,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use plugin_abi::ToWorker;
-use plugin_abi::link::{self, Notify, WorkerFds, WorkerReceiver, WorkerSender};
+use plugin_abi::link::{self, Notify, Waker, WorkerFds, WorkerReceiver, WorkerSender};
 use plugin_abi::ring::Push;
 
 use crate::py::{Exception, Gil, GilCell, PyResult, Raised, raise};
@@ -43,6 +43,7 @@ pub struct Channel {
     /// Used with the GIL held while there is no leader, or by the leader.
     receiver: UnsafeCell<WorkerReceiver>,
     state: GilCell<State>,
+    waker: Waker,
     main: libc::pthread_t,
 }
 
@@ -124,6 +125,7 @@ pub fn is_forked() -> bool {
 /// Opens the link. Once, on the main thread.
 pub fn open(fds: WorkerFds) -> std::io::Result<&'static Channel> {
     let (sender, receiver) = link::open(fds)?;
+    let waker = receiver.waker()?;
     let channel = CHANNEL.get_or_init(|| Channel {
         sender: UnsafeCell::new(sender),
         receiver: UnsafeCell::new(receiver),
@@ -140,6 +142,7 @@ pub fn open(fds: WorkerFds) -> std::io::Result<&'static Channel> {
             pending: Vec::new(),
             buffers: Vec::new(),
         }),
+        waker,
         // SAFETY: has no conditions.
         main: unsafe { libc::pthread_self() },
     });
@@ -233,6 +236,9 @@ impl Channel {
         self.state.with(gil, |state| {
             state.closed = true;
             state.pending.iter().filter_map(|pending| pending.waiter.as_deref()).for_each(Waiter::wake);
+            if state.leader {
+                self.waker.wake();
+            }
         });
     }
 
@@ -416,15 +422,49 @@ impl Channel {
                 }
             }
         }
-        self.state.with(gil, |state| state.leader = true);
-        let ready = gil.release(|| {
-            if !receiver.stay_awake() {
-                receiver.sleep();
+        let ready = self.lead(gil, receiver, |receiver| receiver.stay_awake());
+        match (ready, is_main) {
+            (true, _) => Ok(()),
+            (false, true) => self.sleep_on_main(gil, want),
+            (false, false) => {
+                // SAFETY: as above; the GIL has been held since the lead was given up.
+                let receiver = unsafe { &mut *self.receiver.get() };
+                self.lead(gil, receiver, |receiver| receiver.sleep(None));
+                Ok(())
             }
-            receiver.is_ready()
-        });
+        }
+    }
+
+    /// Does something with the ring as the leader, without the GIL.
+    fn lead<'a, R>(
+        &self,
+        gil: Gil,
+        receiver: &'a mut WorkerReceiver,
+        work: impl FnOnce(&'a mut WorkerReceiver) -> R + Send,
+    ) -> R {
+        self.state.with(gil, |state| state.leader = true);
+        let result = gil.release(|| work(receiver));
         self.state.with(gil, |state| state.leader = false);
-        if is_main && !ready { gil.check_signals() } else { Ok(()) }
+        result
+    }
+
+    /// Sleeps as the leader without missing a signal: one that arrives before the sleep stays
+    /// blocked until then, and ends it.
+    fn sleep_on_main(&self, gil: Gil, want: Option<u64>) -> PyResult<()> {
+        let blocked = BlockedSignals::new();
+        gil.check_signals()?;
+        // A handler of the script's may have let other threads run.
+        let has_work = self.state.with(gil, |state| {
+            let has_reply = |pending: &Pending| Some(pending.id) == want && pending.reply.is_some();
+            state.leader || !state.inbox.is_empty() || state.pending.iter().any(has_reply)
+        });
+        if !has_work {
+            // SAFETY: the GIL is held and there is no leader.
+            let receiver = unsafe { &mut *self.receiver.get() };
+            self.lead(gil, receiver, |receiver| receiver.sleep(Some(&blocked.before)));
+        }
+        drop(blocked);
+        gil.check_signals()
     }
 
     /// Sleeps until the leader has something for this thread, or it shall lead.
@@ -462,6 +502,30 @@ impl Channel {
                 }
             }
         });
+    }
+}
+
+/// All signals blocked on this thread, until it is dropped.
+struct BlockedSignals {
+    before: libc::sigset_t,
+}
+
+impl BlockedSignals {
+    fn new() -> BlockedSignals {
+        // SAFETY: both sets are filled before they are read; a set is plain data.
+        unsafe {
+            let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            BlockedSignals { before }
+        }
+    }
+}
+
+impl Drop for BlockedSignals {
+    fn drop(&mut self) {
+        // SAFETY: the set was filled by pthread_sigmask.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut()) };
     }
 }
 

@@ -62,7 +62,7 @@ pub fn wrong_count(gil: Gil, name: impl Display, allowed: RangeInclusive<usize>,
         _ if least == most => format!("{least}"),
         _ => format!("{least} to {most}"),
     };
-    let s = if takes == "1" { "" } else { "s" };
+    let s = if takes.ends_with(" 1") || takes == "1" { "" } else { "s" };
     raise(gil, Exception::Type, format_args!("{name}() takes {takes} argument{s}, {given} given"))
 }
 
