@@ -101,6 +101,17 @@ impl HubBuilder {
             }
         });
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        // From here on it is ended with this value, also by an assertion that fails.
+        let mut hub = TestHub {
+            child,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            password: String::new(),
+            greeting: String::new(),
+            log,
+            seen: Vec::new(),
+            passed: 0,
+            data: None,
+        };
         let mut greeting = String::new();
         stdout.read_line(&mut greeting).unwrap();
         let address = greeting.split("listens on ").nth(1).and_then(|rest| rest.split(',').next());
@@ -125,16 +136,9 @@ impl HubBuilder {
         assert!(loaded, "wanted {wanted} in: {greeting}");
         // Whatever it still prints must not stop it.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        TestHub {
-            child,
-            address,
-            password,
-            greeting,
-            log,
-            seen: Vec::new(),
-            passed: 0,
-            data: Some(self.data),
-        }
+        (hub.address, hub.password, hub.greeting) = (address, password, greeting);
+        hub.data = Some(self.data);
+        hub
     }
 }
 
