@@ -1,3 +1,9 @@
 //! The program `vhpy`: an embedded hub to run and test scripts.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}
