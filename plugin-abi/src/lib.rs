@@ -10,12 +10,14 @@
 //! - [`link`]: both ends, and who wakes whom
 //! - [`wait`]: how long to stay awake
 //! - [`start`]: how a worker process begins
+//! - [`manual`]: the tables in Markdown
 //! - [`stub`]: the type stub `vh.pyi`
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 pub mod call;
 pub mod frame;
 pub mod hook;
+pub mod manual;
 pub mod ring;
 pub mod start;
 pub mod stub;
