@@ -470,7 +470,10 @@ impl Supervisor {
             return;
         };
         if token % 2 == 0 {
-            process.silence();
+            if !process.silence() {
+                // It would be readable for ever; what becomes of the process, its pidfd tells.
+                let _ = process.with_bell(|bell| self.engine().epoll.delete(bell));
+            }
         } else {
             self.died(&process);
         }
