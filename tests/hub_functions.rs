@@ -3,35 +3,14 @@
 
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/eval.rs"]
+mod eval;
 
 use client::{Client, HubBuilder, TestHub};
-
-/// Evaluates what somebody writes after `+eval`, and answers with its value.
-const EVAL: &str = "
-import time
-def OnHubCommand(nick, command, user_class, in_pm, prefix):
-    if command.startswith('eval '):
-        vh.usermc('= ' + ascii(eval(command[5:])), nick)
-        return 0
-def OnScriptCommand(*args):
-    vh.SendDataToAll('<script> ' + ' '.join(args[:3]), 0, 10)
-";
+use eval::{EVAL, all, eval};
 
 fn builder() -> HubBuilder {
     HubBuilder::new().script("eval.py", EVAL).set("max_chat_msg", "0")
-}
-
-/// What an expression of Python gives in the script.
-fn eval(client: &mut Client, expression: &str) -> String {
-    client.chat(&format!("+eval {expression}"));
-    client.wait_for("<vhpy> = ").replace("<vhpy> = ", "")
-}
-
-/// Checks expressions and their values.
-fn all(client: &mut Client, cases: &[(&str, &str)]) {
-    for (expression, value) in cases {
-        assert_eq!(eval(client, expression), *value, "{expression}");
-    }
 }
 
 fn passive(hub: &TestHub, nick: &str) -> Client {
@@ -71,6 +50,15 @@ fn messages_reach_whom_they_should() {
         ("vh.pm('m17', 'passive', 'me', 'shown')", [None, None, Some("$To: passive From: me $<shown> m17")]),
         ("vh.mc('m18 a\\x7c$Quit bc\\x7c')", [Some("<vhpy> m18 a&#124;$Quit bc"); 3]),
         ("vh.mc('m19', 'a> \\x7cb')", [Some("<a___b> m19"); 3]),
+        ("vh.SendToAll('m20')", [Some("<vhpy> m20"); 3]),
+        ("vh.SendToUser('active', 'm21')", [None, Some("<vhpy> m21"), None]),
+        ("vh.pm('active', 'passive', 'm22')", [None, None, Some("$To: passive From: active $<active> m22")]),
+        ("vh.pm('passive', 'm23')", [None, None, Some("$To: passive From: vhpy $<vhpy> m23")]),
+        ("vh.pm('not_here', 'passive', 'm24 has blanks')", [None, None, Some("$<not_here> m24 has blanks")]),
+        ("vh.pm(nick='passive', message='m25', shown_nick='it')", [None, None, Some("$<it> m25")]),
+        ("vh.usermc(nick='active', message='m26', from_nick='me')", [None, Some("<me> m26"), None]),
+        ("vh.classmc(min_class=10, message='m27')", [Some("<vhpy> m27"), None, None]),
+        ("vh.SendDataToAll(max_class=5, min_class=0, data='m28')", [None, Some("m28"), Some("m28")]),
     ];
     for (at, (call, expected)) in cases.iter().enumerate() {
         let mark = format!("m{}", at + 1);
@@ -131,6 +119,9 @@ fn users_are_known_and_changed() {
             ("sorted(vh.GetOpList())", "['OpChat', 'master', 'vhpy']"),
             ("sorted(vh.GetBotList())", "['OpChat', 'vhpy']"),
             ("vh.GetRawBotList()", "'$BotList vhpy$$OpChat$$'"),
+            ("vh.GetRawNickList()", "'$NickList vhpy$$OpChat$$master$$nick$$'"),
+            ("vh.GetRawOpList()", "'$OpList vhpy$$OpChat$$master$$'"),
+            ("vh.GetNickList().split('$$') == vh.GetNickList()", "True"),
             ("vh.GetUsersCount()", "2"),
             ("vh.GetTotalShareSize()", "'200'"),
             ("vh.SetMyINFO('nick', 'other', None, None, 'a$b', 5)", "True"),
@@ -464,4 +455,93 @@ fn the_rest_of_the_hub_is_there_too() {
     all(&mut master, &[("vh.StopHub(3)", "True")]);
     nick.closed();
     assert_eq!(hub.ended().0, 3);
+}
+
+#[test]
+fn keywords_and_other_orders_do_the_same() {
+    let hub = builder().start();
+    let mut master = hub.master();
+    let mut nick = Client::connect(&hub, 40).login("nick", None);
+    let mut other = Client::connect(&hub, 41).login("other", None);
+    all(
+        &mut master,
+        &[
+            ("vh.SetConfig(variable='hub_name', value='A')", "True"),
+            (
+                "vh.SetConfig(conf='config', var='max_users', val=9), vh.GetConfig(var='max_users')",
+                "(True, '9')",
+            ),
+            ("vh.GetConfig(conf='mine', variable='x', default='d')", "'d'"),
+            (
+                "vh.SQL(limit=1, query='select 1 union select 2'), vh.SQL(1, 'select 3')",
+                "((1, [['1']]), (1, [['3']]))",
+            ),
+            ("vh.AddRegUser(nick='reg', uclass=2, passwd='a password', op='master')", "True"),
+            ("vh.SQL(\"select class, reg_op from reglist where nick = 'reg'\")", "(1, [['2', 'master']])"),
+            (
+                "vh.SetMyINFO('nick', email='e@x', share=77), vh.GetMyINFO('nick')[4:]",
+                "(True, ('e@x', '77'))",
+            ),
+            ("vh.UserRestrictions('nick', chat='1h', ctm=0)['chat']", "True"),
+            ("vh.AddRobot(nick='R', uclass=0, desc='d', speed='', email='', share='5')", "True"),
+            ("vh.Topic(topic='by name')", "'by name'"),
+            (
+                "vh.KickUser(op='master', nick='nick', reason='why', note_op='for ops', note_user='for you')",
+                "True",
+            ),
+            ("vh.SQL('select note_op, note_usr from banlist')", "(1, [['for ops', 'for you']])"),
+            ("vh.Ban(op='master', nick='other', reason='why', howlong=60, bantype=vh.eBF_NICK)", "True"),
+            ("vh.ParseCommand(nick='master', command='!topic', in_pm=0)", "True"),
+            ("vh.CloseConnection(nick='master', reason=vh.eCR_DEFAULT, delay=1000000)", "True"),
+        ],
+    );
+    assert!(nick.closed().contains("You were kicked because: why"));
+    other.closed();
+}
+
+#[test]
+fn functions_that_need_no_hub() {
+    let hub = builder().start();
+    let mut master = hub.master();
+    all(
+        &mut master,
+        &[
+            ("vh.Encode('a$b') == vh.encode('a$b') == 'a&#36;b'", "True"),
+            ("vh.Decode('a&#36;b') == vh.decode('a&#36;b') == 'a$b'", "True"),
+            ("vh.GetUserNick('n'), vh.GetConnNick('n'), vh.GetChatMessage('m')", "('n', 'n', 'm')"),
+            (
+                "vh.CallDynamicFunction('no_such', 1)",
+                "NameError: the hub has no function 'no_such' for this script",
+            ),
+            ("vh.call('no_such')", "NameError: the hub has no function 'no_such' for this script"),
+        ],
+    );
+}
+
+/// Each row of the table of functions, and each name that is beside it, has its place in tests
+/// on a real hub.
+#[test]
+fn no_function_is_without_a_test() {
+    let tests =
+        [include_str!("hub_functions.rs"), include_str!("hub_geoip.rs"), include_str!("hub_state.rs")];
+    let beside = [
+        "GetRawNickList",
+        "GetRawOpList",
+        "GetRawBotList",
+        "Encode",
+        "Decode",
+        "CallDynamicFunction",
+        "encode",
+        "decode",
+        "call",
+        "SendToAll",
+        "SendToUser",
+        "GetUserNick",
+        "GetConnNick",
+        "GetChatMessage",
+    ];
+    for name in plugin_abi::CALLS.iter().map(|spec| spec.name).chain(beside) {
+        let is_called = tests.iter().any(|test| test.contains(&format!("vh.{name}(")));
+        assert!(is_called, "vh.{name} is called in no test");
+    }
 }

@@ -167,7 +167,7 @@ fn scripts_and_time_raise_the_rest() {
     assert_eq!(hub.ended().0, 7);
 }
 
-/// For each hook: what is sent, and what the sender must get, or that the connection is closed.
+/// For each hook: what is sent, and another user gets unless it is blocked.
 #[test]
 fn every_block_blocks() {
     let cases: &[(&str, &str)] = &[
@@ -182,7 +182,8 @@ fn every_block_blocks() {
         ("OnParsedMsgExtJSON", "$ExtJSON nick {\"WORD\": 1}|"),
     ];
     // `+NAME` lets the script block that hook from then on.
-    let hub = hub("'OnHubCommand': lambda args: ANSWERS.update({args[1]: lambda args: 0})");
+    let hub =
+        hub("'OnHubCommand': lambda args: ANSWERS.update({args[1]: lambda args: 0}) or ('<x> it is', 0)");
     let mut other = hub.guest("other");
     let mut nick = hub.guest("nick");
     other.so_far();
@@ -191,18 +192,18 @@ fn every_block_blocks() {
         nick.send(&message.replace("WORD", "allowed"));
         other.wait_for(trace);
         nick.chat(&format!("+{hook}"));
-        nick.wait_for("Unknown command");
+        nick.wait_for("<x> it is");
         nick.send(&message.replace("WORD", "forbidden"));
         nick.so_far();
         let seen = other.so_far().join("\n");
         assert!(!seen.contains("forbidden") && !seen.contains("ConnectToMe"), "{hook} did not block: {seen}");
     }
-    // From here on nothing passes.
+    // From here on nothing passes, not even the end of the connection.
     nick.chat("+OnParsedMsgAny");
-    nick.wait_for("Unknown command");
-    nick.send("$MCTo: other $nick forbidden|$Quit|");
+    nick.wait_for("<x> it is");
+    nick.send("$RevConnectToMe nick other|<nick> forbidden|$Quit|");
     drop(nick);
-    other.wait_for("$Quit nick");
+    assert_eq!(other.next().as_deref(), Some(&b"$Quit nick"[..]));
 }
 
 #[test]
@@ -270,6 +271,71 @@ fn orders_can_be_prevented() {
     assert!(!master.so_far().join("\n").contains("Commands:"));
 }
 
+/// A command that a script handles goes no further: no other hook, no answer of the hub.
+#[test]
+fn a_hub_command_can_be_handled_alone() {
+    let mut hub = hub("'OnHubCommand': lambda args: args[1] != 'myip'");
+    let mut nick = hub.guest("nick");
+    nick.chat("+myip");
+    nick.private("vhpy", "+myip");
+    let seen = nick.so_far().join("|");
+    assert!(!seen.contains("Your address"), "{seen}");
+    nick.chat("+help");
+    nick.wait_for("<vhpy> Commands:");
+    hub.logs_next("HOOK OnHubCommand ('nick', 'myip', 0, 0, '+')");
+    hub.logs_next("HOOK OnHubCommand ('nick', 'myip', 0, 1, '+')");
+    hub.logs_next("HOOK OnUserCommand ('nick', '+help')");
+    assert!(!hub.has_logged("HOOK OnUserCommand ('nick', '+myip')"));
+}
+
+/// An attacked client's connection is closed with a word, or without one.
+#[test]
+fn a_connection_meant_for_a_client_can_be_closed_silently() {
+    for (answers, word) in [("", true), ("'OnCtmToHub': lambda args: 0", false)] {
+        let mut hub = hub(answers);
+        let mut attacked = Client::connect(&hub, 8);
+        attacked.wait_for("$Lock");
+        attacked.send("$MyNick victim|$Lock EXTENDEDPROTOCOL Pk=xRef=evil.example:411|");
+        assert_eq!(attacked.closed().contains("$Error CTM2HUB"), word);
+        hub.logs("HOOK OnCtmToHub ('victim', '127.0.0.8', ");
+        hub.logs("HOOK OnCloseConnEx ('127.0.0.8', 20, '')");
+    }
+}
+
+/// Each of the two hooks of a drop prevents it, and a script that has no opinion does not.
+#[test]
+fn each_hook_of_a_drop_prevents_it() {
+    for hook in ["OnOperatorDrops", "OnOperatorDropsWithReason"] {
+        let mut hub = hub(&format!("'{hook}': lambda args: args[1] != 'kept'"));
+        let mut master = hub.master();
+        let mut kept = hub.guest("kept");
+        let mut dropped = hub.guest("dropped");
+        master.chat("!drop kept why");
+        master.wait_for("A script prevented the drop.");
+        master.chat("!drop dropped why");
+        dropped.closed();
+        hub.logs_next("HOOK OnOperatorDrops ('master', 'kept')");
+        hub.logs_next("HOOK OnOperatorDropsWithReason ('master', 'dropped', 'why')");
+        let seen = kept.so_far().join("|");
+        assert!(seen.contains("$Quit dropped") && !seen.contains("You were dropped"), "{seen}");
+    }
+}
+
+/// A command that the hub does not know is shown to scripts as chat; many look there for theirs.
+#[test]
+fn unknown_commands_are_chat_to_scripts() {
+    let mut hub = hub("'OnParsedMsgChat': lambda args: args[1] != '+mine'");
+    let mut other = hub.guest("other");
+    let mut nick = hub.guest("nick");
+    nick.chat("+mine");
+    nick.chat("+nobodys");
+    nick.wait_for("Unknown command: nobodys");
+    hub.logs_next("HOOK OnParsedMsgChat ('nick', '+mine')");
+    hub.logs_next("HOOK OnParsedMsgChat ('nick', '+nobodys')");
+    let seen = nick.so_far().join("|") + &other.so_far().join("|");
+    assert!(!seen.contains("Unknown command: mine") && !seen.contains("<nick>"), "{seen}");
+}
+
 #[test]
 fn answers_of_every_form_are_honoured() {
     let hub = hub(
@@ -320,4 +386,26 @@ fn a_script_may_put_out_whom_it_is_asked_about() {
     other.wait_for("<vhpy> bye True");
     other.wait_for("$Quit nick");
     nick.closed();
+}
+
+/// Each row of the table of hooks has its place in these tests: as a line of the log, or as a
+/// function of a script.
+#[test]
+fn no_hook_is_without_a_test() {
+    let tests = include_str!("hub_hooks.rs");
+    for hook in &plugin_abi::HOOKS {
+        let name = hook.name;
+        let is_seen = tests.contains(&format!("HOOK {name} (")) || tests.contains(&format!("def {name}("));
+        assert!(is_seen, "{name} is raised by no test");
+        // Those that can block are seen to block: they answer 0, or are in a table of such.
+        let blocks = [
+            format!("'{name}': lambda"),
+            format!("(\"{name}\", "),
+            format!("'{name}', "),
+            format!("'{name}')"),
+        ];
+        let is_blocked = blocks.iter().any(|what| tests.contains(what.as_str()));
+        let drops = matches!(name, "OnOperatorDrops" | "OnParsedMsgAny");
+        assert!(!hook.hook.can_block() || is_blocked || drops, "{name} blocks in no test");
+    }
 }

@@ -200,6 +200,8 @@ impl Hub {
                 self.answer(id, in_pm, &text);
             }
             None if self.settings.unknown_cmd_chat => return false,
+            // Many scripts look for their commands in the chat.
+            None if !in_pm && self.chat_scripts_handle(&caller, text) => {}
             None => {
                 let text =
                     format!("Unknown command: {}; +help lists those that there are.", self.readable(name));
@@ -238,6 +240,13 @@ impl Hub {
         let hook =
             if caller.class >= Class::Operator { Hook::OnOperatorCommand } else { Hook::OnUserCommand };
         self.raise_for(caller.id, hook, &[Value::text(&*caller.nick), Value::text(text)]).blocked
+    }
+
+    /// Shows the scripts a command that nobody knows as the chat message that it is. True when
+    /// one has blocked it.
+    fn chat_scripts_handle(&mut self, caller: &Caller, text: &[u8]) -> bool {
+        let args = [Value::text(&*caller.nick), Value::text(text)];
+        self.raise_for(caller.id, Hook::OnParsedMsgChat, &args).blocked
     }
 
     /// Answers a command where it was given. The text is UTF-8.

@@ -219,7 +219,11 @@ impl Supervisor {
             // (message, nick) – or (from, to, message), where the third is no nick but the
             // first is the sender's.
             let three = call == Call::pm && matches!(args.get(2), Some(Value::Text(_)));
-            if three && !is_online(2) && is_online(0) {
+            // What has a blank is no nick, but may well be a message.
+            let has_blank =
+                |at: usize| args.get(at).and_then(Value::as_text).is_some_and(|text| text.contains(&b' '));
+            let told_by_blanks = has_blank(2) && !has_blank(0);
+            if three && !is_online(2) && (told_by_blanks || is_online(0)) {
                 return Some(reorder(args, &[2, 1, 0]));
             }
             return None;

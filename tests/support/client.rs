@@ -167,6 +167,11 @@ impl TestHub {
         }
     }
 
+    /// Whether a line is in its log as far as it was waited for.
+    pub fn has_logged(&self, what: &str) -> bool {
+        self.seen.iter().any(|line| line.contains(what))
+    }
+
     /// Its process.
     pub fn pid(&self) -> nix::unistd::Pid {
         nix::unistd::Pid::from_raw(self.child.id() as i32)
