@@ -35,6 +35,12 @@ enum Command {
         Exit code: 0 after an orderly end (or the code that a script gave to StopHub), \
         1 when the hub cannot start, 2 for a wrong command line.")]
     Hub(HubArgs),
+
+    /// Print the type stub of the module vh, for editors and type checkers.
+    ///
+    /// Editors, mypy and pyright find it as vh.pyi in the folder of the scripts.
+    #[command(after_help = "Example:\n  vhpy stub > ~/.local/state/vhpy/scripts/vh.pyi")]
+    Stub,
 }
 
 #[derive(Args)]
@@ -101,6 +107,7 @@ pub fn main() -> ExitCode {
     start_log();
     let result = match program.command {
         Command::Hub(args) => run_hub(args),
+        Command::Stub => print_stub(),
     };
     match result {
         Ok(code) => ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)),
@@ -162,6 +169,12 @@ fn options(args: &HubArgs) -> Result<Options, String> {
 
 fn absolute(path: &Path) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn print_stub() -> Result<i64, String> {
+    let stub = plugin_abi::stub::pyi();
+    std::io::Write::write_all(&mut std::io::stdout(), stub.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(0)
 }
 
 /// Loads the scripts, and says what there is.

@@ -22,6 +22,13 @@ fn the_file_is_what_the_tables_say() {
 }
 
 #[test]
+fn the_program_prints_it() {
+    let output = Command::new(env!("CARGO_BIN_EXE_vhpy")).arg("stub").output().unwrap();
+    assert!(output.status.success());
+    assert!(output.stdout == plugin_abi::stub::pyi().as_bytes());
+}
+
+#[test]
 fn module_and_stub_have_the_same_names() {
     let options = Options { has_ip_city: true, ..Options::default() };
     let mut hub = FakeHub::with(ANYTHING, options);
@@ -101,6 +108,11 @@ fn mypy_agrees() {
     assert_eq!(check(&good), "");
     std::fs::write(&bad, BAD).unwrap();
     let errors = check(&bad);
+    // Beside the script it is found without being told where to look.
+    std::fs::copy(STUB, folder.path().join("vh.pyi")).unwrap();
+    let output =
+        Command::new(&mypy).args(["--strict", "good.py"]).current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     for line in 3..=8 {
         assert!(errors.contains(&format!("bad.py:{line}: error:")), "line {line}: {errors}");
     }

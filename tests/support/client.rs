@@ -62,6 +62,12 @@ impl HubBuilder {
         self
     }
 
+    /// A script that is named on the command line.
+    pub fn more(mut self, path: &std::path::Path) -> HubBuilder {
+        self.scripts += 1;
+        self.arg(path.to_str().unwrap())
+    }
+
     /// A configuration variable.
     pub fn set(self, name: &str, value: &str) -> HubBuilder {
         self.arg("--set").arg(&format!("{name}={value}"))
