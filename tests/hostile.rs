@@ -99,7 +99,7 @@ impl Worker {
                 }
             }
             if !self.receiver.is_ready() && !self.receiver.stay_awake() {
-                self.receiver.sleep();
+                self.receiver.sleep(None);
             }
         }
     }

@@ -3,9 +3,9 @@
 
 /// The descriptor of the shared memory in a new worker.
 pub const MEMORY_FD: i32 = 3;
-/// The descriptor of the eventfd on which the worker sleeps.
+/// The descriptor of the pipe on which the worker sleeps.
 pub const WAKE_FD: i32 = 4;
-/// The descriptor of the eventfd that wakes the hub.
+/// The descriptor of the pipe that wakes the hub.
 pub const BELL_FD: i32 = 5;
 
 /// The realtime signal that makes a worker write the Python stacks of all its threads to its

@@ -469,8 +469,11 @@ impl Supervisor {
         let Some(process) = self.processes().into_iter().find(|process| process.serial == token / 2) else {
             return;
         };
-        if token % 2 == 0 {
-            process.silence();
+        if token.is_multiple_of(2) {
+            if !process.silence() {
+                // It would be readable for ever; what becomes of the process, its pidfd tells.
+                let _ = process.with_bell(|bell| self.engine().epoll.delete(bell));
+            }
         } else {
             self.died(&process);
         }

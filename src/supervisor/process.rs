@@ -186,9 +186,9 @@ impl Process {
         with(self.link.borrow().bell())
     }
 
-    /// Makes the bell unreadable again.
-    pub fn silence(&self) {
-        self.link.borrow().silence();
+    /// Makes the bell unreadable again. False when the worker has closed its end.
+    pub fn silence(&self) -> bool {
+        self.link.borrow().silence()
     }
 
     /// Asks to be woken; false when there is something already. Of a process that is being

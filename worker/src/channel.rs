@@ -125,7 +125,7 @@ pub fn is_forked() -> bool {
 /// Opens the link. Once, on the main thread.
 pub fn open(fds: WorkerFds) -> std::io::Result<&'static Channel> {
     let (sender, receiver) = link::open(fds)?;
-    let waker = receiver.waker()?;
+    let waker = receiver.waker();
     let channel = CHANNEL.get_or_init(|| Channel {
         sender: UnsafeCell::new(sender),
         receiver: UnsafeCell::new(receiver),
