@@ -14,8 +14,8 @@ use super::state::{Running, visit};
 use super::targs::{Callback, Targs};
 use super::{Fault, guard, logger, state, targs, values};
 use crate::host::ScriptId;
-use crate::supervisor::{CallError, Identity};
 use crate::supervisor::console::set_log_level;
+use crate::supervisor::{CallError, Identity};
 
 /// Starts, with the host's functions.
 #[unsafe(no_mangle)]
@@ -140,13 +140,15 @@ unsafe extern "C" fn w_CallFunction(id: c_int, name: *const c_char, args: *mut T
                 // this runs.
                 false => unsafe { values::read(args, running.encoding()) }?,
             };
-            let value = running
-                .supervisor
-                .call(&mut visit.host, ScriptId(id), name, &values)
-                .map_err(|error| {
+            let value =
+                running.supervisor.call(&mut visit.host, ScriptId(id), name, &values).map_err(|error| {
                     let reason = format!("script {id}, {name}: {error}");
                     // What a script raises is in the log already, with its traceback.
-                    if matches!(error, CallError::Raised(_)) { Fault::Raised(reason) } else { Fault::Refused(reason) }
+                    if matches!(error, CallError::Raised(_)) {
+                        Fault::Raised(reason)
+                    } else {
+                        Fault::Refused(reason)
+                    }
                 })?;
             Ok(values::write_return(&value, running.table.numbering(), id)?.as_ptr())
         })
