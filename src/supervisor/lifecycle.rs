@@ -239,7 +239,6 @@ impl Supervisor {
         }
         self.spares.borrow_mut().clear();
         self.chores.borrow_mut().clear();
-        self.depth.set(0);
         for script in self.snapshot() {
             script.robots.borrow_mut().clear();
             if let Err(error) = self.start(&script) {

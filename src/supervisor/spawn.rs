@@ -327,3 +327,24 @@ pub fn reap(pidfd: BorrowedFd<'_>, pid: libc::pid_t, block: bool) -> Option<Exit
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_noticed_without_a_pidfd_too() {
+        let child = std::process::Command::new("sleep").arg("3600").spawn().expect("a child");
+        let pid = libc::pid_t::try_from(child.id()).expect("a small number");
+        let ended = watch_end(pid).expect("a watcher");
+        let readable = |wait: u16| {
+            let mut fds = [nix::poll::PollFd::new(ended.as_fd(), nix::poll::PollFlags::POLLIN)];
+            nix::poll::poll(&mut fds, wait).expect("a poll") > 0
+        };
+        assert!(!readable(0));
+        assert_eq!(reap(ended.as_fd(), pid, false), None);
+        signal(ended.as_fd(), pid, libc::SIGKILL);
+        assert!(readable(60_000), "waited a minute for the end of process {pid}");
+        assert_eq!(reap(ended.as_fd(), pid, true), Some(Exit::Signal(libc::SIGKILL)));
+    }
+}

@@ -304,22 +304,23 @@ void run_recovery(const char *script, long count)
     CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD); /* no process is left */
 }
 
-/* A hub that becomes a daemon after loading. */
-void run_fork(const char *script, long count)
-{
-    pid_t child;
-    long before;
-    int id, status = 0;
+static pid_t forked;
 
-    (void)count;
-    begin(FIRST, RAW);
-    id = load(script);
-    before = call_number(id, "pid");
-    child = fork();
-    CHECK(child >= 0);
+static w_Targs *fork_in_callback(int id, w_Targs *args)
+{
+    (void)id;
+    (void)args;
+    forked = fork();
+    CHECK(forked >= 0);
+    return vh.pack("l", 5L);
+}
+
+/* Ends the child of a fork well, and waits for that in the parent. */
+static void check_child(pid_t child)
+{
+    int status = 0;
+
     if (child == 0) {
-        CHECK(hook(id, "block") == 0);
-        CHECK(call_number(id, "pid") != before && call_number(id, "my_id") == id);
         CHECK(vh.End() == 1);
         CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
         _exit(0);
@@ -329,7 +330,36 @@ void run_fork(const char *script, long count)
     if (WIFSIGNALED(status))
         fprintf(stderr, "the child ended by signal %d\n", WTERMSIG(status));
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* A hub that becomes a daemon after loading. */
+void run_fork(const char *script, long count)
+{
+    pid_t child;
+    long before;
+    int id;
+
+    (void)count;
+    fill_table(FIRST, RAW);
+    table[W_CALL_GetUserClass] = fork_in_callback;
+    CHECK(vh.Begin(table));
+    id = load(script);
+    before = call_number(id, "pid");
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        CHECK(hook(id, "block") == 0);
+        CHECK(call_number(id, "pid") != before && call_number(id, "my_id") == id);
+    }
+    check_child(child);
     CHECK(call_number(id, "pid") == before); /* the parent's is untouched */
+
+    /* The same in the middle of an event, whose answer only the parent gets. */
+    CHECK(hook(id, "call") == 1);
+    if (forked == 0)
+        CHECK(call_number(id, "pid") != before && hook(id, "block") == 0);
+    check_child(forked);
+    CHECK(call_number(id, "pid") == before && hook(id, "block") == 0);
     CHECK(vh.End() == 1);
 }
 
