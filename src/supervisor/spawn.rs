@@ -333,6 +333,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::zombie_processes, reason = "reap waits for it")]
     fn an_end_is_noticed_without_a_pidfd_too() {
         let child = std::process::Command::new("sleep").arg("3600").spawn().expect("a child");
         let pid = libc::pid_t::try_from(child.id()).expect("a small number");
