@@ -120,7 +120,10 @@ impl Supervisor {
         if !path.is_file() {
             return Err(LoadError::NoFile(path));
         }
-        if let Some(loaded) = self.scripts.borrow().iter().find(|script| script.path == path) {
+        // A host that numbers its scripts itself may run one file several times.
+        if id.is_none()
+            && let Some(loaded) = self.scripts.borrow().iter().find(|script| script.path == path)
+        {
             return Err(LoadError::Twice { path, id: loaded.id });
         }
         let id = id.or_else(|| self.reserved.borrow().first().copied()).unwrap_or_else(|| self.free_id());
