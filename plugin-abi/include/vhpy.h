@@ -143,7 +143,7 @@ int w_HasHook(int id, int hook);
 
 /* One event to one script. The result is NULL when there is no such script or the arguments
  * are not the hook's, else it has one of these formats:
- *   l      0 blocks, everything else goes on
+ *   l      0 blocks, everything else goes on; 1 also from a script without the hook
  *   ss     OnParsedMsgChat: go on with another nick, message (NULL keeps the original)
  *   sssss  OnParsedMsgMyINFO, OnFirstMyINFO: another desc, tag, speed, mail, size
  *   sl     send the string to the connection that the event came from; the number as l */
@@ -223,7 +223,8 @@ int vhpy_set_names(const char *botname, const char *opchatname);
 typedef void (*vhpy_log_function)(void *data, int level, const char *line);
 void vhpy_set_log(vhpy_log_function function, void *data);
 
-/* Loads a script with the options' names. Its id, or -1. */
+/* Loads a script with the options' names. Its id, or -1, also when the file is loaded
+ * already; w_Load loads it again. */
 int vhpy_load(const char *path);
 
 /* Loads all files *.py of a folder at the same time, with ids in the order of their names.

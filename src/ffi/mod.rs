@@ -61,14 +61,16 @@ pub(crate) enum Fault {
     Memory,
     #[error("{0}")]
     Refused(String),
+    #[error("{0}")]
+    Raised(String),
 }
 
 impl Fault {
     /// Hosts try one format after another to learn what they were given; that is not worth
-    /// an operator's attention.
+    /// an operator's attention; nor is what the supervisor has logged before.
     fn level(&self) -> log::Level {
         match self {
-            Fault::Mismatch { .. } => log::Level::Debug,
+            Fault::Mismatch { .. } | Fault::Raised(_) => log::Level::Debug,
             _ => log::Level::Error,
         }
     }

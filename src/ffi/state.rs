@@ -225,6 +225,13 @@ fn notice_fork(lock: &Guard<'static, Library>) {
     }
 }
 
+/// A callback may have forked, and the child be the one that returns from it.
+pub(crate) fn after_callback() {
+    if FORKED.load(Ordering::Relaxed) {
+        notice_fork(&LIBRARY.lock());
+    }
+}
+
 fn watch_forks() {
     static ONCE: Once = Once::new();
     extern "C" fn in_child() {

@@ -120,7 +120,7 @@ impl Supervisor {
         if !path.is_file() {
             return Err(LoadError::NoFile(path));
         }
-        // A host that numbers its scripts itself may run one file several times.
+        // Who asks for a number of its own keeps its own list, and may want one file twice.
         if id.is_none()
             && let Some(loaded) = self.scripts.borrow().iter().find(|script| script.path == path)
         {
@@ -239,7 +239,6 @@ impl Supervisor {
         }
         self.spares.borrow_mut().clear();
         self.chores.borrow_mut().clear();
-        self.depth.set(0);
         for script in self.snapshot() {
             script.robots.borrow_mut().clear();
             if let Err(error) = self.start(&script) {

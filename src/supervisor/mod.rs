@@ -221,6 +221,11 @@ impl Supervisor {
         self.wanted.get().contains(hook)
     }
 
+    /// Whether there is a script with this id, ready or not.
+    pub fn contains(&self, id: ScriptId) -> bool {
+        self.script(id).is_some()
+    }
+
     /// Whether this script defines the hook.
     pub fn has_hook(&self, id: ScriptId, hook: Hook) -> bool {
         self.script(id).is_some_and(|script| script.hooks.get().contains(hook))

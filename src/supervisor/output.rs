@@ -176,9 +176,10 @@ impl OutputThread {
         let _ = self.nudge.write(1);
     }
 
-    /// Lets go of a thread that a fork left in the parent process.
+    /// Lets go of a thread that a fork left in the parent process. Dropping its handle would
+    /// detach it, and with it whichever thread of the child has got its stack since.
     pub fn forget(mut self) {
-        self.thread = None;
+        std::mem::forget(self.thread.take());
     }
 }
 

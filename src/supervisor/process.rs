@@ -335,7 +335,7 @@ impl Process {
     /// Sends a signal to the process.
     pub fn signal(&self, number: i32) {
         if !self.foreign.get() {
-            spawn::signal(self.pidfd(), number);
+            spawn::signal(self.pidfd(), self.pid, number);
         }
     }
 
@@ -354,7 +354,7 @@ impl Process {
         // Its number, which is also the group's, belongs to nobody else until it is reaped.
         // SAFETY: a system call without pointers.
         unsafe { libc::kill(-self.pid, libc::SIGKILL) };
-        let exit = spawn::reap(self.pidfd(), true).unwrap_or(Exit::Unknown);
+        let exit = spawn::reap(self.pidfd(), self.pid, true).unwrap_or(Exit::Unknown);
         self.reaped.set(Some(exit));
         exit
     }
