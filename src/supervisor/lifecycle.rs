@@ -148,7 +148,7 @@ impl Supervisor {
             self.forget(script);
             return Err(LoadError::Script("calls are nested too deeply".into()));
         };
-        self.wait(host, never(), over);
+        self.wait_inside(host, never(), over);
         drop(level);
         let failure = script.with_state(|state| match state {
             State::Failed { reason } => Some(reason.clone()),
@@ -198,7 +198,9 @@ impl Supervisor {
             script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
             return Err(error);
         }
-        self.wait(host, never(), || script.with_state(|state| !matches!(state, State::Starting { .. })));
+        self.wait_inside(host, never(), || {
+            script.with_state(|state| !matches!(state, State::Starting { .. }))
+        });
         let failure = script.with_state(|state| match state {
             State::Failed { reason } => Some(reason.clone()),
             _ => None,
@@ -631,7 +633,7 @@ impl Supervisor {
                     process.signal(signal);
                 }
             }
-            if self.wait(host, Instant::now() + patience, stopped) {
+            if self.wait_inside(host, Instant::now() + patience, stopped) {
                 return;
             }
         }
