@@ -1,10 +1,12 @@
 //! Python scripting for Direct Connect hubs, every script in a process of its own.
 //!
+//! - [`bench`]: what all this costs
 //! - [`supervisor`]: scripts, their processes, events and calls
 //! - [`host`]: what a hub offers to its scripts
 //! - [`hub`]: the embedded hub
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+pub mod bench;
 pub mod host;
 pub mod hub;
 pub mod supervisor;
