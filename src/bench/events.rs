@@ -154,7 +154,7 @@ pub fn burn(context: &Context) -> Result<Vec<Line>, Error> {
     for (count, goal) in [(1, Goal::default()), (2, Goal::ratio(1.8)), (4, Goal::default())] {
         let paths = context.scratch.scripts(&format!("burn{count}"), BURNING, count)?;
         let (ours, inside) = chat(context, &paths)?;
-        let work = format!("200 µs of CPU per event, {count} scripts, events/s");
+        let work = format!("200 µs of CPU per event, scripts: {count}, events/s");
         let figure = Figure::new(format!("burn.{count}"), work, Unit::PerSecond, per_second(ours));
         lines.push(figure.beside(inside.map(per_second)).reach(goal).into());
     }
@@ -183,7 +183,7 @@ pub fn loaded(context: &Context) -> Result<Vec<Line>, Error> {
     let ours = rounds.pop().unwrap_or_default();
     // As good as waits that always sleep: their bare round trip, to which Python would be added.
     let goal = Goal::value(sleeping.median());
-    let work = format!("chat hook, 1 script, {} busy cores beside", Load::cores());
+    let work = format!("chat hook, 1 script, busy cores beside: {}", Load::cores());
     let figure = Figure::new("loaded.hook", work, Unit::Nanoseconds, ours).beside(inside).reach(goal);
     let work = "the same load: bare round trip of two threads that sleep";
     Ok(vec![figure.into(), Figure::new("loaded.sleeping", work, Unit::Nanoseconds, sleeping).into()])

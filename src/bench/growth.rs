@@ -29,7 +29,7 @@ fn with_hook(context: &Context, most: usize) -> Result<Vec<Line>, Error> {
         let inside = inside.as_mut().map(|inside| |count| inside.events(count));
         let (ours, inside) = beside(context, &mut ours, inside)?;
         let each = ours.median() / count as f64 / 1e3;
-        let work = format!("chat hook, {count} scripts");
+        let work = format!("chat hook, scripts: {count}");
         let figure = Figure::new(format!("growth.{count}"), work, Unit::Nanoseconds, ours);
         lines.push(figure.beside(inside).note(format!("{each:.2} µs for each script")).into());
         count *= 2;
