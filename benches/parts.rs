@@ -1,4 +1,7 @@
 //! The small parts: frames written and read, a ring, values owned and borrowed.
+//!
+//! The size of samples is given: the timer is too coarse for the few nanoseconds of one, and
+//! a slow first call would make the samples too small.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,7 +25,7 @@ fn event() -> Vec<u8> {
     frame
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn write_event(bencher: Bencher) {
     let mut frame = Vec::new();
     bencher.bench_local(|| {
@@ -31,13 +34,13 @@ fn write_event(bencher: Bencher) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn read_event(bencher: Bencher) {
     let frame = event();
     bencher.bench_local(|| ToWorker::read(black_box(&frame)).is_ok());
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn write_answer(bencher: Bencher) {
     let mut frame = Vec::new();
     bencher.bench_local(|| {
@@ -46,7 +49,7 @@ fn write_answer(bencher: Bencher) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000)]
 fn read_answer(bencher: Bencher) {
     let mut frame = Vec::new();
     FromWorker::Answer { seq: 12_345, answer: Answer::GoOn }.write(&mut frame).expect("it fits");
@@ -60,13 +63,13 @@ fn list(length: usize) -> Vec<u8> {
     frame
 }
 
-#[divan::bench(args = [10, 1000])]
+#[divan::bench(args = [10, 1000], sample_size = 100)]
 fn read_list_borrowed(bencher: Bencher, length: usize) {
     let frame = list(length);
     bencher.bench_local(|| FromWorker::read(black_box(&frame)).is_ok());
 }
 
-#[divan::bench(args = [10, 1000])]
+#[divan::bench(args = [10, 1000], sample_size = 100)]
 fn read_list_owned(bencher: Bencher, length: usize) {
     let frame = list(length);
     bencher.bench_local(|| match FromWorker::read(black_box(&frame)) {
@@ -92,7 +95,7 @@ impl Storage for Shared {
     }
 }
 
-#[divan::bench(args = [8, 64, 1024])]
+#[divan::bench(args = [8, 64, 1024], sample_size = 1000)]
 fn ring_push_and_pop(bencher: Bencher, length: usize) {
     let words = (0..1 << 17).map(|_| AtomicU64::new(0)).collect();
     let memory = Shared(Arc::new(Memory { words, consumed: AtomicU64::new(0) }));
