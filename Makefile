@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 RUN_ARGS ?= --scripts examples/scripts
 
-.PHONY: all run test bench lint fmt install clean help chaos
+.PHONY: all run test venv docs sessions bench lint fmt install clean help chaos
 
 all: ## build everything, optimised
 	$(CARGO) build --workspace --release
@@ -17,6 +17,21 @@ test: ## run all tests
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace
 
+venv: target/venv/installed ## install the Python packages that tests use into target/venv
+
+target/venv/installed: tests/requirements.txt
+	rm -rf target/venv
+	python3 -m venv target/venv
+	target/venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	cp tests/requirements.txt $@
+
+docs: ## write the generated parts of docs/ and the type stub anew
+	UPDATE_DOCS=1 $(CARGO) test --test docs tables
+	VHPY_WRITE_STUB=1 $(CARGO) test --test worker_stub file
+
+sessions: all ## record the terminal sessions in README.md and docs/ anew; needs ncdc and tmux
+	docs/record.py
+
 chaos: ## a million events while scripts are killed, stopped and made to hang
 	$(CARGO) build --workspace --release
 	$(CARGO) test --release --test chaos -- --ignored --nocapture
@@ -27,6 +42,7 @@ bench: all ## measure messages per second
 lint: ## what CI checks besides the tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --quiet
 
 fmt: ## format the sources
 	$(CARGO) fmt --all
@@ -35,6 +51,10 @@ install: all ## install to PREFIX (default /usr/local)
 	install -D -m 755 target/release/vhpy $(DESTDIR)$(PREFIX)/bin/vhpy
 	install -D -m 755 target/release/libvhpy.so $(DESTDIR)$(PREFIX)/lib/libvhpy.so
 	install -D -m 755 target/release/libvh_worker.so $(DESTDIR)$(PREFIX)/lib/libvh_worker.so
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include plugin-abi/include/*.h*
+	install -D -m 644 worker/vh.pyi $(DESTDIR)$(PREFIX)/share/vhpy/stubs/vh.pyi
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vhpy/examples examples/scripts/*.py
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vhpy README.md docs/*.md
 
 clean: ## remove what was built
 	$(CARGO) clean

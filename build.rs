@@ -1,7 +1,25 @@
-//! Builds the in-process yardstick of the benchmarks, with the feature `baseline` only: nothing
-//! else in this project needs Python's headers or library.
+//! Compiles the C ABI's two variadic functions and makes `libvhpy.so` stay where it is; with the
+//! feature `baseline`, builds what the benchmarks compare with.
 
 use std::process::Command;
+
+fn main() {
+    println!("cargo:rerun-if-changed=src/ffi/variadic.c");
+    println!("cargo:rerun-if-changed=plugin-abi/include/vhpy.h");
+    cc::Build::new()
+        .file("src/ffi/variadic.c")
+        .include("plugin-abi/include")
+        .std("c99")
+        .warnings(true)
+        .extra_warnings(true)
+        .compile("vhpy_variadic");
+    // A hub may dlclose the library while thread-local data and fork handlers still point
+    // into it. It is mapped once and stays; opening it again finds it as it was.
+    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    if std::env::var_os("CARGO_FEATURE_BASELINE").is_some() {
+        baseline();
+    }
+}
 
 /// What the interpreter tells about itself, a line each.
 const QUESTION: &str = "\
@@ -10,11 +28,8 @@ get = sysconfig.get_config_var
 print(get('INCLUDEPY'), get('LIBDIR'), 'python' + get('LDVERSION'), sys.base_prefix, sys.executable, sep='\\n')
 ";
 
-fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
-    if std::env::var_os("CARGO_FEATURE_BASELINE").is_none() {
-        return;
-    }
+/// The in-process yardstick of the benchmarks: nothing else here needs Python's headers or library.
+fn baseline() {
     println!("cargo:rerun-if-changed=benches/baseline");
     println!("cargo:rerun-if-env-changed=VHPY_BASELINE_PYTHON");
     let python = std::env::var("VHPY_BASELINE_PYTHON").unwrap_or_else(|_| "python3".into());

@@ -3,10 +3,15 @@
 //! - [`bench`]: what all this costs
 //! - [`supervisor`]: scripts, their processes, events and calls
 //! - [`host`]: what a hub offers to its scripts
+//! - [`dynamic`]: closures that scripts call by name
 //! - [`hub`]: the embedded hub
+//!
+//! `libvhpy.so` exports the C functions of `vhpy.h` besides.
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 pub mod bench;
+pub mod dynamic;
+mod ffi;
 pub mod host;
 pub mod hub;
 pub mod supervisor;

@@ -515,7 +515,7 @@ impl<'a, A: SeqAccess<'a>> Parts<'_, A> {
     }
 
     fn value(&mut self) -> Result<Value<'a>, A::Error> {
-        present(self.seq.next_element_seed(ValueSeed { budget: self.budget, depth: 0 })?)
+        present(self.seq.next_element_seed(ValueSeed { budget: self.budget, depth: 0, place: Hand })?)
     }
 
     fn args(&mut self) -> Result<Args<'a>, A::Error> {
@@ -670,33 +670,67 @@ impl<'a> Visitor<'a> for ArgsSeed<'_> {
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Args<'a>, A::Error> {
         let mut args = Args::new();
-        while let Some(value) = seq.next_element_seed(ValueSeed { budget: self.0, depth: 1 })? {
-            args.push(value);
-        }
+        while seq.next_element_seed(ValueSeed { budget: self.0, depth: 1, place: &mut args })?.is_some() {}
         Ok(args)
     }
 }
 
-/// Reads one value and counts it.
-#[derive(Clone, Copy)]
-struct ValueSeed<'b> {
-    budget: &'b Cell<usize>,
-    depth: usize,
+/// Where a value goes that was read. Elements of a list go straight into the list: handed up
+/// through results, each would be copied several times.
+trait Place<'a> {
+    type Handed;
+    fn put(self, value: Value<'a>) -> Self::Handed;
 }
 
-impl<'b> ValueSeed<'b> {
-    fn inner<E: de::Error>(self) -> Result<ValueSeed<'b>, E> {
-        if self.depth >= MAX_DEPTH {
-            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
-        }
-        Ok(ValueSeed { depth: self.depth + 1, ..self })
+/// The caller gets the value.
+struct Hand;
+
+impl<'a> Place<'a> for Hand {
+    type Handed = Value<'a>;
+
+    fn put(self, value: Value<'a>) -> Value<'a> {
+        value
     }
 }
 
-impl<'a> DeserializeSeed<'a> for ValueSeed<'_> {
-    type Value = Value<'a>;
+impl<'a> Place<'a> for &mut Vec<Value<'a>> {
+    type Handed = ();
 
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Value<'a>, D::Error> {
+    #[inline(always)]
+    fn put(self, value: Value<'a>) {
+        self.push(value);
+    }
+}
+
+impl<'a> Place<'a> for &mut Args<'a> {
+    type Handed = ();
+
+    #[inline(always)]
+    fn put(self, value: Value<'a>) {
+        self.push(value);
+    }
+}
+
+/// Reads one value and counts it.
+struct ValueSeed<'b, P> {
+    budget: &'b Cell<usize>,
+    depth: usize,
+    place: P,
+}
+
+impl<'b, P> ValueSeed<'b, P> {
+    fn inner_depth<E: de::Error>(&self) -> Result<usize, E> {
+        if self.depth >= MAX_DEPTH {
+            return Err(E::custom(format_args!("nested deeper than {MAX_DEPTH}")));
+        }
+        Ok(self.depth + 1)
+    }
+}
+
+impl<'a, P: Place<'a>> DeserializeSeed<'a> for ValueSeed<'_, P> {
+    type Value = P::Handed;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<P::Handed, D::Error> {
         match self.budget.get().checked_sub(1) {
             Some(left) => self.budget.set(left),
             None => return Err(de::Error::custom(format_args!("more than {MAX_VALUES} values"))),
@@ -705,73 +739,82 @@ impl<'a> DeserializeSeed<'a> for ValueSeed<'_> {
     }
 }
 
-impl<'a> Visitor<'a> for ValueSeed<'_> {
-    type Value = Value<'a>;
+impl<'a, P: Place<'a>> Visitor<'a> for ValueSeed<'_, P> {
+    type Value = P::Handed;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Value<'a>, E> {
-        Ok(Value::Nil)
+    fn visit_unit<E: de::Error>(self) -> Result<P::Handed, E> {
+        Ok(self.place.put(Value::Nil))
     }
 
-    fn visit_bool<E: de::Error>(self, yes: bool) -> Result<Value<'a>, E> {
-        Ok(Value::Bool(yes))
+    fn visit_bool<E: de::Error>(self, yes: bool) -> Result<P::Handed, E> {
+        Ok(self.place.put(Value::Bool(yes)))
     }
 
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Value<'a>, E> {
-        Ok(Value::Int(number))
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<P::Handed, E> {
+        Ok(self.place.put(Value::Int(number)))
     }
 
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Value<'a>, E> {
-        i64::try_from(number).map(Value::Int).map_err(|_| E::custom("a number beyond 64 bits"))
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Value<'a>, E> {
-        Ok(Value::Float(number))
-    }
-
-    fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'a [u8]) -> Result<Value<'a>, E> {
-        Ok(Value::Text(Cow::Borrowed(bytes)))
-    }
-
-    fn visit_borrowed_str<E: de::Error>(self, text: &'a str) -> Result<Value<'a>, E> {
-        Ok(Value::Text(Cow::Borrowed(text.as_bytes())))
-    }
-
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Value<'a>, A::Error> {
-        let inner = self.inner()?;
-        // The claimed length is not believed: the list grows as values really arrive.
-        let mut list = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(64));
-        while let Some(value) = seq.next_element_seed(inner)? {
-            list.push(value);
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<P::Handed, E> {
+        match i64::try_from(number) {
+            Ok(number) => Ok(self.place.put(Value::Int(number))),
+            Err(_) => Err(E::custom("a number beyond 64 bits")),
         }
-        Ok(Value::List(list))
     }
 
-    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Value<'a>, A::Error> {
-        let inner = self.inner()?;
-        let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(0).min(64));
-        while let Some(entry) = map.next_entry_seed(inner, inner)? {
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<P::Handed, E> {
+        Ok(self.place.put(Value::Float(number)))
+    }
+
+    fn visit_borrowed_bytes<E: de::Error>(self, bytes: &'a [u8]) -> Result<P::Handed, E> {
+        Ok(self.place.put(Value::Text(Cow::Borrowed(bytes))))
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'a str) -> Result<P::Handed, E> {
+        Ok(self.place.put(Value::Text(Cow::Borrowed(text.as_bytes()))))
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<P::Handed, A::Error> {
+        let (budget, depth) = (self.budget, self.inner_depth()?);
+        let mut list = Vec::with_capacity(believable(seq.size_hint()));
+        while seq.next_element_seed(ValueSeed { budget, depth, place: &mut list })?.is_some() {}
+        Ok(self.place.put(Value::List(list)))
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<P::Handed, A::Error> {
+        let (budget, depth) = (self.budget, self.inner_depth()?);
+        let mut entries = Vec::with_capacity(believable(map.size_hint()));
+        while let Some(entry) = map.next_entry_seed(
+            ValueSeed { budget, depth, place: Hand },
+            ValueSeed { budget, depth, place: Hand },
+        )? {
             entries.push(entry);
         }
-        Ok(Value::Map(entries))
+        Ok(self.place.put(Value::Map(entries)))
     }
 
-    fn visit_newtype_struct<D: Deserializer<'a>>(self, deserializer: D) -> Result<Value<'a>, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'a>>(self, deserializer: D) -> Result<P::Handed, D::Error> {
         let (tag, Bytes(bytes)) = <(i8, Bytes<'a>)>::deserialize(deserializer)?;
         let number = |bytes: &[u8]| {
             let bytes = bytes.try_into().map_err(|_| de::Error::custom("a handle of the wrong length"))?;
             Ok(u64::from_le_bytes(bytes))
         };
-        match tag {
-            EXT_HANDLE => Ok(Value::Handle(number(bytes)?)),
-            EXT_POINTER => Ok(Value::Pointer(number(bytes)?)),
-            EXT_BYTES => Ok(Value::Bytes(Cow::Borrowed(bytes))),
-            other => Err(de::Error::custom(format_args!("there is no extension type {other}"))),
-        }
+        Ok(self.place.put(match tag {
+            EXT_HANDLE => Value::Handle(number(bytes)?),
+            EXT_POINTER => Value::Pointer(number(bytes)?),
+            EXT_BYTES => Value::Bytes(Cow::Borrowed(bytes)),
+            other => return Err(de::Error::custom(format_args!("there is no extension type {other}"))),
+        }))
     }
+}
+
+/// How much room to make for a list that claims this length. The claim is not believed far:
+/// the list grows as values really arrive.
+fn believable(claimed: Option<usize>) -> usize {
+    claimed.unwrap_or(0).min(1024)
 }
 
 #[cfg(test)]

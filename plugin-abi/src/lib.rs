@@ -10,13 +10,17 @@
 //! - [`link`]: both ends, and who wakes whom
 //! - [`wait`]: how long to stay awake
 //! - [`start`]: how a worker process begins
+//! - [`manual`]: the tables in Markdown
+//! - [`stub`]: the type stub `vh.pyi`
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 pub mod call;
 pub mod frame;
 pub mod hook;
+pub mod manual;
 pub mod ring;
 pub mod start;
+pub mod stub;
 pub mod value;
 
 // loom replaces the atomics of `ring`, which cannot lie in shared memory then.

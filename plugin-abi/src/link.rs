@@ -4,19 +4,24 @@
 //! A consumer that has nothing to do sets its *asleep* word and looks once more before it
 //! sleeps; a producer looks at that word after it has published a record. Both put a
 //! sequentially consistent fence between their store and their load, so at least one of them
-//! sees the other: no record waits for a sleeper. The sleeping itself is a read or a poll of
-//! an eventfd, so that a wake-up that comes early is not lost.
+//! sees the other: no record waits for a sleeper. The sleeping itself is a poll of a pipe, so
+//! that a wake-up that comes early is not lost.
 //!
 //! The hub sleeps in one of two ways. While it waits for answers, it sets *asleep* and the
 //! worker wakes it as above. When it is elsewhere, in the host's own loop, the worker *rings*:
-//! it writes to the eventfd that is in the hub's poll set, once until the hub has looked.
+//! it writes to the pipe that is in the hub's poll set, once until the hub has looked.
+//!
+//! Pipes and not eventfds or sockets: both ends of those share one set of flags, so a hostile
+//! worker could take the hub's `O_NONBLOCK` away and leave it waiting for ever.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::ring::{Consumer, Corrupt, Producer, Push};
@@ -28,9 +33,9 @@ use crate::wait::Patience;
 pub struct WorkerFds {
     /// The shared memory.
     pub memory: OwnedFd,
-    /// The eventfd on which the worker sleeps.
+    /// The reading end of the pipe on which the worker sleeps.
     pub wake: OwnedFd,
-    /// The eventfd that wakes the hub.
+    /// The writing end of the pipe that wakes the hub.
     pub bell: OwnedFd,
 }
 
@@ -42,33 +47,44 @@ pub struct HubEnd {
     consumer: Consumer<RingMemory>,
     /// Pieces of a frame whose end has not arrived.
     partial: Vec<u8>,
-    wake: EventFd,
-    bell: EventFd,
+    wake: OwnedFd,
+    /// Never read. While it is open, writing to `wake` raises no SIGPIPE in the hub.
+    _wake_reader: OwnedFd,
+    bell: OwnedFd,
+    /// Whether the worker had to be woken for the last frame.
+    woke: Cell<bool>,
 }
 
-fn event_fd(flags: EfdFlags) -> io::Result<EventFd> {
-    Ok(EventFd::from_value_and_flags(0, flags | EfdFlags::EFD_CLOEXEC)?)
+/// Reading end, writing end.
+fn pipe(flags: OFlag) -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(flags | OFlag::O_CLOEXEC)?)
 }
 
-fn duplicate(fd: &EventFd) -> io::Result<OwnedFd> {
-    fd.as_fd().try_clone_to_owned()
+/// Writes one byte, if there is room. Where there is none, the reader is awake or will be.
+fn ring(pipe: &OwnedFd) {
+    let _ = nix::unistd::write(pipe, &[1]);
 }
+
+/// What one look at a pipe takes away at most.
+const TAKEN: usize = 512;
 
 impl HubEnd {
     /// Makes the shared memory and the eventfds, and the descriptors for the worker.
     pub fn create(ring_bytes: usize) -> io::Result<(HubEnd, WorkerFds)> {
         let (segment, memory) = Segment::create(ring_bytes)?;
         let segment = Arc::new(segment);
-        let wake = event_fd(EfdFlags::empty())?;
-        let bell = event_fd(EfdFlags::EFD_NONBLOCK)?;
-        let fds = WorkerFds { memory, wake: duplicate(&wake)?, bell: duplicate(&bell)? };
+        let (wake_reader, wake) = pipe(OFlag::O_NONBLOCK)?;
+        let (bell, bell_writer) = pipe(OFlag::O_NONBLOCK)?;
+        let fds = WorkerFds { memory, wake: wake_reader.try_clone()?, bell: bell_writer };
         let end = HubEnd {
             producer: Producer::new(RingMemory::new(segment.clone(), Direction::ToWorker)),
             consumer: Consumer::new(RingMemory::new(segment.clone(), Direction::ToHub)),
             segment,
             partial: Vec::new(),
             wake,
+            _wake_reader: wake_reader,
             bell,
+            woke: Cell::new(false),
         };
         Ok((end, fds))
     }
@@ -113,9 +129,15 @@ impl HubEnd {
         let asleep = self.segment.worker_asleep();
         if asleep.load(Ordering::Relaxed) != 0 {
             asleep.store(0, Ordering::Relaxed);
-            // Fails only if the counter is at its limit, and then the worker is awake.
-            let _ = self.wake.write(1);
+            self.woke.set(true);
+            ring(&self.wake);
         }
+    }
+
+    /// Whether the worker slept when it was last sent something; asked once.
+    #[inline]
+    pub fn woke_worker(&self) -> bool {
+        self.woke.take()
     }
 
     /// Whether something may have arrived. One load.
@@ -152,10 +174,12 @@ impl HubEnd {
         self.bell.as_fd()
     }
 
-    /// Makes the bell unreadable again. Look for frames after it, not before.
-    pub fn silence(&self) {
-        let _ = self.bell.read();
+    /// Makes the bell unreadable again. Look for frames after it, not before. False when the
+    /// worker has closed its end, so that the bell stays readable for ever.
+    pub fn silence(&self) -> bool {
+        let open = nix::unistd::read(&self.bell, &mut [0; TAKEN]) != Ok(0);
         self.segment.bell_rung().swap(0, Ordering::AcqRel);
+        open
     }
 
     /// Tells the worker whether there are more hot threads than processors.
@@ -178,7 +202,7 @@ pub enum Notify {
 pub struct WorkerSender {
     segment: Arc<Segment>,
     producer: Producer<RingMemory>,
-    bell: EventFd,
+    bell: OwnedFd,
 }
 
 /// The worker's receiving half. One thread at a time.
@@ -187,27 +211,28 @@ pub struct WorkerReceiver {
     segment: Arc<Segment>,
     consumer: Consumer<RingMemory>,
     partial: Vec<u8>,
-    wake: EventFd,
+    wake: OwnedFd,
+    /// Ends a sleep from within the worker.
+    nudge: Arc<EventFd>,
     patience: Patience,
 }
 
 /// Both halves of the worker's end, from the descriptors it was given.
 pub fn open(fds: WorkerFds) -> io::Result<(WorkerSender, WorkerReceiver)> {
     let segment = Arc::new(Segment::map(fds.memory.as_fd())?);
-    // SAFETY: WorkerFds is made of eventfds, by `HubEnd::create` or by a starting worker that
-    // was given them; should one be something else, reads and writes fail and nothing more.
-    let (wake, bell) = unsafe { (EventFd::from_owned_fd(fds.wake), EventFd::from_owned_fd(fds.bell)) };
+    let nudge = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
     Ok((
         WorkerSender {
             producer: Producer::new(RingMemory::new(segment.clone(), Direction::ToHub)),
             segment: segment.clone(),
-            bell,
+            bell: fds.bell,
         },
         WorkerReceiver {
             consumer: Consumer::new(RingMemory::new(segment.clone(), Direction::ToWorker)),
             segment,
             partial: Vec::new(),
-            wake,
+            wake: fds.wake,
+            nudge: Arc::new(nudge),
             patience: Patience::default(),
         },
     ))
@@ -256,8 +281,7 @@ impl WorkerSender {
             Notify::Ring => self.segment.bell_rung().swap(1, Ordering::AcqRel) == 0,
         };
         if wake {
-            // Fails only if the counter is at its limit, and then the bell rings already.
-            let _ = self.bell.write(1);
+            ring(&self.bell);
         }
     }
 }
@@ -278,27 +302,59 @@ impl WorkerReceiver {
     /// Looks for a frame as long as that pays, without sleeping. Returns whether there may be one.
     #[inline]
     pub fn stay_awake(&self) -> bool {
-        let crowded = self.segment.crowded().load(Ordering::Relaxed) != 0;
-        self.patience.stay_awake(crowded, || self.consumer.is_ready())
+        self.patience.stay_awake(self.is_crowded(), || self.consumer.is_ready())
+    }
+
+    /// Whether there are more hot threads than processors, so that spinning only hurts.
+    #[inline]
+    pub fn is_crowded(&self) -> bool {
+        self.segment.crowded().load(Ordering::Relaxed) != 0
     }
 
     /// Sleeps until the hub has sent something. Also returns when a signal arrived, so that
-    /// its handler can run; `is_ready` tells.
-    pub fn sleep(&mut self) {
+    /// its handler can run; `is_ready` tells. With `mask`, that is the thread's signal mask
+    /// while it sleeps: a thread that blocks signals, looks for what they left, and sleeps with
+    /// the mask it had before misses none.
+    pub fn sleep(&mut self, mask: Option<&libc::sigset_t>) {
         let start = Instant::now();
         let asleep = self.segment.worker_asleep();
         asleep.store(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if !self.consumer.is_ready() {
-            let _ = self.wake.read();
+            let pollfd =
+                |fd: BorrowedFd<'_>| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let mut fds = [pollfd(self.wake.as_fd()), pollfd(self.nudge.as_fd())];
+            let mask = mask.map_or(std::ptr::null(), std::ptr::from_ref);
+            // SAFETY: two valid pollfds are passed, with their number; no time limit, and a
+            // mask that is NULL or borrowed.
+            unsafe { libc::ppoll(fds.as_mut_ptr(), 2, std::ptr::null(), mask) };
+            let [wake, nudge] = fds.map(|fd| fd.revents != 0);
+            if wake {
+                let _ = nix::unistd::read(&self.wake, &mut [0; TAKEN]);
+            }
+            if nudge {
+                let _ = self.nudge.read();
+            }
         }
         asleep.store(0, Ordering::Relaxed);
         self.patience.slept(start.elapsed());
     }
 
-    /// The descriptors that a forked child of the worker must not use.
-    pub fn raw_fds(&self) -> [i32; 1] {
-        [self.wake.as_fd().as_raw_fd()]
+    /// What another thread can end a sleep with.
+    pub fn waker(&self) -> Waker {
+        Waker(self.nudge.clone())
+    }
+}
+
+/// Ends the sleep of a [`WorkerReceiver`], or the next one, without a frame.
+#[derive(Debug)]
+pub struct Waker(Arc<EventFd>);
+
+impl Waker {
+    /// Ends the sleep.
+    pub fn wake(&self) {
+        // Fails only if the counter is at its limit, and then no sleep is possible.
+        let _ = self.0.write(1);
     }
 }
 
@@ -316,16 +372,24 @@ fn receive(
             Some(false) => std::mem::swap(partial, frame),
         }
     }
-    while let Some(whole) = consumer.pop(partial)? {
-        if whole {
-            std::mem::swap(partial, frame);
-            partial.clear();
-            partial.shrink_to(1 << 16);
-            return Ok(true);
+    // A worker can announce piece after piece for ever: the rest is for the next call.
+    for _ in 0..PIECES {
+        match consumer.pop(partial)? {
+            None => break,
+            Some(false) => {}
+            Some(true) => {
+                std::mem::swap(partial, frame);
+                partial.clear();
+                partial.shrink_to(1 << 16);
+                return Ok(true);
+            }
         }
     }
     Ok(false)
 }
+
+/// How many pieces of a frame one call takes at most.
+const PIECES: usize = 256;
 
 /// Longer and longer rests for one who waits for room in a full ring.
 #[derive(Default)]
@@ -355,7 +419,7 @@ mod tests {
     fn wait_for(receiver: &mut WorkerReceiver, frame: &mut Vec<u8>) {
         while !receiver.receive(frame).unwrap() {
             if !receiver.stay_awake() {
-                receiver.sleep();
+                receiver.sleep(None);
             }
         }
     }
@@ -393,6 +457,41 @@ mod tests {
             assert_eq!(frame, number.to_le_bytes());
         }
         worker.join().unwrap();
+    }
+
+    #[test]
+    fn a_worker_cannot_make_the_hub_wait() {
+        let (mut hub, fds) = HubEnd::create(1 << 20).unwrap();
+        // Flags of the worker's ends are not those of the hub's.
+        for fd in [&fds.wake, &fds.bell] {
+            nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+        }
+        assert!(hub.silence(), "nothing to read");
+        // It claims to sleep again and again, and never looks.
+        for _ in 0..100_000 {
+            hub.segment.worker_asleep().store(1, Ordering::Relaxed);
+            hub.wake_worker();
+        }
+        assert_eq!(hub.try_send(b"frame"), Ok(Push::Done));
+        drop(fds);
+        assert!(!hub.silence(), "the worker's end is closed");
+        hub.segment.worker_asleep().store(1, Ordering::Relaxed);
+        assert_eq!(hub.try_send(b"frame"), Ok(Push::Done), "and SIGPIPE does not come");
+    }
+
+    #[test]
+    fn a_frame_without_an_end_is_not_waited_for() {
+        for length in [0, 1] {
+            let (mut hub, fds) = HubEnd::create(4096).unwrap();
+            let worker = Segment::map(fds.memory.as_fd()).unwrap();
+            let words = RingMemory::new(Arc::new(worker), Direction::ToHub);
+            for word in crate::ring::Storage::words(&words) {
+                word.store(0b11 << 62 | length, Ordering::Relaxed);
+            }
+            let mut frame = Vec::new();
+            let received = (0..10).map(|_| hub.receive(&mut frame)).find(|received| *received != Ok(false));
+            assert!(matches!(received, None | Some(Err(_))), "{received:?}");
+        }
     }
 
     #[test]

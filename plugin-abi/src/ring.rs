@@ -70,6 +70,9 @@ pub enum Corrupt {
     /// Pieces that add up to more than [`MAX_FRAME`].
     #[error("the peer sent a frame of more than {MAX_FRAME} bytes")]
     Frame,
+    /// A piece that brings the frame no nearer to its end.
+    #[error("the peer sent an empty piece of a frame")]
+    Nothing,
 }
 
 /// The writing end.
@@ -197,6 +200,9 @@ impl<S: Storage> Consumer<S> {
         }
         if frame.len() + bytes > MAX_FRAME {
             return Err(Corrupt::Frame);
+        }
+        if bytes == 0 && header & MORE != 0 {
+            return Err(Corrupt::Nothing);
         }
         let mask = words.len() - 1;
         let start = frame.len();

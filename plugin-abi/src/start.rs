@@ -3,22 +3,25 @@
 
 /// The descriptor of the shared memory in a new worker.
 pub const MEMORY_FD: i32 = 3;
-/// The descriptor of the eventfd on which the worker sleeps.
+/// The descriptor of the pipe on which the worker sleeps.
 pub const WAKE_FD: i32 = 4;
-/// The descriptor of the eventfd that wakes the hub.
+/// The descriptor of the pipe that wakes the hub.
 pub const BELL_FD: i32 = 5;
 
-/// The signal at which a worker writes the Python stacks of all its threads to its standard
-/// error. A real-time signal, which scripts hardly use.
-pub const STACK_SIGNAL: i32 = 50;
+/// The realtime signal that makes a worker write the Python stacks of all its threads to its
+/// standard error. It is handled in C at once, whatever Python code runs.
+pub const STACK_SIGNAL: i32 = 40;
 
 /// What the interpreter is told to run: `python3 -c BOOT path/to/libvh_worker.so HUB_PID`.
 ///
 /// It loads the library as the module `vh` under whatever name the file has, without the
-/// import system's search, and hands over; `_serve` returns when the script is unloaded.
+/// import system's search, and hands over; `_serve` returns when the script is unloaded. The
+/// loader's classes come from where every interpreter already has them: `importlib.machinery`
+/// would cost memory in each worker.
 pub const BOOT: &str = "\
 import sys, _imp
-from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import ExtensionFileLoader
 path = sys.argv[1]
 vh = _imp.create_dynamic(ModuleSpec('vh', ExtensionFileLoader('vh', path), origin=path))
 sys.modules['vh'] = vh

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// How long a hot thread spins before it yields.
 const SPIN: Duration = Duration::from_micros(12);
 /// How long a hot thread stays awake altogether.
-const AWAKE: Duration = Duration::from_micros(50);
+const AWAKE: Duration = Duration::from_micros(100);
 /// How long a thread stays awake whose last waits were longer than [`AWAKE`].
 const GLANCE: Duration = Duration::from_micros(2);
 /// How many looks there are between two looks at the clock.
@@ -70,6 +70,12 @@ impl Patience {
                 }
             }
         }
+    }
+
+    /// The patience of one who waits for a sleeper: it is better to sleep as well than to
+    /// stay awake for as long as that takes.
+    pub fn for_a_sleeper(self) -> Patience {
+        Patience { long: u8::MAX }
     }
 
     /// Remembers how long a wait took in which the thread slept.

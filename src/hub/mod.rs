@@ -1,1 +1,251 @@
 //! The embedded hub: an NMDC hub that real clients use; scripts are the supervisor's matter.
+//!
+//! A [`Hub`] is everything about users, chat and state, and knows no sockets' readiness: it is
+//! told that bytes came ([`Hub::message`]) and that a turn is over ([`Hub::end_turn`]). The
+//! [`Server`] is the loop around it: one thread on epoll, with the sockets, the supervisor's
+//! descriptor, signals and timers. For a benchmark or a test without sockets, use
+//! [`Hub::connect_sink`] and drive the hub yourself:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use vhpy::hub::{Hub, Options};
+//! let mut hub = Hub::open(Options::new("/tmp/data"))?;
+//! let somebody = hub.connect_sink("10.0.0.1:5000".parse()?, true);
+//! hub.message(somebody, b"$Key x|$ValidateNick me|$MyINFO $ALL me $ $\x01$$0$|");
+//! hub.end_turn();
+//! hub.message(somebody, b"<me> hello|");
+//! hub.end_turn();
+//! println!("{:?}", hub.sink(somebody));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Events within events
+//!
+//! A hook's script may call the hub, which may close the very connection that the hub is
+//! working for. So nothing is borrowed across an event: connections and users go by
+//! [`ConnId`] and [`UserId`], which are looked up again after it. A connection that is closed
+//! is only marked; at the end of the turn its user leaves ([`turn`](self)).
+//!
+//! # Modules
+//!
+//! - `server`: the loop; `turn`: what a turn does; `options`: how a hub is started
+//! - `lists`, `connection`, `output`: what clients see, a client's connection, what waits to be sent; `delivery`: to whom
+//! - `protocol`, `text`: messages, encodings
+//! - `login`, `my_info`, `chat`, `search`, `operators`: what clients' messages lead to
+//! - `user`, `slots`, `flood`: users, their ids, how much they may send
+//! - `commands`, `account_commands`: what is typed after `!` and `+`
+//! - `settings`, `configuration`: the variables and what a change leads to
+//! - `database`, `bans`, `sql`: what is kept; `kicks`: how users are put out
+//! - `background`: passwords and host names; `geoip`: places
+//! - `functions`: what scripts may call, the trait [`Host`](crate::host::Host)
+
+mod account_commands;
+mod background;
+mod bans;
+mod chat;
+mod commands;
+mod configuration;
+mod connection;
+mod database;
+mod delivery;
+mod flood;
+mod functions;
+mod geoip;
+mod kicks;
+mod lists;
+mod login;
+mod my_info;
+mod operators;
+mod options;
+mod output;
+mod protocol;
+mod search;
+mod server;
+mod settings;
+mod slots;
+mod sql;
+mod text;
+mod turn;
+mod user;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use plugin_abi::{Hook, Value};
+
+use crate::supervisor::{Supervisor, Verdict};
+use background::Background;
+use connection::Connection;
+pub use connection::{CloseReason, ConnId};
+use database::Database;
+pub use database::DatabaseError;
+use geoip::GeoIp;
+pub use options::{HubError, Options};
+use output::Broadcast;
+pub use protocol::lock_to_key;
+pub use server::{Server, ServerError};
+pub use settings::{Kind, SETTINGS, Setting, Settings};
+use slots::Slots;
+pub use text::Charset;
+use user::User;
+pub use user::{Class, UserId};
+
+/// What the hub calls itself to clients.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A hub. Everything happens on the thread that calls its methods; none of them waits for a
+/// client, and only scripts' hooks take noticeable time.
+pub struct Hub {
+    /// Shared with nobody but the call that is being made, which may change the rest of the hub.
+    scripts: Rc<Supervisor>,
+    options: Options,
+    settings: Settings,
+    charset: Charset,
+    database: Database,
+    geoip: GeoIp,
+    connections: Slots<Connection>,
+    users: Slots<User>,
+    /// Who is in the user list, by the lower-case nick.
+    names: HashMap<Box<[u8]>, UserId>,
+    online_clients: usize,
+    bot: Option<UserId>,
+    opchat: Option<UserId>,
+    broadcast: Broadcast,
+    /// Whether anything waits to be sent.
+    unsent: bool,
+    /// Clients in the list that need a `$Hello` for each newcomer.
+    without_no_hello: usize,
+    total_share: u64,
+    closing: VecDeque<ConnId>,
+    /// Those that still have something to take.
+    lingering: Vec<ConnId>,
+    timers: turn::Timers,
+    clock: Clock,
+    frequency: turn::Frequency,
+    passwords: Background<login::Check, login::Checked>,
+    host_names: Background<(ConnId, IpAddr), (ConnId, Option<String>)>,
+    temporary_bans: HashMap<IpAddr, kicks::TemporaryBan>,
+    script_commands: VecDeque<[Vec<u8>; 4]>,
+    /// What scripts call themselves, and their versions, by their paths.
+    script_names: HashMap<Vec<u8>, [Vec<u8>; 2]>,
+    /// Set while scripts are asked about a bot's message, so that their own do not ask again.
+    in_bot_message: bool,
+    stop: Option<i64>,
+    /// What the first start made: a nick and its password.
+    first_account: Option<(String, String)>,
+    started: i64,
+}
+
+/// What time it is in this turn.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    instant: Instant,
+    /// Seconds since the epoch.
+    seconds: i64,
+}
+
+impl Clock {
+    fn now() -> Clock {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Clock {
+            instant: Instant::now(),
+            seconds: since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0)),
+        }
+    }
+}
+
+impl Hub {
+    /// The scripts.
+    pub fn supervisor(&self) -> Rc<Supervisor> {
+        Rc::clone(&self.scripts)
+    }
+
+    /// The configuration that holds now.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Nick and password of the master account, if this start made it. They are shown once.
+    pub fn take_first_account(&mut self) -> Option<(String, String)> {
+        self.first_account.take()
+    }
+
+    /// How many clients' users are in the list.
+    pub fn users_count(&self) -> usize {
+        self.online_clients
+    }
+
+    /// The exit code that a script or operator asked for, once the hub is to stop.
+    pub fn stop_code(&self) -> Option<i64> {
+        self.stop
+    }
+
+    /// Asks the scripts. Nothing of the hub may be borrowed: they may change all of it.
+    fn raise(&mut self, hook: Hook, args: &[Value<'_>]) -> Verdict {
+        if !self.scripts.wants(hook) {
+            return Verdict::default();
+        }
+        let scripts = Rc::clone(&self.scripts);
+        scripts.event(self, hook, args)
+    }
+
+    /// Asks the scripts about something that came from a connection, which gets what they send.
+    fn raise_for(&mut self, id: ConnId, hook: Hook, args: &[Value<'_>]) -> Verdict {
+        let verdict = self.raise(hook, args);
+        for data in &verdict.send {
+            self.send_to(id, &[data]);
+        }
+        verdict
+    }
+
+    /// Somebody in the user list.
+    fn online(&self, nick: &[u8]) -> Option<UserId> {
+        // Nicks of up to this length, which are nearly all, are looked up without a copy.
+        let mut lower = [0; 64];
+        match lower.get_mut(..nick.len()) {
+            Some(lower) => {
+                lower.copy_from_slice(nick);
+                lower.make_ascii_lowercase();
+                self.names.get(&*lower).copied()
+            }
+            None => self.names.get(&text::nick_key(nick)).copied(),
+        }
+    }
+
+    fn online_user(&self, nick: &[u8]) -> Option<&User> {
+        self.users.get(self.online(nick)?)
+    }
+
+    /// The user of a connection, whether in the list or not.
+    fn user_of(&self, id: ConnId) -> Option<&User> {
+        self.users.get(self.connections.get(id)?.user?)
+    }
+
+    fn user_of_mut(&mut self, id: ConnId) -> Option<&mut User> {
+        let user = self.connections.get(id)?.user?;
+        self.users.get_mut(user)
+    }
+
+    fn nick_of(&self, id: ConnId) -> Option<Rc<[u8]>> {
+        Some(Rc::clone(&self.user_of(id)?.nick))
+    }
+
+    fn ip_of(&self, id: ConnId) -> Rc<[u8]> {
+        self.connections
+            .get(id)
+            .map_or_else(|| Rc::from(&b""[..]), |connection| Rc::clone(&connection.ip_text))
+    }
+
+    /// Text in the hub's encoding, for logs and file names.
+    fn readable(&self, text: &[u8]) -> String {
+        self.charset.decode(text)
+    }
+
+    /// What a change of the database came to; an error is logged.
+    fn stored<T>(&self, what: &str, result: rusqlite::Result<T>) -> Option<T> {
+        result.map_err(|error| log::error!("{what}: the database says: {error}")).ok()
+    }
+}

@@ -191,7 +191,7 @@ impl Supervisor {
     /// calls it when [`Supervisor::poll_fd`] is readable; more often does no harm.
     pub fn serve(&self, host: &mut dyn Host) {
         let Some(level) = self.enter() else { return };
-        self.look(Some(Duration::ZERO));
+        self.look(Duration::ZERO);
         self.pump_all(host);
         drop(level);
         self.tidy(host);
@@ -331,8 +331,10 @@ impl Supervisor {
     /// Waits until every outcome is there, serving calls meanwhile.
     fn await_outcomes(&self, host: &mut dyn Host, seq: u64, asked: &[Asked], hook: Option<Hook>) {
         let crowded = asked.len() + 1 > self.processors;
+        let mut slept = false;
         for (_, process) in asked {
             process.set_crowded(crowded);
+            slept |= process.was_woken();
         }
         let mut watch: Option<Watch> = None;
         let mut turns = 0;
@@ -349,7 +351,12 @@ impl Supervisor {
             }
             turns += 1;
             let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
-            if self.patience.get().stay_awake(crowded, ready) && turns % TURN != 0 {
+            let mut patience = self.patience.get();
+            if slept {
+                patience = patience.for_a_sleeper();
+                slept = false;
+            }
+            if patience.stay_awake(crowded, ready) && turns % TURN != 0 {
                 continue;
             }
             let watch = watch.get_or_insert_with(|| Watch::new(self));
@@ -419,9 +426,13 @@ impl Supervisor {
     /// Sleeps until something happens or the deadline, and notices what happened.
     fn sleep(&self, host: &mut dyn Host, deadline: Instant) {
         let processes = self.processes();
-        let all_asleep = processes.iter().all(|process| process.arm());
-        if all_asleep && self.chores.borrow().is_empty() {
-            self.look(Some(deadline.saturating_duration_since(Instant::now())));
+        // All of them must be armed, even when one of them keeps the hub awake already.
+        let awake = processes.iter().filter(|process| !process.arm()).count();
+        if awake == 0 && self.chores.borrow().is_empty() {
+            self.look(deadline.saturating_duration_since(Instant::now()));
+        } else {
+            // One that never stops talking must not hide the death of another.
+            self.look(Duration::ZERO);
         }
         for process in &processes {
             if !process.dead.get() {
@@ -432,23 +443,19 @@ impl Supervisor {
     }
 
     /// Asks the kernel what happened; waits for it at most this long.
-    fn look(&self, timeout: Option<Duration>) {
+    fn look(&self, timeout: Duration) {
         let engine = self.engine();
         let mut events = [EpollEvent::empty(); 32];
-        let timeout = match timeout {
-            None => EpollTimeout::NONE,
-            // Rounded up: a wait that ends too early would only be repeated.
-            Some(duration) => {
-                let millis = duration.as_micros().div_ceil(1000);
-                EpollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX)).unwrap_or(EpollTimeout::MAX)
-            }
-        };
+        // Rounded up: a wait that ends too early would only be repeated.
+        let millis = i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        let timeout = EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX);
         let count = engine.epoll.wait(&mut events, timeout).unwrap_or(0);
         for event in events.iter().take(count) {
             match event.data() {
                 TIMER => {
                     // Only to make it unreadable; what is due is decided by the clock.
                     let _ = nix::unistd::read(engine.timer.as_fd(), &mut [0; 8]);
+                    self.untidy.set(true);
                 }
                 NUDGE => {
                     let _ = engine.nudge.read();
@@ -462,8 +469,11 @@ impl Supervisor {
         let Some(process) = self.processes().into_iter().find(|process| process.serial == token / 2) else {
             return;
         };
-        if token % 2 == 0 {
-            process.silence();
+        if token.is_multiple_of(2) {
+            if !process.silence() {
+                // It would be readable for ever; what becomes of the process, its pidfd tells.
+                let _ = process.with_bell(|bell| self.engine().epoll.delete(bell));
+            }
         } else {
             self.died(&process);
         }

@@ -131,8 +131,11 @@ impl Supervisor {
         let identity = identity.unwrap_or_else(|| self.config.borrow().identity.clone());
         let store = Store::open(self.config.borrow().store_dir.as_deref(), &path);
         let script = Script::new(id, path, identity, store);
-        self.start(&script)?;
         self.scripts.borrow_mut().push(script.clone());
+        if let Err(error) = self.start(&script) {
+            self.forget(&script);
+            return Err(error);
+        }
         Ok(script)
     }
 
@@ -168,6 +171,7 @@ impl Supervisor {
         if script.process().is_some_and(|process| process.is_busy()) {
             log::info!("script {} will be unloaded when it has returned", script.name);
             script.doomed.set(true);
+            self.untidy.set(true);
             return true;
         }
         self.end(host, &[script]);

@@ -186,14 +186,15 @@ impl Process {
         with(self.link.borrow().bell())
     }
 
-    /// Makes the bell unreadable again.
-    pub fn silence(&self) {
-        self.link.borrow().silence();
+    /// Makes the bell unreadable again. False when the worker has closed its end.
+    pub fn silence(&self) -> bool {
+        self.link.borrow().silence()
     }
 
-    /// Asks to be woken; false when there is something already.
+    /// Asks to be woken; false when there is something already. Of a process that is being
+    /// killed only its end matters.
     pub fn arm(&self) -> bool {
-        self.dead.get() || self.link.borrow().arm()
+        self.dead.get() || self.killed_for.borrow().is_some() || self.link.borrow().arm()
     }
 
     /// The opposite of [`Process::arm`].
@@ -231,6 +232,12 @@ impl Process {
         let go_on = || !self.has_ended() && Instant::now() < deadline;
         let sent = self.link.borrow_mut().send(frame, go_on)?;
         Ok(sent || self.has_ended())
+    }
+
+    /// Whether the worker slept when it was last sent something; asked once.
+    #[inline]
+    pub fn was_woken(&self) -> bool {
+        self.link.borrow().woke_worker()
     }
 
     /// Whether the worker has taken everything that was sent.

@@ -1,1 +1,61 @@
-//! The script's side.
+//! The script's side of vhpy: the Python module `vh`, and the loop in which it serves a hub.
+//!
+//! One file serves every CPython from 3.10 on. A hub starts an interpreter with
+//! [`plugin_abi::start::BOOT`], which loads this library and calls `vh._serve`.
+//!
+//! - [`serve`]: the life of a worker, from its first frame to its last
+//! - [`script`]: loading the script, finding its hooks
+//! - [`answer`]: what hooks return
+//! - [`call`], [`reply`], [`nicks`]: the functions that the hub answers
+//! - [`module`], [`store`], [`entities`]: what else there is in `vh`
+//! - [`channel`]: the link to the hub, shared by all threads
+//! - [`convert`], [`text`]: Python objects and values
+//! - [`py`], [`function`]: the interpreter's C interface
+#![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+
+mod answer;
+mod call;
+mod channel;
+mod convert;
+mod entities;
+mod function;
+mod module;
+mod nicks;
+mod py;
+mod reply;
+mod script;
+mod serve;
+mod store;
+mod text;
+
+use std::ptr::null_mut;
+
+use pyo3::ffi;
+
+use py::{Gil, Obj};
+
+const DOC: &std::ffi::CStr = c"The hub, as its scripts see it: functions that the hub answers, what it is \
+called, and the numbers that its functions take and give.";
+
+/// What the interpreter calls to load the module.
+#[unsafe(no_mangle)]
+pub extern "C" fn PyInit_vh() -> *mut ffi::PyObject {
+    let definition = Box::leak(Box::new(ffi::PyModuleDef {
+        m_base: ffi::PyModuleDef_HEAD_INIT,
+        m_name: c"vh".as_ptr(),
+        m_doc: DOC.as_ptr(),
+        m_size: -1,
+        m_methods: null_mut(),
+        m_slots: null_mut(),
+        m_traverse: None,
+        m_clear: None,
+        m_free: None,
+    }));
+    // SAFETY: the interpreter calls with the GIL held; the definition is never freed.
+    let filled = unsafe {
+        let gil = Gil::assume();
+        Obj::own(ffi::PyModule_Create2(definition, ffi::PYTHON_ABI_VERSION))
+            .and_then(|module| module::fill(gil, &module).map(|()| module))
+    };
+    filled.map_or(null_mut(), Obj::into_raw)
+}

@@ -1,0 +1,208 @@
+//! The command line: what can be said there, and what is said back; the hub itself is the
+//! library's.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use vhpy::hub::{Charset, Options, Server, ServerError};
+
+/// Python scripting for Direct Connect hubs, every script in a process of its own.
+#[derive(Parser)]
+#[command(name = "vhpy", version, arg_required_else_help = true)]
+struct Program {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a Direct Connect hub with Python scripts.
+    ///
+    /// The first start makes an account with the highest class and prints its password, once.
+    /// Log in with it in any NMDC client, such as ncdc or EiskaltDC++, and type !help.
+    ///
+    /// Scripts of the scripts folder are loaded by themselves, in the order of their names, and
+    /// then those given here. Operators load, reload and unload more with !pyload, !pyreload
+    /// and !pyunload.
+    ///
+    /// SIGTERM and SIGINT end the hub in order; SIGHUP lets it read its configuration again.
+    #[command(after_help = "Examples:\n  \
+        vhpy hub welcome.py                 a hub on this machine only, with one script\n  \
+        vhpy hub --listen 0.0.0.0:411       a hub for everybody\n  \
+        RUST_LOG=debug vhpy hub             with more in the log\n\n\
+        Exit code: 0 after an orderly end (or the code that a script gave to StopHub), \
+        1 when the hub cannot start, 2 for a wrong command line.")]
+    Hub(HubArgs),
+    /// Measure what scripts cost, beside the same scripts in-process where that was built in.
+    Bench(vhpy::bench::Options),
+}
+
+#[derive(Args)]
+struct HubArgs {
+    /// Python scripts to load beside those of the scripts folder.
+    #[arg(value_name = "SCRIPT")]
+    scripts: Vec<PathBuf>,
+
+    /// Where clients connect: ADDRESS:PORT. Port 0 takes any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4111")]
+    listen: String,
+
+    /// Where the hub keeps accounts, bans and its configuration
+    /// [default: vhpy in the XDG state folder, such as ~/.local/state/vhpy].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The folder of the scripts that are loaded by themselves
+    /// [default: scripts in the data folder].
+    #[arg(long = "scripts", value_name = "DIR")]
+    scripts_dir: Option<PathBuf>,
+
+    /// The encoding of all text: utf-8, cp1251, cp1252, iso-8859-2, gbk, …
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+
+    /// How many users may be online at once.
+    #[arg(long, value_name = "NUMBER")]
+    max_users: Option<u32>,
+
+    /// A folder with MaxMind's .mmdb files, for vh.GetIPCC, vh.GetGeoIP and the like.
+    #[arg(long, value_name = "DIR")]
+    geoip: Option<PathBuf>,
+
+    /// The interpreter for scripts that have no .venv beside them.
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+
+    /// How many seconds the hub waits for one hook of a script.
+    #[arg(long, value_name = "SECONDS")]
+    hook_timeout: Option<f64>,
+
+    /// How many seconds a stuck script has to come back before it is killed.
+    #[arg(long, value_name = "SECONDS")]
+    kill_timeout: Option<f64>,
+
+    /// How many seconds a script has to load.
+    #[arg(long, value_name = "SECONDS")]
+    load_timeout: Option<f64>,
+
+    /// Sets a configuration variable for this run; !getconfig lists them all.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
+    set: Vec<(String, String)>,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as hub_name=Mine")?;
+    Ok((name.trim().into(), value.into()))
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let program = Program::parse();
+    start_log();
+    let result = match program.command {
+        Command::Hub(args) => run_hub(args),
+        Command::Bench(options) => return run_bench(&options),
+    };
+    match result {
+        Ok(code) => ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("vhpy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_bench(options: &vhpy::bench::Options) -> ExitCode {
+    if std::env::var_os("RUST_LOG").is_none() {
+        // Scripts are loaded and killed on purpose.
+        log::set_max_level(log::LevelFilter::Off);
+    }
+    match vhpy::bench::run(options) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vhpy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_log() {
+    let environment = env_logger::Env::default().default_filter_or("info");
+    let style = if std::io::stderr().is_terminal() {
+        env_logger::WriteStyle::Auto
+    } else {
+        env_logger::WriteStyle::Never
+    };
+    env_logger::Builder::from_env(environment).write_style(style).init();
+}
+
+/// `vhpy` in the XDG state folder.
+fn default_data() -> Option<PathBuf> {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?;
+    Some(state.join("vhpy"))
+}
+
+fn run_hub(args: HubArgs) -> Result<i64, String> {
+    let mut server = Server::bind(&args.listen, options(&args)?).map_err(|error| match error {
+        ServerError::Hub(error) => error.to_string(),
+        error => error.to_string(),
+    })?;
+    server.handle_signals().map_err(|error| format!("cannot handle signals: {error}"))?;
+    greet(&mut server, &args.scripts)?;
+    server.run().map_err(|error| error.to_string())
+}
+
+fn options(args: &HubArgs) -> Result<Options, String> {
+    let data = match &args.data {
+        Some(data) => absolute(data)?,
+        None => default_data().ok_or("there is no home folder for the hub's data; give one with --data")?,
+    };
+    let mut options = Options::new(data);
+    options.scripts = args.scripts_dir.as_deref().map(absolute).transpose()?;
+    options.geoip = args.geoip.as_deref().map(absolute).transpose()?;
+    // A bare name is looked for in the PATH.
+    options.python = args.python.clone();
+    // What is typed is UTF-8, whatever the hub speaks.
+    let charset = args.encoding.as_deref().and_then(Charset::named).unwrap_or(Charset::UTF_8);
+    let mut set = |name: &str, value: String| options.settings.push((name.into(), charset.encode(&value)));
+    args.encoding.iter().for_each(|encoding| set("hub_encoding", encoding.clone()));
+    args.max_users.iter().for_each(|users| set("max_users", users.to_string()));
+    args.hook_timeout.iter().for_each(|seconds| set("hook_timeout", seconds.to_string()));
+    args.kill_timeout.iter().for_each(|seconds| set("kill_timeout", seconds.to_string()));
+    args.load_timeout.iter().for_each(|seconds| set("load_timeout", seconds.to_string()));
+    args.set.iter().for_each(|(name, value)| set(name, value.clone()));
+    Ok(options)
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, String> {
+    std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Loads the scripts, and says what there is.
+fn greet(server: &mut Server, scripts: &[PathBuf]) -> Result<(), String> {
+    let scripts = scripts.iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
+    let results = server.load_scripts(&scripts);
+    let loaded = results.iter().filter(|(_, result)| result.is_ok()).count();
+    let count = match loaded {
+        0 => "no scripts".into(),
+        1 => "1 script".into(),
+        loaded => format!("{loaded} scripts"),
+    };
+    println!("The hub listens on {}, with {count}.", server.local_addr());
+    for (path, result) in &results {
+        match result {
+            Ok(loaded) => {
+                loaded.warnings.iter().for_each(|warning| println!("  {}: {warning}", loaded.name));
+            }
+            Err(error) => println!("  {} is not loaded: {error}", path.display()),
+        }
+    }
+    if let Some((nick, password)) = server.hub().take_first_account() {
+        println!("A first account was made; this is shown only now:\n  nick {nick}, password {password}");
+    }
+    // Whoever waits for the address reads it from a pipe.
+    std::io::Write::flush(&mut std::io::stdout()).map_err(|error| error.to_string())
+}

@@ -1,0 +1,305 @@
+//! A hub that is a table of C functions, as a [`Host`]: hands them a script's arguments and
+//! reads their answers; when a script calls what is the supervisor's matter.
+
+use std::ffi::c_int;
+use std::rc::Rc;
+
+use plugin_abi::call::Gives;
+use plugin_abi::value::MAX_VALUES;
+use plugin_abi::{Call, CallSpec, Numbering, Value};
+
+use super::geo;
+use super::state::Running;
+use super::targs::{self, Callback, Element, Kept, Targs, list_items};
+use super::values::{self, CallbackArgs, Part};
+use super::{Fault, heap};
+use crate::host::{Host, ScriptId};
+use crate::supervisor::Supervisor;
+
+/// The places in a host's table.
+pub(crate) const PLACES: usize = 100;
+
+/// The host's functions, copied: the host may forget its table.
+pub(crate) struct Table {
+    places: [Option<Callback>; PLACES],
+    numbering: Numbering,
+}
+
+impl Table {
+    /// Takes the functions over and finds out by which of the two tables they are numbered.
+    pub(crate) fn new(places: [Option<Callback>; PLACES]) -> Table {
+        let numbering = match std::env::var("VHPY_ABI").as_deref() {
+            Ok("1.6") => Numbering::V1_6,
+            Ok("1.7") => Numbering::V1_7,
+            Ok(other) => {
+                log::warn!("VHPY_ABI is \"{other}\"; it can be 1.6 or 1.7, and is found out instead");
+                detect(&places)
+            }
+            Err(_) => detect(&places),
+        };
+        log::debug!("the host's functions are numbered as in table {numbering:?}");
+        Table { places, numbering }
+    }
+
+    /// How the places are numbered.
+    pub(crate) fn numbering(&self) -> Numbering {
+        self.numbering
+    }
+
+    fn function(&self, call: Call) -> Option<Callback> {
+        self.places.get(call.place(self.numbering)?).copied().flatten()
+    }
+
+    /// Whether the host has this function.
+    pub(crate) fn has(&self, call: Call) -> bool {
+        self.function(call).is_some()
+    }
+}
+
+/// No hub fills the three SQL places. Where a hub lacks their neighbours too, the last place
+/// of the longer table decides.
+fn detect(places: &[Option<Callback>; PLACES]) -> Numbering {
+    let empty = |from: usize| places[from..from + 3].iter().all(Option::is_none);
+    match (empty(42), empty(43)) {
+        (true, true) if places[56].is_some() => Numbering::V1_7,
+        (false, true) => Numbering::V1_7,
+        (true, _) => Numbering::V1_6,
+        (false, false) => {
+            log::warn!("the host's table has functions where none can be; set VHPY_ABI to 1.6 or 1.7");
+            Numbering::V1_6
+        }
+    }
+}
+
+/// The C hub for as long as one of its calls into the library lasts.
+pub(crate) struct CHost {
+    running: Rc<Running>,
+}
+
+impl CHost {
+    pub(crate) fn new(running: Rc<Running>) -> CHost {
+        CHost { running }
+    }
+
+    fn ask(&self, script: ScriptId, call: Call, args: &[Value<'_>]) -> Result<Value<'static>, Fault> {
+        let Some(function) = self.running.table.function(call) else {
+            log::debug!("script {script} called {}, which this hub does not have", call.name());
+            return Ok(Value::Nil);
+        };
+        let parts: Vec<Part<'_>> = args.iter().map(plain_part).collect();
+        let read = |answer: &[u8], elements: &[Element]| {
+            // SAFETY: the host promises that the format fits the elements.
+            unsafe { self.read_answer(call.spec(), answer, elements) }
+        };
+        // SAFETY: the host put a callback of this type into the table.
+        unsafe { self.run(function, script.0, script.0, &parts, read) }
+    }
+
+    /// Calls a function of the host, reads its answer and frees it. NULL is `Nil`.
+    ///
+    /// # Safety
+    /// `function` is a callback as `vhpy.h` describes them.
+    unsafe fn run(
+        &self,
+        function: Callback,
+        first: c_int,
+        script: i32,
+        parts: &[Part<'_>],
+        read: impl FnOnce(&[u8], &[Element]) -> Result<Value<'static>, Fault>,
+    ) -> Result<Value<'static>, Fault> {
+        let args = CallbackArgs::new(parts, script)?;
+        // SAFETY: as the caller promises; the arguments live until this function's end.
+        let answer = unsafe { function(first, args.as_ptr()) };
+        // SAFETY: as above.
+        unsafe { take_answer(answer, &args.kept(), read) }
+    }
+
+    /// # Safety
+    /// The format fits the elements.
+    unsafe fn read_answer(
+        &self,
+        spec: &CallSpec,
+        format: &[u8],
+        elements: &[Element],
+    ) -> Result<Value<'static>, Fault> {
+        if format.is_empty() {
+            return Ok(Value::Nil);
+        }
+        let wrong = || {
+            Fault::Refused(format!(
+                "the host's {} must answer \"{}\", not \"{}\"",
+                spec.name,
+                spec.answer,
+                format.escape_ascii()
+            ))
+        };
+        let encoding = self.running.encoding();
+        // SAFETY: as the caller promises, for each arm's own letters.
+        unsafe {
+            let one = |at: usize| Ok(values::read_one(format[at], &elements[at], encoding)?.into_owned());
+            match (spec.gives, format) {
+                (Gives::Nicks(_), b"s" | b"D" | b"L") => one(0),
+                (Gives::Float, b"l") => Ok(Value::Float(elements[0].value.long as f64)),
+                (Gives::Rows, b"lllp" | b"lllL") => read_table(elements).ok_or_else(wrong),
+                (Gives::Geo, b"D") => one(0),
+                (Gives::Geo, b"sdsdslslp" | b"sdsdslslL") => read_place(format, elements),
+                (_, given) if given != spec.answer.as_bytes() => Err(wrong()),
+                _ if format.len() == 1 => one(0),
+                _ => (0..format.len()).map(one).collect::<Result<Vec<_>, _>>().map(Value::List),
+            }
+        }
+    }
+}
+
+impl Host for CHost {
+    fn call(&mut self, _: &Supervisor, script: ScriptId, call: Call, args: &[Value<'_>]) -> Value<'static> {
+        self.ask(script, call, args).unwrap_or_else(|fault| {
+            log::error!("script {script}, {}: {fault}", call.name());
+            Value::Nil
+        })
+    }
+
+    fn tell_operators(&mut self, supervisor: &Supervisor, text: &str) {
+        let text = match self.running.encoding() {
+            Some(encoding) => encoding.encode(text).0,
+            None => text.as_bytes().into(),
+        };
+        if self.running.table.has(Call::SendToOpChat) {
+            self.call(supervisor, ScriptId(-1), Call::SendToOpChat, &[Value::Text(text), Value::Nil]);
+        }
+    }
+}
+
+/// Arguments of the table's functions are texts and numbers; `None` is NULL.
+fn plain_part<'a>(value: &'a Value<'_>) -> Part<'a> {
+    match value {
+        Value::Nil => Part::NoText,
+        value => values::part_of(value, Numbering::V1_6),
+    }
+}
+
+/// Calls a function that the host registered for one script.
+///
+/// # Safety
+/// `function` is a callback as `vhpy.h` describes them.
+pub(crate) unsafe fn call_dynamic(
+    running: &Running,
+    script: i32,
+    args: &[Value<'_>],
+    function: impl FnOnce(*mut Targs) -> *mut Targs,
+) -> Result<Value<'static>, Fault> {
+    args.iter().for_each(|arg| values::release_nested(arg, script));
+    let numbering = running.table.numbering();
+    let parts: Vec<Part<'_>> = args.iter().map(|arg| values::part_of(arg, numbering)).collect();
+    let args = CallbackArgs::new(&parts, script)?;
+    let answer = function(args.as_ptr());
+    if answer.is_null() {
+        return Err(Fault::Null("the answer"));
+    }
+    let encoding = running.encoding();
+    // SAFETY: the host promises that its answer is a structure as its format says.
+    unsafe {
+        let value = values::read_result(answer, encoding);
+        targs::free_answer(answer, &args.kept());
+        value
+    }
+}
+
+/// Reads an answer and frees it.
+///
+/// # Safety
+/// `answer` is NULL or a structure as its format says, handed over by a callback.
+unsafe fn take_answer(
+    answer: *mut Targs,
+    kept: &[Kept],
+    read: impl FnOnce(&[u8], &[Element]) -> Result<Value<'static>, Fault>,
+) -> Result<Value<'static>, Fault> {
+    if answer.is_null() {
+        return Ok(Value::Nil);
+    }
+    // SAFETY: as the caller promises.
+    unsafe {
+        let value = targs::parts(answer).and_then(|(format, elements)| read(format, elements));
+        targs::free_answer(answer, kept);
+        value
+    }
+}
+
+/// `ok, rows, columns, cells`: the cells row by row, handed over.
+///
+/// # Safety
+/// There are as many cells as the numbers say, each NULL or a C string.
+unsafe fn read_table(elements: &[Element]) -> Option<Value<'static>> {
+    // SAFETY: the format was "lllp" or "lllL"; as the caller promises.
+    unsafe {
+        let number = |at: usize| usize::try_from(elements[at].value.long).ok();
+        let (ok, rows, columns) = (elements[0].value.long, number(1)?, number(2)?);
+        let cells = elements[3].value.list;
+        let count = rows.checked_mul(columns).filter(|&count| count <= MAX_VALUES)?;
+        if count == 0 || cells.is_null() {
+            return (count == 0).then(|| Value::List(vec![Value::Int(ok), Value::List(vec![])]));
+        }
+        let cells = std::slice::from_raw_parts(cells, count);
+        let table = cells
+            .chunks(columns)
+            .map(|row| row.iter().map(|&cell| super::bytes(cell).map(<[u8]>::to_vec)).collect())
+            .collect();
+        for block in cells.iter().copied().map(<*mut _>::cast).chain([elements[3].value.pointer]) {
+            if heap::may_be_malloced(block) {
+                libc::free(block);
+            }
+        }
+        Some(Value::List(vec![Value::Int(ok), Value::List(table)]))
+    }
+}
+
+/// Four names with numbers, then more names with texts.
+///
+/// # Safety
+/// The elements are as the format says.
+unsafe fn read_place(format: &[u8], elements: &[Element]) -> Result<Value<'static>, Fault> {
+    let mut entries = Vec::new();
+    // SAFETY: as the caller promises; the format has pairs of elements, then one.
+    unsafe {
+        for (letters, pair) in format[..8].chunks(2).zip(elements.chunks(2)) {
+            let name = values::read_one(letters[0], &pair[0], None)?;
+            entries.push((name.into_owned(), values::read_one(letters[1], &pair[1], None)?.into_owned()));
+        }
+        if format[8] == b'L' {
+            let texts = list_items(elements[8].value.list);
+            entries.extend(
+                texts
+                    .chunks_exact(2)
+                    .map(|pair| (Value::from(pair[0]).into_owned(), Value::from(pair[1]).into_owned())),
+            );
+        } else {
+            let mut pairs = geo::read_pairs(elements[8].value.pointer);
+            pairs.free();
+            entries.append(&mut pairs.entries);
+        }
+    }
+    entries.retain(|(name, _)| *name != Value::Nil);
+    Ok(Value::Map(entries))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    unsafe extern "C" fn nothing(_: c_int, _: *mut Targs) -> *mut Targs {
+        std::ptr::null_mut()
+    }
+
+    fn table(filled: impl Fn(usize) -> bool) -> [Option<Callback>; PLACES] {
+        std::array::from_fn(|place| filled(place).then_some(nothing as Callback))
+    }
+
+    #[test]
+    fn the_numbering_shows_in_what_is_missing() {
+        assert_eq!(detect(&table(|at| at < 56 && !(42..45).contains(&at))), Numbering::V1_6);
+        assert_eq!(detect(&table(|at| at < 57 && !(43..46).contains(&at))), Numbering::V1_7);
+        assert_eq!(detect(&table(|_| false)), Numbering::V1_6);
+        assert_eq!(detect(&table(|at| at < 41 || at == 56)), Numbering::V1_7);
+        assert_eq!(detect(&table(|at| at < 57)), Numbering::V1_6);
+    }
+}

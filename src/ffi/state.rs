@@ -1,0 +1,242 @@
+//! The library's one supervisor, between `w_Begin` and `w_End`: behind a lock, rebuilt after
+//! a fork, with the options the host has set; what it does is left to the
+//! [`supervisor`](crate::supervisor).
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_int;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, TryLockError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use encoding_rs::Encoding;
+use plugin_abi::Call;
+
+use super::chost::{CHost, PLACES, Table};
+use super::lock::{Guard, Reentrant};
+use super::targs::Callback;
+use super::{Fault, logger};
+use crate::host::ScriptId;
+use crate::supervisor::{Config, Identity, Supervisor};
+
+/// What exists while scripts can run.
+pub(crate) struct Running {
+    pub(crate) supervisor: Supervisor,
+    pub(crate) table: Table,
+    encoding: Cell<Option<&'static Encoding>>,
+}
+
+impl Running {
+    /// The hub's encoding; `None` is UTF-8.
+    pub(crate) fn encoding(&self) -> Option<&'static Encoding> {
+        self.encoding.get()
+    }
+}
+
+struct Library {
+    running: RefCell<Option<Rc<Running>>>,
+    /// `None` until first needed.
+    config: RefCell<Option<Config>>,
+}
+
+static LIBRARY: Reentrant<Library> =
+    Reentrant::new(Library { running: RefCell::new(None), config: RefCell::new(None) });
+
+/// Set in the child of a fork, until the next call there.
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Handles that were freed, with the scripts whose they are; given back when a thread leaves.
+static RELEASED: Mutex<Vec<(i32, u64)>> = Mutex::new(Vec::new());
+
+/// One call of the host into the running library.
+pub(crate) struct Visit {
+    pub(crate) running: Rc<Running>,
+    pub(crate) host: CHost,
+    /// Whether it came from within one of the host's own functions.
+    pub(crate) nested: bool,
+    _lock: Guard<'static, Library>,
+}
+
+/// Lets the host in, waiting while another thread is inside.
+pub(crate) fn visit<R>(work: impl FnOnce(&Running, &mut Visit) -> Result<R, Fault>) -> Result<R, Fault> {
+    let lock = LIBRARY.lock();
+    notice_fork(&lock);
+    let running = lock.running.borrow().clone().ok_or(Fault::NotBegun)?;
+    let mut visit = Visit {
+        host: CHost::new(running.clone()),
+        nested: lock.depth() > 1,
+        running: running.clone(),
+        _lock: lock,
+    };
+    let result = work(&running, &mut visit);
+    if !visit.nested {
+        give_back(&running);
+    }
+    result
+}
+
+/// `w_Begin`. Ends what is running first.
+pub(crate) fn begin(places: [Option<Callback>; PLACES]) -> Result<(), Fault> {
+    logger::install();
+    let lock = LIBRARY.lock();
+    notice_fork(&lock);
+    if lock.depth() > 1 {
+        return Err(Fault::Refused("w_Begin cannot be called from one of its own callbacks".into()));
+    }
+    if lock.running.borrow().is_some() {
+        log::warn!("w_Begin without w_End: the scripts of the last time are unloaded");
+        end_running(&lock);
+    }
+    watch_forks();
+    let config = with_config(&lock, |config| config.clone());
+    let encoding = encoding_of(&config.encoding);
+    let table = Table::new(places);
+    let config = Config { has_ip_city: table.has(Call::GetIPCity), ..config };
+    let supervisor = Supervisor::new(config).map_err(|error| Fault::Refused(error.to_string()))?;
+    let running = Running { supervisor, table, encoding: Cell::new(encoding) };
+    lock.running.replace(Some(Rc::new(running)));
+    Ok(())
+}
+
+/// `w_End`.
+pub(crate) fn end() -> Result<(), Fault> {
+    let lock = LIBRARY.lock();
+    notice_fork(&lock);
+    if end_running(&lock) { Ok(()) } else { Err(Fault::NotBegun) }
+}
+
+fn end_running(lock: &Guard<'static, Library>) -> bool {
+    let Some(running) = lock.running.borrow().clone() else { return false };
+    running.supervisor.shutdown(&mut CHost::new(running.clone()));
+    // Only now: what `shutdown` does in scripts may call the host, and the host the library.
+    lock.running.take();
+    true
+}
+
+/// Changes the options, and the running supervisor's too, which may differ from them in what
+/// operators have set since.
+pub(crate) fn configure(change: impl Fn(&mut Config) -> Result<(), Fault>) -> Result<(), Fault> {
+    let lock = LIBRARY.lock();
+    notice_fork(&lock);
+    with_config(&lock, |config| change(config))?;
+    let encoding = with_config(&lock, |config| encoding_of(&config.encoding));
+    let running = lock.running.borrow().clone();
+    if let Some(running) = running {
+        running.encoding.set(encoding);
+        // It was good a moment ago, so it is good again.
+        running.supervisor.configure(|config| drop(change(config)));
+    }
+    Ok(())
+}
+
+/// A copy of the options.
+pub(crate) fn options() -> Config {
+    with_config(&LIBRARY.lock(), |config| config.clone())
+}
+
+fn with_config<R>(lock: &Guard<'static, Library>, work: impl FnOnce(&mut Config) -> R) -> R {
+    work(lock.config.borrow_mut().get_or_insert_with(|| {
+        let mut config = defaults();
+        super::plugin::options_from_environment(&mut config);
+        config
+    }))
+}
+
+fn defaults() -> Config {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let identity = Identity {
+        basedir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        starttime: i64::try_from(now.as_secs()).unwrap_or_default(),
+        ..Config::default().identity
+    };
+    Config { identity, ..Config::default() }
+}
+
+/// The encoding of a Python name; `None` is UTF-8, also for names nobody knows, whose
+/// escapes in JSON then stay UTF-8.
+fn encoding_of(name: &str) -> Option<&'static Encoding> {
+    let plain = name.replace('_', "-").to_ascii_lowercase();
+    let label = match plain.as_str() {
+        "latin-1" | "iso8859-1" => "iso-8859-1",
+        other => other,
+    };
+    Encoding::for_label(label.as_bytes()).filter(|&encoding| encoding != encoding_rs::UTF_8)
+}
+
+/// Notes that a script's object is needed no more. Never waits: this is called wherever a
+/// host frees a result, and a host may hold locks of its own.
+pub(crate) fn release(script: i32, handle: u64) {
+    if handle == 0 || script < 0 {
+        return;
+    }
+    // A handle that is not noted stays until its script ends. That happens only when another
+    // thread panicked, or was lost in a fork, at this very place.
+    for _ in 0..1000 {
+        match RELEASED.try_lock() {
+            Ok(mut released) => {
+                released.push((script, handle));
+                break;
+            }
+            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
+            Err(TryLockError::Poisoned(_)) => break,
+        }
+    }
+    if let Some(lock) = LIBRARY.try_lock()
+        && lock.depth() == 1
+        && let Ok(running) = lock.running.try_borrow()
+        && let Some(running) = running.clone()
+    {
+        give_back(&running);
+    }
+}
+
+fn give_back(running: &Running) {
+    let released = match RELEASED.try_lock() {
+        Ok(mut released) if !released.is_empty() => std::mem::take(&mut *released),
+        _ => return,
+    };
+    for (script, handle) in released {
+        running.supervisor.release(ScriptId(script), handle);
+    }
+}
+
+/// In the child of a fork, before anything else there: the workers are the parent's, so the
+/// scripts are started anew.
+fn notice_fork(lock: &Guard<'static, Library>) {
+    if !FORKED.load(Ordering::Relaxed) || !FORKED.swap(false, Ordering::Relaxed) {
+        return;
+    }
+    if LIBRARY.take_torn() {
+        // What the lost thread left half done must not be looked at, nor dropped.
+        if let Ok(mut running) = lock.running.try_borrow_mut() {
+            std::mem::forget(running.take());
+        }
+        log::error!(
+            "the process was forked while another thread was in the plugin: its scripts run in \
+             the parent only; call w_Begin again and load them"
+        );
+        return;
+    }
+    let Some(running) = lock.running.borrow().clone() else { return };
+    log::info!("the process was forked: its scripts are started anew");
+    if let Err(error) = running.supervisor.after_fork(&mut CHost::new(running.clone())) {
+        log::error!("no scripts run after the fork: {error}");
+    }
+}
+
+fn watch_forks() {
+    static ONCE: Once = Once::new();
+    extern "C" fn in_child() {
+        LIBRARY.in_child();
+        FORKED.store(true, Ordering::Relaxed);
+    }
+    ONCE.call_once(|| {
+        // SAFETY: the handler only stores to atomics and cells of a lock that no other thread
+        // of the child can hold; the library is never unmapped (build.rs).
+        let failed: c_int = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        if failed != 0 {
+            log::warn!("forks cannot be noticed: after one, call w_End and w_Begin");
+        }
+    });
+}

@@ -1,0 +1,436 @@
+//! Who may not come in: bans by nick, address, range, host, share and prefix, in the database;
+//! when they are asked for is left to `login`, and who may set them to `commands`.
+//!
+//! Bans are read from the database at each login, so that one that a script wrote there by
+//! hand holds too, and one whose time is over holds no longer without anybody's doing.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use rusqlite::{OptionalExtension, params};
+
+use super::database::{Database, Text, column};
+use super::text::find;
+
+/// What a ban goes by; the number is `vh.eBF_…` and the column `ban_type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BanKind {
+    /// The nick, and the address.
+    NickIp = 0,
+    /// The address.
+    Ip = 1,
+    /// The nick.
+    Nick = 2,
+    /// A range of addresses.
+    Range = 3,
+    /// The last part of the host name: `.example`.
+    Host1 = 4,
+    /// The last two parts.
+    Host2 = 5,
+    /// The last three parts.
+    Host3 = 6,
+    /// The exact share.
+    Share = 7,
+    /// What nicks begin with.
+    Prefix = 8,
+    /// The first part of the host name.
+    HostR1 = 9,
+}
+
+impl BanKind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [BanKind; 10] = [
+        BanKind::NickIp,
+        BanKind::Ip,
+        BanKind::Nick,
+        BanKind::Range,
+        BanKind::Host1,
+        BanKind::Host2,
+        BanKind::Host3,
+        BanKind::Share,
+        BanKind::Prefix,
+        BanKind::HostR1,
+    ];
+
+    /// The kind with this number.
+    pub fn from_number(number: i64) -> Option<BanKind> {
+        usize::try_from(number).ok().and_then(|number| BanKind::ALL.get(number)).copied()
+    }
+
+    /// What stands in the column that this kind does not use, as in Verlihub.
+    fn mark(self) -> &'static [u8] {
+        match self {
+            BanKind::NickIp => b"",
+            BanKind::Ip => b"_ipban_",
+            BanKind::Nick => b"_nickban_",
+            BanKind::Range => b"_rangeban_",
+            BanKind::Host1 => b"_host1ban_",
+            BanKind::Host2 => b"_host2ban_",
+            BanKind::Host3 => b"_host3ban_",
+            BanKind::Share => b"_shareban_",
+            BanKind::Prefix => b"_prefixban_",
+            BanKind::HostR1 => b"_hostr1ban_",
+        }
+    }
+}
+
+/// Whom a ban is for: what is known of somebody who is online, or what an operator wrote.
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    /// The nick; empty when unknown.
+    pub nick: Vec<u8>,
+    /// The address.
+    pub ip: Option<IpAddr>,
+    /// The addresses from the first to the last, for a range.
+    pub range: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// The host name; empty when unknown.
+    pub host: Vec<u8>,
+    /// The share in bytes.
+    pub share: Option<u64>,
+}
+
+impl Target {
+    /// What an operator wrote about somebody who is not online.
+    pub fn written(kind: BanKind, text: &[u8]) -> Target {
+        let readable = String::from_utf8_lossy(text);
+        let mut target = Target::default();
+        match kind {
+            BanKind::NickIp => match readable.parse() {
+                Ok(ip) => target.ip = Some(ip),
+                Err(_) => target.nick = text.to_vec(),
+            },
+            BanKind::Nick | BanKind::Prefix => target.nick = text.to_vec(),
+            BanKind::Ip => target.ip = readable.parse().ok(),
+            BanKind::Range => target.range = range(&readable),
+            BanKind::Share => target.share = readable.parse().ok(),
+            BanKind::Host1 | BanKind::Host2 | BanKind::Host3 | BanKind::HostR1 => target.host = text.to_vec(),
+        }
+        target
+    }
+}
+
+/// `1.2.3.0-1.2.3.255`, `1.2.3.0/24` or one address.
+pub fn range(text: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
+    if let Some((first, last)) = text.split_once('-') {
+        let (first, last): (Ipv4Addr, Ipv4Addr) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        return (first <= last).then_some((first, last));
+    }
+    if let Some((ip, bits)) = text.split_once('/') {
+        let bits: u32 = bits.parse().ok().filter(|bits| *bits <= 32)?;
+        let ip: Ipv4Addr = ip.parse().ok()?;
+        let hosts = u32::MAX.checked_shr(bits).unwrap_or(0);
+        return Some((Ipv4Addr::from(u32::from(ip) & !hosts), Ipv4Addr::from(u32::from(ip) | hosts)));
+    }
+    let ip = text.parse().ok()?;
+    Some((ip, ip))
+}
+
+/// A ban that is to be set.
+#[derive(Debug)]
+pub struct NewBan<'a> {
+    /// What it goes by.
+    pub kind: BanKind,
+    /// Whom it is for.
+    pub target: &'a Target,
+    /// Who sets it.
+    pub op: &'a [u8],
+    /// Why.
+    pub reason: &'a [u8],
+    /// For how many seconds; 0 is for ever.
+    pub seconds: i64,
+    /// For operators.
+    pub note_op: &'a [u8],
+    /// For the user.
+    pub note_usr: &'a [u8],
+}
+
+/// A ban that holds.
+#[derive(Debug, PartialEq)]
+pub struct Ban {
+    /// Until when, in seconds since the epoch; `None` is for ever.
+    pub until: Option<i64>,
+    /// Who set it.
+    pub op: Vec<u8>,
+    /// Why.
+    pub reason: Vec<u8>,
+}
+
+/// How a host name is cut for a ban; `None` when it has too few parts.
+fn host_part(kind: BanKind, host: &[u8]) -> Option<Vec<u8>> {
+    let host = host.to_ascii_lowercase();
+    let parts: Vec<&[u8]> = host.split(|byte| *byte == b'.').collect();
+    let last = |count: usize| {
+        let from = parts.len().checked_sub(count)?;
+        Some([b".", parts.get(from..)?.join(&b'.').as_slice()].concat())
+    };
+    if host.is_empty() {
+        return None;
+    }
+    match kind {
+        BanKind::Host1 => last(1),
+        BanKind::Host2 => last(2),
+        BanKind::Host3 => last(3),
+        BanKind::HostR1 => parts.first().map(|first| first.to_vec()),
+        _ => None,
+    }
+}
+
+fn as_number(ip: Option<IpAddr>) -> Option<i64> {
+    match ip? {
+        IpAddr::V4(ip) => Some(u32::from(ip).into()),
+        IpAddr::V6(ip) => Some(u32::from(ip.to_ipv4_mapped()?).into()),
+    }
+}
+
+impl Database {
+    /// Sets a ban. A ban of the same key is replaced, unless it holds longer. False when the
+    /// target has not what this kind goes by.
+    pub fn add_ban(&self, ban: &NewBan<'_>, now: i64) -> rusqlite::Result<bool> {
+        let Some((ip, nick)) = key(ban.kind, ban.target) else { return Ok(false) };
+        let target = ban.target;
+        let until = if ban.seconds > 0 { now.saturating_add(ban.seconds) } else { 0 };
+        let range = target.range.map(|(first, last)| (u32::from(first), u32::from(last)));
+        let mut statement = self.connection.prepare_cached(
+            "insert into banlist (ip, nick, ban_type, host, range_fr, range_to, date_start, date_limit,
+             nick_op, reason, note_op, note_usr, share_size, last_hit)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0)
+             on conflict (ip, nick) do update set
+             date_limit = case when ?8 = 0 or (date_limit != 0 and date_limit < ?8) then ?8 else date_limit end,
+             ban_type = ?3, range_fr = ?5, range_to = ?6, nick_op = ?9, reason = ?10",
+        )?;
+        statement.execute(params![
+            Text(&ip),
+            Text(&nick),
+            ban.kind as i64,
+            Text(&target.host),
+            range.map_or(0, |range| range.0),
+            range.map_or(0, |range| range.1),
+            now,
+            until,
+            Text(ban.op),
+            Text(ban.reason),
+            Text(ban.note_op),
+            Text(ban.note_usr),
+            target.share.unwrap_or(0).to_string(),
+        ])?;
+        Ok(true)
+    }
+
+    /// The ban that keeps somebody out, the longest one; its last hit is noted.
+    pub fn find_ban(&self, who: &Target, now: i64) -> rusqlite::Result<Option<Ban>> {
+        let ip = who.ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let host = |kind| host_part(kind, &who.host).unwrap_or_default();
+        let mut statement = self.connection.prepare_cached(
+            "select date_limit, nick_op, reason, ip, nick from banlist where (
+             (ip = ?1 and ip != '' and nick != '_shareban_')
+             or (nick = ?2 and nick != '' and ip != '_prefixban_'
+                 and ip not in ('_host1ban_', '_host2ban_', '_host3ban_', '_hostr1ban_'))
+             or (nick = '_rangeban_' and ?3 between range_fr and range_to)
+             or (nick = '_shareban_' and share_size = ?4)
+             or (ip = '_host1ban_' and nick = ?5) or (ip = '_host2ban_' and nick = ?6)
+             or (ip = '_host3ban_' and nick = ?7) or (ip = '_hostr1ban_' and nick = ?8)
+             or (ip = '_prefixban_' and nick != ''
+                 and cast(lower(nick) as blob) = substr(cast(lower(?2) as blob), 1, length(cast(nick as blob)))))
+             and (date_limit >= ?9 or date_limit is null or date_limit = 0)
+             order by (ifnull(date_limit, 0) = 0) desc, date_limit desc limit 1",
+        )?;
+        let found = statement
+            .query_row(
+                params![
+                    ip,
+                    Text(&who.nick),
+                    as_number(who.ip),
+                    who.share.filter(|share| *share > 0).map(|share| share.to_string()),
+                    Text(&host(BanKind::Host1)),
+                    Text(&host(BanKind::Host2)),
+                    Text(&host(BanKind::Host3)),
+                    Text(&host(BanKind::HostR1)),
+                    now,
+                ],
+                |row| {
+                    let until = row.get::<_, Option<i64>>(0)?.filter(|until| *until > 0);
+                    let ban = Ban { until, op: column(row, 1)?, reason: column(row, 2)? };
+                    Ok((ban, column(row, 3)?, column(row, 4)?))
+                },
+            )
+            .optional()?;
+        let Some((ban, ip, nick)) = found else { return Ok(None) };
+        self.connection
+            .prepare_cached("update banlist set last_hit = ? where ip = ? and nick = ?")?
+            .execute(params![now, Text(&ip), Text(&nick)])?;
+        Ok(Some(ban))
+    }
+
+    /// Whether any ban goes by a host name, so that those must be looked up.
+    pub fn has_host_bans(&self, now: i64) -> rusqlite::Result<bool> {
+        let mut statement = self.connection.prepare_cached(
+            "select exists (select 1 from banlist where ip in ('_host1ban_', '_host2ban_', '_host3ban_',
+             '_hostr1ban_') and (date_limit >= ? or date_limit is null or date_limit = 0))",
+        )?;
+        statement.query_row([now], |row| row.get(0))
+    }
+
+    /// Lifts all bans of a nick, an address, a range as it was written, or a host, and keeps
+    /// them in `unbanlist`. Gives how many there were.
+    pub fn lift_bans(&self, what: &[u8], op: &[u8], reason: &[u8], now: i64) -> rusqlite::Result<usize> {
+        let range = std::str::from_utf8(what).ok().and_then(range);
+        let is_range = find(what, b"-").is_some() || find(what, b"/").is_some();
+        let range = range.filter(|_| is_range).map(|(first, last)| (u32::from(first), u32::from(last)));
+        let matching = "(ip = ?1 or nick = ?1 or (nick = '_rangeban_' and range_fr = ?2 and range_to = ?3))";
+        self.lift(matching, params![Text(what), range.map(|r| r.0), range.map(|r| r.1)], op, reason, now)
+    }
+
+    /// Lifts a nick's or an address's bans that would end by themselves.
+    pub fn lift_temporary(&self, nick: &[u8], ip: &[u8], now: i64) -> rusqlite::Result<usize> {
+        let matching = "((nick = ?1 and ?1 != '') or (ip = ?2 and ?2 != '')) and date_limit > 0";
+        self.lift(matching, params![Text(nick), Text(ip)], b"", b"", now)
+    }
+
+    fn lift(
+        &self,
+        matching: &str,
+        params: &[&dyn rusqlite::ToSql],
+        op: &[u8],
+        reason: &[u8],
+        now: i64,
+    ) -> rusqlite::Result<usize> {
+        const COLUMNS: &str = "ip, nick, ban_type, host, range_fr, range_to, date_start, date_limit, last_hit, \
+             nick_op, reason, note_op, note_usr, share_size";
+        let more = params.len();
+        let copy = format!(
+            "replace into unbanlist ({COLUMNS}, date_unban, unban_op, unban_reason)
+             select {COLUMNS}, ?{}, ?{}, ?{} from banlist where {matching}",
+            more + 1,
+            more + 2,
+            more + 3
+        );
+        let (op, reason) = (Text(op), Text(reason));
+        let mut all = params.to_vec();
+        all.extend_from_slice(&[&now as &dyn rusqlite::ToSql, &op, &reason]);
+        self.connection.prepare_cached(&copy)?.execute(all.as_slice())?;
+        self.connection.prepare_cached(&format!("delete from banlist where {matching}"))?.execute(params)
+    }
+}
+
+/// The primary key of a ban: `ip` and `nick`.
+fn key(kind: BanKind, target: &Target) -> Option<(Vec<u8>, Vec<u8>)> {
+    let ip = target.ip.map(|ip| ip.to_string().into_bytes());
+    let nick = (!target.nick.is_empty()).then(|| target.nick.clone());
+    let mark = kind.mark().to_vec();
+    Some(match kind {
+        BanKind::NickIp => match (ip, nick) {
+            (None, None) => return None,
+            (ip, nick) => (
+                ip.unwrap_or_else(|| BanKind::Nick.mark().to_vec()),
+                nick.unwrap_or_else(|| BanKind::Ip.mark().to_vec()),
+            ),
+        },
+        BanKind::Ip => (ip?, mark),
+        BanKind::Nick | BanKind::Prefix => (mark, nick?),
+        // Each range has a key of its own, unlike in Verlihub, where an address may have one.
+        BanKind::Range => {
+            let (first, last) = target.range?;
+            (format!("{first}-{last}").into_bytes(), mark)
+        }
+        BanKind::Share => (target.share.filter(|share| *share > 0)?.to_string().into_bytes(), mark),
+        BanKind::Host1 | BanKind::Host2 | BanKind::Host3 | BanKind::HostR1 => {
+            (mark, host_part(kind, &target.host)?)
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn somebody(nick: &str, ip: &str, host: &str, share: u64) -> Target {
+        Target { nick: nick.into(), ip: ip.parse().ok(), range: None, host: host.into(), share: Some(share) }
+    }
+
+    fn set(database: &Database, kind: BanKind, target: &Target, seconds: i64) -> bool {
+        let ban = NewBan { kind, target, op: b"op", reason: b"why", seconds, note_op: b"", note_usr: b"" };
+        database.add_ban(&ban, 1000).unwrap()
+    }
+
+    #[test]
+    fn each_kind_keeps_out_whom_it_should_and_nobody_else() {
+        let bad = || somebody("Bad", "10.1.2.3", "host7.dial.example", 7);
+        let cases = [
+            (
+                BanKind::NickIp,
+                bad(),
+                vec![somebody("bad", "9.9.9.9", "", 0), somebody("x", "10.1.2.3", "", 0)],
+            ),
+            (BanKind::Ip, bad(), vec![somebody("x", "10.1.2.3", "", 0)]),
+            (BanKind::Nick, bad(), vec![somebody("BAD", "9.9.9.9", "", 0)]),
+            (
+                BanKind::Range,
+                Target::written(BanKind::Range, b"10.1.2.0/24"),
+                vec![somebody("x", "10.1.2.77", "", 0)],
+            ),
+            (BanKind::Host1, bad(), vec![somebody("x", "9.9.9.9", "other.example", 0)]),
+            (BanKind::Host2, bad(), vec![somebody("x", "9.9.9.9", "b.dial.example", 0)]),
+            (BanKind::Host3, bad(), vec![somebody("x", "9.9.9.9", "c.host7.dial.example", 0)]),
+            (BanKind::HostR1, bad(), vec![somebody("x", "9.9.9.9", "host7.other", 0)]),
+            (BanKind::Share, bad(), vec![somebody("x", "9.9.9.9", "", 7)]),
+            (BanKind::Prefix, bad(), vec![somebody("baddest", "9.9.9.9", "", 0)]),
+        ];
+        for (kind, target, out) in cases {
+            let folder = tempfile::tempdir().unwrap();
+            let database = Database::open(folder.path()).unwrap();
+            assert!(set(&database, kind, &target, 60), "{kind:?}");
+            for who in out {
+                let ban = database.find_ban(&who, 1030).unwrap();
+                assert!(
+                    ban.is_some_and(|ban| ban.until == Some(1060) && ban.reason == b"why"),
+                    "{kind:?} {who:?}"
+                );
+                assert_eq!(database.find_ban(&who, 1061).unwrap(), None, "{kind:?} ends");
+            }
+            for who in [somebody("good", "8.8.8.8", "a.b.other", 0), somebody("", "8.8.4.4", "", 0)] {
+                assert_eq!(database.find_ban(&who, 1030).unwrap(), None, "{kind:?} {who:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn bans_are_lifted_and_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut database = Database::open(folder.path()).unwrap();
+        let bad = somebody("Bad", "10.1.2.3", "", 7);
+        set(&database, BanKind::Nick, &bad, 0);
+        set(&database, BanKind::Ip, &bad, 60);
+        set(&database, BanKind::Range, &Target::written(BanKind::Range, b"10.0.0.0-10.255.255.255"), 0);
+        assert_eq!(database.lift_temporary(b"bad", b"", 1).unwrap(), 0, "for ever is not temporary");
+        assert_eq!(database.lift_temporary(b"", b"10.1.2.3", 1).unwrap(), 1);
+        assert_eq!(database.lift_bans(b"BAD", b"op", b"sorry", 2000).unwrap(), 1);
+        assert!(database.find_ban(&bad, 2000).unwrap().is_some(), "the range holds");
+        assert_eq!(database.lift_bans(b"10.0.0.0/8", b"op", b"", 2000).unwrap(), 1);
+        assert_eq!(database.find_ban(&bad, 2000).unwrap(), None);
+        assert_eq!(
+            database.query(b"select unban_reason from unbanlist where nick = 'bad'", 9).unwrap().len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_ban_for_ever_outlasts_a_shorter_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path()).unwrap();
+        let bad = somebody("Bad", "10.1.2.3", "", 7);
+        set(&database, BanKind::Nick, &bad, 0);
+        set(&database, BanKind::Nick, &bad, 60);
+        assert_eq!(database.find_ban(&bad, 5000).unwrap().unwrap().until, None);
+    }
+
+    #[test]
+    fn ranges_are_written_in_three_ways() {
+        let ip = |text: &str| text.parse::<Ipv4Addr>().unwrap();
+        assert_eq!(range("1.2.3.4"), Some((ip("1.2.3.4"), ip("1.2.3.4"))));
+        assert_eq!(range("1.2.3.4/16"), Some((ip("1.2.0.0"), ip("1.2.255.255"))));
+        assert_eq!(range("1.2.3.4/0"), Some((ip("0.0.0.0"), ip("255.255.255.255"))));
+        assert_eq!(range("1.2.3.4/32"), Some((ip("1.2.3.4"), ip("1.2.3.4"))));
+        for wrong in ["1.2.3.9-1.2.3.4", "1.2.3", "x", "1.2.3.4/33", "1.2.3.4/-1"] {
+            assert_eq!(range(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! How users are put out: kicks, drops, redirects, bans for a while; lasting bans are in `bans`.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use plugin_abi::{Hook, Value};
+
+use super::bans::{BanKind, NewBan, Target};
+use super::database::Kick;
+use super::text::{find, period, spoken_period};
+use super::user::Class;
+use super::{CloseReason, ConnId, Hub, UserId};
+
+/// An address that is kept out until the hub stops, at the longest.
+pub(super) struct TemporaryBan {
+    until: i64,
+    reason: &'static str,
+}
+
+/// How many addresses are kept in mind, so that an attacker cannot fill the memory.
+const MOST_TEMPORARY_BANS: usize = 10_000;
+
+/// What goes with a kick.
+#[derive(Default)]
+pub(super) struct KickNotes<'a> {
+    /// Where the user is sent; empty for nowhere.
+    pub redirect: &'a [u8],
+    /// For operators.
+    pub note_op: &'a [u8],
+    /// For the user.
+    pub note_user: &'a [u8],
+}
+
+impl Hub {
+    /// Keeps an address out for some seconds.
+    pub(super) fn ban_for_a_while(&mut self, ip: IpAddr, seconds: i64, reason: &'static str) {
+        let now = self.clock.seconds;
+        if self.temporary_bans.len() >= MOST_TEMPORARY_BANS {
+            self.temporary_bans.retain(|_, ban| ban.until > now);
+        }
+        if seconds > 0 && self.temporary_bans.len() < MOST_TEMPORARY_BANS {
+            self.temporary_bans.insert(ip, TemporaryBan { until: now.saturating_add(seconds), reason });
+        }
+    }
+
+    /// For how many more seconds an address is kept out, and why.
+    pub(super) fn temporary_ban(&mut self, ip: IpAddr) -> Option<(i64, &'static str)> {
+        let ban = self.temporary_bans.get(&ip)?;
+        let left = ban.until - self.clock.seconds;
+        if left > 0 {
+            return Some((left, ban.reason));
+        }
+        self.temporary_bans.remove(&ip);
+        None
+    }
+
+    /// Lifts what [`Hub::ban_for_a_while`] did.
+    pub(super) fn lift_temporary_ban(&mut self, ip: IpAddr) -> bool {
+        self.temporary_bans.remove(&ip).is_some_and(|ban| ban.until > self.clock.seconds)
+    }
+
+    /// What bans can go by, of somebody who is online.
+    pub(super) fn target_of(&self, user: UserId) -> Option<Target> {
+        let user = self.users.get(user)?;
+        let connection = self.connections.get(user.connection()?)?;
+        let range = match connection.ip {
+            // Whoever bans the range of a user means his neighbours too.
+            IpAddr::V4(ip) => super::bans::range(&format!("{ip}/24")),
+            IpAddr::V6(_) => None,
+        };
+        Some(Target {
+            nick: user.nick.to_vec(),
+            ip: Some(connection.ip),
+            range,
+            host: connection.host.clone().unwrap_or_default().into_bytes(),
+            share: Some(user.share),
+        })
+    }
+
+    /// Kicks as the user of a connection, who is told what came of it.
+    pub(super) fn kick_as(&mut self, id: ConnId, nick: &[u8], reason: &[u8]) {
+        let Some(op) = self.connections.get(id).and_then(|connection| connection.user) else { return };
+        let answer = match self.kick(op, nick, reason, &KickNotes::default()) {
+            Ok(seconds) if seconds > 0 => {
+                format!("{} was kicked and banned for {}.", self.readable(nick), spoken_period(seconds))
+            }
+            Ok(_) => format!("{} was kicked and banned for ever.", self.readable(nick)),
+            Err(why) => why,
+        };
+        self.tell(id, &answer);
+    }
+
+    /// The user that another wants to put out, if he may.
+    fn victim(&self, op: UserId, nick: &[u8]) -> Result<(UserId, ConnId), String> {
+        let found = self.online(nick).and_then(|user| Some((user, self.users.get(user)?)));
+        let Some((user, other)) = found else {
+            return Err(format!("{} is not online.", self.readable(nick)));
+        };
+        let Some(connection) = other.connection() else {
+            return Err(format!("{} is a bot.", self.readable(nick)));
+        };
+        let class = self.users.get(op).map_or(Class::Guest, |op| op.class);
+        let enough = class.number() >= other.class.number() + self.settings.classdif_kick;
+        if op == user || class < Class::Operator || !enough {
+            return Err(format!("You may not put {} out.", self.readable(nick)));
+        }
+        Ok((user, connection))
+    }
+
+    /// Kicks: a disconnect, and a ban of nick and address for a while. Gives for how many
+    /// seconds, 0 for ever, or why not. `_ban_3h` in the reason says how long, `_ban_` for ever.
+    pub(super) fn kick(
+        &mut self,
+        op: UserId,
+        nick: &[u8],
+        reason: &[u8],
+        notes: &KickNotes<'_>,
+    ) -> Result<i64, String> {
+        let (user, connection) = self.victim(op, nick)?;
+        let (Some(op_user), Some(other)) = (self.users.get(op), self.users.get(user)) else {
+            return Err("not online".into());
+        };
+        let (op_nick, op_class) = (Rc::clone(&op_user.nick), op_user.class);
+        let other_nick = Rc::clone(&other.nick);
+        let args = [&*op_nick, &*other_nick, reason].map(Value::text);
+        let verdict = match op_user.connection() {
+            Some(id) => self.raise_for(id, Hook::OnOperatorKicks, &args),
+            None => self.raise(Hook::OnOperatorKicks, &args),
+        };
+        if verdict.blocked {
+            return Err("A script prevented the kick.".into());
+        }
+        // He may have left while the scripts thought about it.
+        let Some(target) = self.target_of(user) else { return Ok(self.settings.tban_kick) };
+        let seconds = self.kick_seconds(reason, op_class);
+        self.add_to_kicks(user, &op_nick, reason, false);
+        let ban = NewBan {
+            kind: BanKind::NickIp,
+            target: &target,
+            op: &op_nick,
+            reason,
+            seconds,
+            note_op: notes.note_op,
+            note_usr: notes.note_user,
+        };
+        let added = self.database.add_ban(&ban, self.clock.seconds);
+        self.stored("banning", added);
+        if !self.settings.hide_all_kicks {
+            let text = [&*op_nick, b" is kicking ", &*other_nick, b" because: ", reason].concat();
+            let bot = self.settings.hub_security.clone();
+            let text = super::protocol::chat_text(&text);
+            self.send_to_all(&[b"<", &bot, b"> ", &text, b"|"]);
+        }
+        let told = if reason.is_empty() {
+            b"You were kicked.".to_vec()
+        } else {
+            [b"You were kicked because: ", reason].concat()
+        };
+        self.private(user, &op_nick, &op_nick, &told);
+        if !notes.redirect.is_empty() {
+            self.send_to(connection, &[b"$ForceMove ", &super::protocol::field(notes.redirect), b"|"]);
+        }
+        self.close(connection, CloseReason::Kicked);
+        Ok(seconds)
+    }
+
+    fn kick_seconds(&self, reason: &[u8], class: Class) -> i64 {
+        let Some(at) = find(reason, b"_ban_") else { return self.settings.tban_kick };
+        let rest = reason.get(at + 5..).unwrap_or_default();
+        let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        let wanted = period(rest.get(..end).unwrap_or_default());
+        match wanted {
+            Some(seconds) => seconds.min(self.settings.tban_max.max(1)),
+            None if class >= Class::Chief => 0,
+            None => self.settings.tban_kick,
+        }
+    }
+
+    /// Drops: a disconnect, and nothing more.
+    pub(super) fn drop_user(&mut self, op: UserId, nick: &[u8], reason: &[u8]) -> Result<(), String> {
+        let (user, connection) = self.victim(op, nick)?;
+        let (Some(op_user), Some(other)) = (self.users.get(op), self.users.get(user)) else {
+            return Err("not online".into());
+        };
+        let (op_nick, other_nick) = (Rc::clone(&op_user.nick), Rc::clone(&other.nick));
+        let own = op_user.connection();
+        let mut blocked = false;
+        for (hook, count) in [(Hook::OnOperatorDrops, 2), (Hook::OnOperatorDropsWithReason, 3)] {
+            let args = [&*op_nick, &*other_nick, reason].map(Value::text);
+            let args = args.get(..count).unwrap_or_default();
+            let verdict = match own {
+                Some(id) => self.raise_for(id, hook, args),
+                None => self.raise(hook, args),
+            };
+            blocked |= verdict.blocked;
+        }
+        if blocked {
+            return Err("A script prevented the drop.".into());
+        }
+        self.add_to_kicks(user, &op_nick, reason, true);
+        if !reason.is_empty() {
+            self.private(user, &op_nick, &op_nick, &[b"You were dropped because: ", reason].concat());
+        }
+        self.close(connection, CloseReason::Kicked);
+        Ok(())
+    }
+
+    fn add_to_kicks(&mut self, user: UserId, op: &[u8], reason: &[u8], is_drop: bool) {
+        let Some(other) = self.users.get(user) else { return };
+        let Some(connection) = other.connection().and_then(|id| self.connections.get(id)) else { return };
+        let kick = Kick {
+            nick: &other.nick,
+            time: self.clock.seconds,
+            ip: &connection.ip_text,
+            host: connection.host.as_deref().unwrap_or_default().as_bytes(),
+            share_size: other.share,
+            reason,
+            op,
+            is_drop,
+        };
+        let added = self.database.add_kick(&kick);
+        self.stored("noting a kick", added);
+    }
+
+    /// Sends a user to another hub.
+    pub(super) fn redirect(
+        &mut self,
+        op: UserId,
+        nick: &[u8],
+        to: &[u8],
+        reason: &[u8],
+    ) -> Result<(), String> {
+        let (user, connection) = self.victim(op, nick)?;
+        let Some(op_nick) = self.users.get(op).map(|op| Rc::clone(&op.nick)) else { return Ok(()) };
+        let text = [b"You are being redirected to ", to, b" because: ", reason].concat();
+        self.private(user, &op_nick, &op_nick, &text);
+        self.send_to(connection, &[b"$ForceMove ", &super::protocol::field(to), b"|"]);
+        self.close(connection, CloseReason::ForceMove);
+        Ok(())
+    }
+}

@@ -1,0 +1,540 @@
+//! The way into the hub: `$Lock` and `$Key`, extensions, nick, password, up to the user's place
+//! in the list; `my_info` looks at what they tell of themselves.
+//!
+//! The order is `$Lock` → `$Supports`, `$Key` → `$ValidateNick` → (`$GetPass` → `$MyPass`) →
+//! `$Hello` → `$Version`, `$GetNickList`, `$MyINFO`. The first `$MyINFO` completes the login.
+//! A step out of order gets a message that says so, and a disconnect.
+
+use std::hash::{BuildHasher, Hasher};
+use std::rc::Rc;
+
+use plugin_abi::{Hook, Value};
+
+use super::background::{hash_password, password_is};
+use super::bans::{Ban, Target};
+use super::connection::{Pause, Stage, Supports};
+use super::database::{Account, Stored};
+use super::protocol::{lock_to_key, nick_is_clean};
+use super::text::{nick_key, spoken_period, spoken_size};
+use super::user::{Behind, Class, User};
+use super::{CloseReason, ConnId, Hub, VERSION};
+
+/// A password that is to be checked.
+pub(super) struct Check {
+    id: ConnId,
+    password: Vec<u8>,
+    hash: Vec<u8>,
+    stored: Stored,
+}
+
+/// What the check came to.
+pub(super) struct Checked {
+    id: ConnId,
+    right: bool,
+    /// The hash that is to be stored in the place of a password that lay there as it is.
+    rehashed: Option<String>,
+}
+
+/// Checks a password; takes some milliseconds.
+pub(super) fn check(check: Check) -> Checked {
+    let plain = check.stored == Stored::Plain;
+    let right = match check.stored {
+        Stored::Argon2 => password_is(&check.password, &check.hash),
+        Stored::Plain => !check.hash.is_empty() && check.password == check.hash,
+        Stored::Unknown => false,
+    };
+    let rehashed = if right && plain { hash_password(&check.password) } else { None };
+    Checked { id: check.id, right, rehashed }
+}
+
+/// Why somebody is not let in.
+pub(super) struct Refusal {
+    reason: CloseReason,
+    text: String,
+    /// A message of the protocol that says it to the client.
+    message: Vec<u8>,
+}
+
+impl Refusal {
+    pub fn new(reason: CloseReason, text: impl Into<String>) -> Refusal {
+        Refusal { reason, text: text.into(), message: Vec::new() }
+    }
+
+    fn with(mut self, parts: &[&[u8]]) -> Refusal {
+        self.message = parts.concat();
+        self
+    }
+}
+
+impl Hub {
+    /// Sends the `$Lock`.
+    pub(super) fn greet(&mut self, id: ConnId) {
+        let random = std::hash::RandomState::new().build_hasher().finish();
+        let lock = format!("EXTENDEDPROTOCOL_vhpy_{:04}", random % 10_000);
+        self.send_to(id, &[b"$Lock ", lock.as_bytes(), format!(" Pk=vhpy{VERSION}|").as_bytes()]);
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.lock = lock.into_bytes();
+        let ip = connection.ip;
+        self.set_deadline(id, self.settings.timeout_key);
+        if let Some((seconds, reason)) = self.temporary_ban(ip) {
+            let text = format!("You are kept out for another {} because: {reason}", spoken_period(seconds));
+            return self.dismiss(id, CloseReason::Kicked, &text);
+        }
+        let has_host_bans = self.database.has_host_bans(self.clock.seconds);
+        let wait = self.stored("host bans", has_host_bans).unwrap_or(false);
+        let started = (wait || self.settings.dns_lookup) && self.host_names.start((id, ip));
+        if let Some(connection) = self.connections.get_mut(id).filter(|_| wait && started) {
+            connection.pause = Some(Pause::HostName);
+        }
+    }
+
+    /// Takes the host names that were found.
+    pub(super) fn take_host_names(&mut self) {
+        while let Some((id, host)) = self.host_names.result() {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.host = Some(host.unwrap_or_default());
+                if connection.pause == Some(Pause::HostName) {
+                    connection.pause = None;
+                    self.resume(id);
+                }
+            }
+        }
+    }
+
+    pub(super) fn out_of_order(&mut self, id: ConnId, what: &str) {
+        self.dismiss(id, CloseReason::LoginErr, &format!("Invalid login sequence: {what}."));
+    }
+
+    pub(super) fn stage(&self, id: ConnId) -> Option<Stage> {
+        self.connections.get(id).map(|connection| connection.stage)
+    }
+
+    fn set_stage(&mut self, id: ConnId, stage: Stage) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.stage = stage;
+        }
+    }
+
+    pub(super) fn on_key(&mut self, id: ConnId, key: &[u8]) {
+        if self.stage(id) != Some(Stage::Connected) {
+            return self.out_of_order(id, "your client sent its key twice");
+        }
+        let wrong = self.connections.get(id).is_some_and(|connection| lock_to_key(&connection.lock) != key);
+        if wrong && self.settings.drop_invalid_key {
+            return self.dismiss(id, CloseReason::InvalidKey, "Your client sent a wrong key.");
+        }
+        self.set_stage(id, Stage::Key);
+        self.set_deadline(id, self.settings.timeout_nick);
+    }
+
+    pub(super) fn on_supports(&mut self, id: ConnId, list: &[u8], message: &[u8]) {
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.supports.is_some() || connection.stage > Stage::Key {
+            return self.out_of_order(id, "your client told its extensions too late");
+        }
+        if self.is_too_long(id, message, self.settings.max_len_supports) {
+            return;
+        }
+        let (supports, answer) = Supports::parse(list, !self.settings.disable_extjson);
+        let ip = self.ip_of(id);
+        let args = [Value::text(&*ip), Value::text(message), Value::from(&answer)];
+        let blocked = self.raise_for(id, Hook::OnParsedMsgSupports, &args).blocked;
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.supports = Some(supports);
+        }
+        if !blocked {
+            self.send_to(id, &[b"$Supports ", answer.trim_end().as_bytes(), b"|"]);
+            if supports.has(Supports::NICK_RULE) {
+                let rule = format!(
+                    "$NickRule Min {}$$Max {}$$Char 32 36 60 62 124$$|",
+                    self.settings.min_nick, self.settings.max_nick
+                );
+                self.send_to(id, &[rule.as_bytes()]);
+            }
+        }
+    }
+
+    /// Whether a message is longer than it may be; then the client is gone.
+    pub(super) fn is_too_long(&mut self, id: ConnId, message: &[u8], most: i64) -> bool {
+        let most = usize::try_from(most).unwrap_or(0);
+        let too_long = most > 0 && message.len() > most;
+        if too_long {
+            let (command, _) = super::text::first_word(message);
+            let command = self.readable(command.get(..command.len().min(32)).unwrap_or_default());
+            let text =
+                format!("Your client sent a {command} of {} bytes; {most} are allowed.", message.len());
+            self.dismiss(id, CloseReason::Syntax, &text);
+        }
+        too_long
+    }
+
+    pub(super) fn on_version(&mut self, id: ConnId, message: &[u8]) {
+        let ip = self.ip_of(id);
+        if self.raise_for(id, Hook::OnParsedMsgVersion, &[Value::text(&*ip), Value::text(message)]).blocked {
+            self.close(id, CloseReason::Plugin);
+        }
+    }
+
+    pub(super) fn on_validate_nick(&mut self, id: ConnId, nick: &[u8], message: &[u8]) {
+        if self.stage(id) != Some(Stage::Key) {
+            return self.out_of_order(id, "your client asked for a nick before its key, or twice");
+        }
+        let found = self.database.account(nick);
+        let account = self.stored("reading an account", found).flatten();
+        if let Err(refusal) = self.may_come_in(id, nick, account.as_ref()) {
+            return self.refuse(id, &refusal);
+        }
+        if self.raise_for(id, Hook::OnParsedMsgValidateNick, &[Value::text(message)]).blocked {
+            let refusal = Refusal::new(CloseReason::Plugin, "This nick is not wanted here.");
+            return self.refuse(id, &refusal.with(&[b"$ValidateDenide ", nick, b"|"]));
+        }
+        if !self.connections.get(id).is_some_and(super::Connection::is_open) {
+            return;
+        }
+        let mut user = User::new(nick, Class::Guest, Behind::Client(id));
+        let pinger = self.connections.get(id).is_some_and(|connection| connection.has(Supports::BOT_INFO));
+        if pinger && account.is_none() {
+            user.class = Class::Pinger;
+        }
+        let asks = match &account {
+            // Who is registered without a password comes in, and is asked to set one.
+            Some(account) => !account.login_pwd.is_empty() || !account.pwd_change,
+            None => self.settings.always_ask_password,
+        };
+        user.account = account;
+        let user = self.users.insert(user);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.user = Some(user);
+        }
+        self.set_deadline(id, self.settings.timeout_login);
+        let name = self.settings.hub_name.clone();
+        self.send_to(id, &[b"$HubName ", &super::protocol::field(&name), b"|"]);
+        if asks {
+            self.set_stage(id, Stage::Password);
+            self.send_to(id, &[b"$GetPass|"]);
+        } else {
+            self.say_hello(id);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, id: ConnId, refusal: &Refusal) {
+        if self.connections.get(id).is_some_and(super::Connection::is_open) {
+            self.tell(id, &refusal.text);
+            self.send_to(id, &[&refusal.message]);
+            self.close(id, refusal.reason);
+        }
+    }
+
+    fn may_come_in(&self, id: ConnId, nick: &[u8], account: Option<&Account>) -> Result<(), Refusal> {
+        let denied = |text: String| {
+            Err(Refusal::new(CloseReason::BadNick, text).with(&[b"$ValidateDenide ", nick, b"|"]))
+        };
+        let settings = &self.settings;
+        let length = i64::try_from(nick.len()).unwrap_or(i64::MAX);
+        if !nick_is_clean(nick) {
+            return denied("A nick must not be empty, nor hold blanks or any of $ | < >.".into());
+        }
+        if length > settings.max_nick || length < settings.min_nick {
+            return denied(format!("A nick must have {} to {} bytes.", settings.min_nick, settings.max_nick));
+        }
+        if !settings.nick_chars.is_empty() && !nick.iter().all(|byte| settings.nick_chars.contains(byte)) {
+            let allowed = self.readable(&settings.nick_chars);
+            return denied(format!("A nick may hold only these characters: {allowed}"));
+        }
+        if account.is_none() && !nick.starts_with(&settings.nick_prefix) {
+            return denied(format!("A nick must begin with {}", self.readable(&settings.nick_prefix)));
+        }
+        if let Some(there) = self.online_user(nick) {
+            if there.is_bot() {
+                return denied("This nick is a bot's.".into());
+            }
+            // A registered user's password tells whether it is himself again.
+            if account.is_none_or(|account| account.login_pwd.is_empty()) {
+                return denied("This nick is in use.".into());
+            }
+        }
+        if account.is_some_and(|account| !account.enabled) {
+            return Err(Refusal::new(CloseReason::Kicked, "This account is disabled."));
+        }
+        let class =
+            account.map_or(Class::Guest, |account| Class::from_number(account.class).unwrap_or_default());
+        let Some(connection) = self.connections.get(id) else { return Ok(()) };
+        if let Some(account) = account
+            && !account.auth_ip.is_empty()
+            && account.auth_ip != *connection.ip_text
+        {
+            let text = format!("This account may not be used from your address {}.", connection.ip);
+            return Err(Refusal::new(CloseReason::LoginErr, text));
+        }
+        if class.number() < settings.ban_bypass_class {
+            let who = Target {
+                nick: nick.to_vec(),
+                ip: Some(connection.ip),
+                host: connection.host.clone().unwrap_or_default().into_bytes(),
+                ..Target::default()
+            };
+            self.not_banned(&who)?;
+        }
+        self.not_full(connection.ip, class)
+    }
+
+    pub(super) fn not_banned(&self, who: &Target) -> Result<(), Refusal> {
+        let found = self.database.find_ban(who, self.clock.seconds);
+        match self.stored("looking for bans", found).flatten() {
+            Some(ban) => Err(Refusal::new(CloseReason::Kicked, self.explain_ban(&ban))),
+            None => Ok(()),
+        }
+    }
+
+    fn explain_ban(&self, ban: &Ban) -> String {
+        let how_long = match ban.until {
+            Some(until) => format!("for another {}", spoken_period(until - self.clock.seconds)),
+            None => "for ever".into(),
+        };
+        let mut text = format!("You are banned from this hub {how_long}");
+        if !ban.reason.is_empty() {
+            text += &format!(" because: {}", self.readable(&ban.reason));
+        }
+        if !self.settings.ban_extra_message.is_empty() {
+            text += &format!("\n{}", self.readable(&self.settings.ban_extra_message));
+        }
+        text
+    }
+
+    fn not_full(&self, ip: std::net::IpAddr, class: Class) -> Result<(), Refusal> {
+        if class >= Class::Operator {
+            return Ok(());
+        }
+        let count = self.online_clients;
+        if i64::try_from(count).is_ok_and(|count| count >= self.settings.max_users) {
+            let more = self.readable(&self.settings.hubfull_message);
+            let text = format!("The hub is full: {count} users are online. {more}");
+            return Err(Refusal::new(CloseReason::UserLimit, text.trim_end()).with(&[b"$HubIsFull|"]));
+        }
+        let most = usize::try_from(self.settings.max_users_from_ip).unwrap_or(0);
+        if most > 0 {
+            let from_there =
+                self.connections.iter().filter(|(_, other)| other.ip == ip && other.user.is_some()).count();
+            if from_there >= most {
+                let text = format!("From your address {ip} there are {from_there} users already.");
+                return Err(Refusal::new(CloseReason::UserLimit, text).with(&[b"$HubIsFull|"]));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_my_pass(&mut self, id: ConnId, password: &[u8]) {
+        if self.stage(id) != Some(Stage::Password) {
+            return self.out_of_order(id, "your client sent a password that it was not asked for");
+        }
+        let Some(nick) = self.nick_of(id) else { return };
+        let args = [Value::text(&*nick), Value::text(password)];
+        if self.raise_for(id, Hook::OnParsedMsgMyPass, &args).blocked {
+            return self.close(id, CloseReason::Plugin);
+        }
+        let Some(account) = self.user_of(id).and_then(|user| user.account.as_ref()) else {
+            // A guest was asked for form's sake; any answer will do.
+            return self.say_hello(id);
+        };
+        let check = Check {
+            id,
+            password: password.to_vec(),
+            hash: account.login_pwd.clone(),
+            stored: account.stored,
+        };
+        if self.passwords.start(check) {
+            if let Some(connection) = self.connections.get_mut(id) {
+                connection.pause = Some(Pause::Password);
+            }
+        } else {
+            self.dismiss(id, CloseReason::HubLoad, "The hub cannot check passwords now; try again later.");
+        }
+    }
+
+    /// Takes the passwords that were checked.
+    pub(super) fn take_passwords(&mut self) {
+        while let Some(checked) = self.passwords.result() {
+            let id = checked.id;
+            match self.connections.get_mut(id) {
+                Some(connection) if connection.is_open() => connection.pause = None,
+                _ => continue,
+            }
+            if checked.right {
+                if let (Some(hash), Some(nick)) = (&checked.rehashed, self.nick_of(id)) {
+                    let set = self.database.set_account_password(&nick, hash);
+                    self.stored("storing a password", set);
+                }
+                self.password_was_right(id);
+            } else {
+                self.password_was_wrong(id);
+            }
+            self.resume(id);
+        }
+    }
+
+    fn password_was_right(&mut self, id: ConnId) {
+        let now = self.clock.seconds;
+        let ip = self.ip_of(id);
+        let Some(user) = self.user_of_mut(id) else { return };
+        let Some(account) = &user.account else { return };
+        user.class = Class::from_number(account.class).unwrap_or(Class::Registered);
+        let (class, nick) = (user.class, Rc::clone(&user.nick));
+        let noted = self.database.note_login(&nick, &ip, now);
+        self.stored("noting a login", noted);
+        self.say_hello(id);
+        if class >= Class::Operator {
+            self.send_to(id, &[b"$LogedIn ", &nick, b"|"]);
+        }
+    }
+
+    fn password_was_wrong(&mut self, id: ConnId) {
+        let Some(nick) = self.nick_of(id) else { return };
+        let ip = self.ip_of(id);
+        let noted = self.database.note_login_error(&nick, &ip, self.clock.seconds);
+        self.stored("noting a wrong password", noted);
+        if self.settings.wrongpassword_report {
+            let text = format!("Wrong password for {} from {}", self.readable(&nick), self.readable(&ip));
+            self.report(&text);
+        }
+        if self.settings.pwd_tmpban > 0
+            && let Some(ip) = self.connections.get(id).map(|connection| connection.ip)
+        {
+            self.ban_for_a_while(ip, self.settings.pwd_tmpban, "a wrong password");
+        }
+        self.send_to(id, &[b"$BadPass|"]);
+        self.dismiss(id, CloseReason::Password, "The password is wrong.");
+    }
+
+    fn say_hello(&mut self, id: ConnId) {
+        let Some(user) = self.user_of_mut(id) else { return };
+        if user.class == Class::Guest && user.account.is_some() {
+            // Registered without a password: no more than this class until there is one.
+            user.class = Class::Registered;
+        }
+        let nick = Rc::clone(&user.nick);
+        self.set_stage(id, Stage::Nick);
+        self.send_to(id, &[b"$Hello ", &nick, b"|"]);
+        if self.connections.get(id).is_some_and(|connection| connection.has(Supports::HUB_URL)) {
+            self.send_to(id, &[b"$GetHubURL|"]);
+        }
+    }
+
+    /// Puts a user into the list, shows him to all, and all to him.
+    pub(super) fn enter(&mut self, id: ConnId) {
+        let Some(nick) = self.nick_of(id) else { return };
+        if let Some(there) = self.online_user(&nick) {
+            match (there.connection(), self.user_of(id).is_some_and(|user| user.account.is_some())) {
+                (Some(other), true) => {
+                    self.dismiss(other, CloseReason::Clone, "You logged in from elsewhere.");
+                    self.closing.retain(|closing| *closing != other);
+                    self.leave(other);
+                }
+                _ => {
+                    self.send_to(id, &[b"$ValidateDenide ", &nick, b"|"]);
+                    return self.dismiss(id, CloseReason::BadNick, "This nick is in use.");
+                }
+            }
+        }
+        let restrictions = self.database.restrictions(&nick);
+        let restrictions = self.stored("reading restrictions", restrictions).unwrap_or_default();
+        let now = self.clock.seconds;
+        let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.is_open()) else {
+            return;
+        };
+        connection.stage = Stage::LoggedIn;
+        connection.deadline = None;
+        let wants_list = connection.wants_list;
+        if !connection.has(Supports::NO_HELLO) {
+            self.without_no_hello += 1;
+        }
+        let Some(user) = connection.user else { return };
+        let Some(entering) = self.users.get_mut(user) else { return };
+        entering.in_list = true;
+        entering.login_time = now;
+        entering.restrictions = restrictions;
+        self.total_share = self.total_share.saturating_add(entering.share);
+        let class = entering.class;
+        self.names.insert(nick_key(&nick), user);
+        self.online_clients += 1;
+        if self.raise_for(id, Hook::OnUserInList, &[Value::text(&*nick)]).blocked {
+            // He has been seen by nobody, but the others' list may have been asked for meanwhile.
+            return self.close(id, CloseReason::Plugin);
+        }
+        if !self.connections.get(id).is_some_and(super::Connection::is_open) {
+            return;
+        }
+        self.send_hub_name(id);
+        self.show_user(user);
+        if wants_list {
+            self.send_list(id);
+        }
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.queue.follow(&self.broadcast);
+        }
+        self.send_after_list(id, class);
+        if self.raise_for(id, Hook::OnUserLogin, &[Value::text(&*nick)]).blocked {
+            self.close(id, CloseReason::Plugin);
+        }
+    }
+
+    fn send_hub_name(&mut self, id: ConnId) {
+        let message = self.hub_name_message();
+        self.send_to(id, &[&message]);
+    }
+
+    /// Topic, welcome, and what else is said at the end of a login.
+    fn send_after_list(&mut self, id: ConnId, class: Class) {
+        let topic = super::protocol::chat_text(&self.settings.hub_topic).into_owned();
+        if !topic.is_empty() && self.connections.get(id).is_some_and(|c| c.has(Supports::HUB_TOPIC)) {
+            self.send_to(id, &[b"$HubTopic ", &topic, b"|"]);
+        }
+        let settings = &self.settings;
+        let hosts = settings.hub_failover_hosts.clone();
+        let welcome = match class {
+            Class::Pinger => Vec::new(),
+            Class::Guest => settings.msg_welcome_guest.clone(),
+            Class::Registered => settings.msg_welcome_reg.clone(),
+            Class::Vip => settings.msg_welcome_vip.clone(),
+            Class::Operator => settings.msg_welcome_op.clone(),
+            Class::Chief => settings.msg_welcome_cheef.clone(),
+            Class::Admin => settings.msg_welcome_admin.clone(),
+            Class::Master => settings.msg_welcome_master.clone(),
+        };
+        if !hosts.is_empty() && self.connections.get(id).is_some_and(|c| c.has(Supports::FAIL_OVER)) {
+            self.send_to(id, &[b"$FailOver ", &hosts, b"|"]);
+        }
+        let Some(user) = self.user_of(id) else { return };
+        let must_set_password = user.account.as_ref().is_some_and(|account| account.pwd_change);
+        let (nick, share) = (Rc::clone(&user.nick), user.share);
+        if must_set_password {
+            self.tell(id, "Please set a password now: +passwd YOUR-PASSWORD");
+        }
+        if self.settings.send_user_info {
+            let text = format!(
+                "You are {} ({}) from {} and share {}.",
+                self.readable(&nick),
+                class.name(),
+                self.readable(&self.ip_of(id)),
+                spoken_size(share)
+            );
+            self.tell(id, &text);
+        }
+        if !welcome.is_empty() {
+            let text = replace_all(&welcome, b"%[nick]", &nick);
+            self.tell_bytes(id, &text);
+        }
+    }
+}
+
+fn replace_all(text: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + with.len());
+    let mut rest = text;
+    while let Some(at) = super::text::find(rest, what) {
+        let (before, after) = rest.split_at(at);
+        out.extend_from_slice(before);
+        out.extend_from_slice(with);
+        rest = after.get(what.len()..).unwrap_or_default();
+    }
+    out.extend_from_slice(rest);
+    out
+}

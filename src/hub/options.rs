@@ -1,0 +1,229 @@
+//! How a hub is started: what is on the command line, what a first start makes, and what can
+//! go wrong.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::background::{Background, Wake, hash_password, host_name, random_password};
+use super::database::{Database, DatabaseError};
+use super::geoip::GeoIp;
+use super::output::Broadcast;
+use super::settings::{SettingError, Settings, canonical};
+use super::slots::Slots;
+use super::text::Charset;
+use super::turn::{Frequency, Timers};
+use super::user::Class;
+use super::{Clock, Hub, login};
+use crate::supervisor::{self, LoadError, Loaded, Supervisor};
+
+/// The nick of the account that the first start makes.
+const FIRST_NICK: &str = "master";
+
+/// How a hub is started.
+#[derive(Clone)]
+pub struct Options {
+    /// Where the hub keeps its state.
+    pub data: PathBuf,
+    /// Where scripts are that are loaded by themselves; `None` is `scripts` in the data folder.
+    pub scripts: Option<PathBuf>,
+    /// Where MaxMind's files are.
+    pub geoip: Option<PathBuf>,
+    /// The interpreter of scripts without a `.venv`; `None` finds it.
+    pub python: Option<PathBuf>,
+    /// `libvh_worker.so`; `None` finds it.
+    pub worker: Option<PathBuf>,
+    /// Variables that differ from the stored ones for this run.
+    pub settings: Vec<(String, Vec<u8>)>,
+    /// Called from other threads when [`Hub::end_turn`] should be called soon.
+    pub wake: Wake,
+}
+
+impl Options {
+    /// All defaults, with the state in this folder.
+    pub fn new(data: impl Into<PathBuf>) -> Options {
+        Options {
+            data: data.into(),
+            scripts: None,
+            geoip: None,
+            python: None,
+            worker: None,
+            settings: Vec::new(),
+            wake: Arc::new(|| {}),
+        }
+    }
+}
+
+/// Why a hub cannot start. The text tells an operator what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// A query failed at once.
+    #[error("the database does not work: {0}; is the disk full?")]
+    Query(#[from] rusqlite::Error),
+    /// A variable on the command line.
+    #[error("--set {0}: {1}")]
+    Setting(String, SettingError),
+    /// The encoding.
+    #[error("there is no encoding {0:?}; try utf-8, cp1251, cp1252, iso-8859-2 or gbk")]
+    Encoding(String),
+    /// The folder of MaxMind's files.
+    #[error("cannot read the folder {0} of --geoip: {1}")]
+    GeoIp(PathBuf, std::io::Error),
+    /// The supervisor.
+    #[error("scripts cannot run: {0}")]
+    Scripts(supervisor::StartError),
+    /// No randomness for the first password.
+    #[error("cannot make a password for the first account: {0}")]
+    FirstAccount(std::io::Error),
+}
+
+/// The configuration: the defaults, what is stored, what is on the command line.
+pub(super) fn read_settings(database: &Database, options: &Options) -> Result<Settings, HubError> {
+    let mut settings = Settings::default();
+    for (name, value) in database.setup_all(b"config")? {
+        let name = String::from_utf8_lossy(&name);
+        if let Err(error) = settings.set(&name, &value) {
+            log::warn!("the stored variable {name} is left out: {error}");
+        }
+    }
+    for (name, value) in &options.settings {
+        let name = canonical(name);
+        settings.set(name, value).map_err(|error| HubError::Setting(name.into(), error))?;
+    }
+    Ok(settings)
+}
+
+fn seconds(seconds: f64, least: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.clamp(least, 86_400.0)).unwrap_or(Duration::from_secs(1))
+}
+
+/// The deadlines of scripts, as the configuration has them.
+pub(super) fn set_deadlines(config: &mut supervisor::Config, settings: &Settings) {
+    config.hook_timeout = seconds(settings.hook_timeout, 0.01);
+    config.kill_timeout = seconds(settings.kill_timeout, 0.01);
+    config.load_timeout = seconds(settings.load_timeout, 0.1);
+}
+
+impl Hub {
+    /// Opens the state folder and makes what is missing there. No script is loaded yet.
+    ///
+    /// # Errors
+    /// See [`HubError`]; nothing was changed then.
+    pub fn open(options: Options) -> Result<Hub, HubError> {
+        let database = Database::open(&options.data)?;
+        let settings = read_settings(&database, &options)?;
+        let encoding = String::from_utf8_lossy(&settings.hub_encoding).into_owned();
+        let charset = Charset::named(&encoding).ok_or(HubError::Encoding(encoding))?;
+        let mut geoip = match &options.geoip {
+            Some(folder) => GeoIp::open(folder).map_err(|error| HubError::GeoIp(folder.clone(), error))?,
+            None => GeoIp::default(),
+        };
+        geoip.set_language(&String::from_utf8_lossy(&settings.mmdb_names_lang));
+        let clock = Clock::now();
+        let scripts = start_supervisor(&options, &settings, charset, clock.seconds)?;
+        let first_account = first_account(&database, clock.seconds)?;
+        let wake = Arc::clone(&options.wake);
+        let mut hub = Hub {
+            scripts: Rc::new(scripts),
+            options,
+            settings,
+            charset,
+            database,
+            geoip,
+            connections: Slots::default(),
+            users: Slots::default(),
+            names: HashMap::new(),
+            online_clients: 0,
+            lingering: Vec::new(),
+            bot: None,
+            opchat: None,
+            broadcast: Broadcast::default(),
+            unsent: false,
+            without_no_hello: 0,
+            total_share: 0,
+            closing: VecDeque::new(),
+            timers: Timers::default(),
+            clock,
+            frequency: Frequency::default(),
+            passwords: Background::new("passwords", login::check, Arc::clone(&wake)),
+            host_names: Background::new("host-names", |(id, ip)| (id, host_name(ip)), wake),
+            temporary_bans: HashMap::new(),
+            script_commands: VecDeque::new(),
+            script_names: HashMap::new(),
+            in_bot_message: false,
+            stop: None,
+            first_account,
+            started: clock.seconds,
+        };
+        hub.show_bots();
+        Ok(hub)
+    }
+
+    /// The folder of scripts that are loaded by themselves.
+    pub fn scripts_folder(&self) -> PathBuf {
+        self.options.scripts.clone().unwrap_or_else(|| self.options.data.join("scripts"))
+    }
+
+    /// Loads scripts, all at the same time; the results are in the order of the paths.
+    pub fn load_scripts(&mut self, paths: &[PathBuf]) -> Vec<Result<Loaded, LoadError>> {
+        let scripts = self.supervisor();
+        scripts.load_all(self, paths)
+    }
+}
+
+/// The scripts of a folder, in the order of their names.
+pub fn scripts_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut scripts = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "py") && path.is_file() {
+            scripts.push(path);
+        }
+    }
+    scripts.sort();
+    Ok(scripts)
+}
+
+fn start_supervisor(
+    options: &Options,
+    settings: &Settings,
+    charset: Charset,
+    starttime: i64,
+) -> Result<Supervisor, HubError> {
+    let scripts_dir = options.scripts.clone().unwrap_or_else(|| options.data.join("scripts"));
+    let mut config = supervisor::Config {
+        worker: options.worker.clone(),
+        python: options.python.clone(),
+        scripts_dir: Some(scripts_dir),
+        identity: supervisor::Identity {
+            botname: settings.hub_security.clone(),
+            opchatname: settings.opchat_name.clone(),
+            basedir: options.data.clone(),
+            config_name: "config".into(),
+            starttime,
+        },
+        encoding: charset.python_name(),
+        has_ip_city: true,
+        store_dir: Some(options.data.join("store")),
+        ..supervisor::Config::default()
+    };
+    set_deadlines(&mut config, settings);
+    Supervisor::new(config).map_err(HubError::Scripts)
+}
+
+/// The account by which the hub's owner comes in for the first time.
+fn first_account(database: &Database, now: i64) -> Result<Option<(String, String)>, HubError> {
+    if database.accounts()? > 0 {
+        return Ok(None);
+    }
+    let password = random_password().map_err(HubError::FirstAccount)?;
+    let hash = hash_password(password.as_bytes())
+        .ok_or_else(|| HubError::FirstAccount(std::io::Error::other("hashing failed")))?;
+    database.add_account(FIRST_NICK.as_bytes(), Class::Master.number(), &hash, b"", now)?;
+    Ok(Some((FIRST_NICK.into(), password)))
+}

@@ -1,0 +1,288 @@
+//! The loop around a hub: one thread on epoll, with the clients' sockets, the scripts'
+//! descriptor, signals, other threads' results and timers; what a turn does is the hub's
+//! matter.
+//!
+//! An idle hub makes no wake-ups: the loop waits without a limit unless a timer is set.
+
+use std::io::{ErrorKind, Read};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpListener;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sys::socket::{setsockopt, sockopt};
+
+use super::connection::{Connection, Link};
+use super::options::scripts_in;
+use super::{ConnId, Hub, HubError, Options};
+use crate::supervisor::{LoadError, Loaded};
+
+const LISTENER: Token = Token(usize::MAX - 1);
+const SCRIPTS: Token = Token(usize::MAX - 2);
+const SIGNALS: Token = Token(usize::MAX - 3);
+const WAKER: Token = Token(usize::MAX - 4);
+
+/// How many connections are taken in a turn, so that those that are there have theirs.
+const ACCEPT_PER_TURN: usize = 256;
+
+/// How long no connection is taken after there were no descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why the loop cannot start or go on. The text tells an operator what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The hub.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// Somebody else listens there.
+    #[error("{0} is in use; stop the program that listens there, or give another address with --listen")]
+    InUse(String),
+    /// The address is none of this machine's, or may not be listened on.
+    #[error("cannot listen on {0}: {1}; give another address with --listen")]
+    Listen(String, std::io::Error),
+    /// The kernel.
+    #[error("the hub's loop cannot run: {0}")]
+    Loop(#[from] std::io::Error),
+}
+
+/// A hub that listens.
+pub struct Server {
+    hub: Hub,
+    poll: Poll,
+    listener: TcpListener,
+    address: SocketAddr,
+    /// Connections that may have more to read.
+    unread: Vec<ConnId>,
+    /// When connections are taken again.
+    accept_after: Option<Instant>,
+    signals: Option<Signals>,
+}
+
+/// Signals as readable descriptors.
+struct Signals {
+    stop: UnixStream,
+    reload: UnixStream,
+}
+
+impl Server {
+    /// Opens the hub, then listens; no script is loaded yet. `listen` is `host:port`, with port
+    /// 0 for any: see [`Server::local_addr`].
+    ///
+    /// # Errors
+    /// When the state cannot be used, or the address; see [`ServerError`].
+    pub fn bind(listen: &str, options: Options) -> Result<Server, ServerError> {
+        let cannot = |error: std::io::Error| match error.kind() {
+            ErrorKind::AddrInUse => ServerError::InUse(listen.into()),
+            _ => ServerError::Listen(listen.into(), error),
+        };
+        let found = listen.to_socket_addrs().map_err(cannot)?.next();
+        let address = found.ok_or_else(|| cannot(ErrorKind::AddrNotAvailable.into()))?;
+        let mut listener = TcpListener::bind(address).map_err(cannot)?;
+        let address = listener.local_addr()?;
+        let poll = Poll::new()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let mut options = options;
+        options.wake = Arc::new(move || {
+            // It fails only when the loop has ended.
+            let _ = waker.wake();
+        });
+        let hub = Hub::open(options)?;
+        let scripts = hub.supervisor().poll_fd();
+        poll.registry().register(&mut SourceFd(&scripts), SCRIPTS, Interest::READABLE)?;
+        Ok(Server { hub, poll, listener, address, unread: Vec::new(), accept_after: None, signals: None })
+    }
+
+    /// Where the hub listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The hub.
+    pub fn hub(&mut self) -> &mut Hub {
+        &mut self.hub
+    }
+
+    /// Ends in order on SIGTERM and SIGINT, and reads the configuration again on SIGHUP. For a
+    /// program of its own: it changes what these signals do to the whole process.
+    ///
+    /// # Errors
+    /// When the handlers cannot be set.
+    pub fn handle_signals(&mut self) -> std::io::Result<()> {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        let (stop, on_stop) = UnixStream::pair()?;
+        let (reload, on_reload) = UnixStream::pair()?;
+        for stream in [&stop, &reload] {
+            stream.set_nonblocking(true)?;
+            self.poll.registry().register(&mut SourceFd(&stream.as_raw_fd()), SIGNALS, Interest::READABLE)?;
+        }
+        let owned = |stream: &UnixStream| stream.as_fd().try_clone_to_owned();
+        let register = |signal, end: OwnedFd| signal_hook::low_level::pipe::register(signal, end);
+        register(SIGTERM, owned(&on_stop)?)?;
+        register(SIGINT, owned(&on_stop)?)?;
+        register(SIGHUP, owned(&on_reload)?)?;
+        self.signals = Some(Signals { stop, reload });
+        Ok(())
+    }
+
+    /// Loads the scripts of the scripts folder, in the order of their names, and then these.
+    /// All start at the same time.
+    pub fn load_scripts(&mut self, more: &[PathBuf]) -> Vec<(PathBuf, Result<Loaded, LoadError>)> {
+        let folder = self.hub.scripts_folder();
+        let mut paths = match scripts_in(&folder) {
+            Ok(paths) => paths,
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                log::error!("cannot read the scripts folder {}: {error}", folder.display());
+                Vec::new()
+            }
+        };
+        paths.extend_from_slice(more);
+        let results = self.hub.load_scripts(&paths);
+        paths.into_iter().zip(results).collect()
+    }
+
+    /// Runs until a signal, an operator or a script stops the hub. Gives the exit code.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn run(&mut self) -> Result<i64, ServerError> {
+        let mut events = Events::with_capacity(1024);
+        let mut buffer = vec![0; 64 << 10];
+        while self.hub.stop_code().is_none() {
+            self.turn(&mut events, &mut buffer)?;
+        }
+        let code = self.hub.shut_down();
+        self.linger(&mut events, &mut buffer)?;
+        Ok(code)
+    }
+
+    fn turn(&mut self, events: &mut Events, buffer: &mut [u8]) -> Result<(), ServerError> {
+        let limit = self.limit();
+        match self.poll.poll(events, limit) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
+            _ => {}
+        }
+        self.hub.begin_turn();
+        let mut accept = self.accept_after.is_some_and(|after| after <= Instant::now());
+        let mut scripts = false;
+        let mut signals = false;
+        let mut readable = std::mem::take(&mut self.unread);
+        for event in events.iter() {
+            match event.token() {
+                LISTENER => accept = true,
+                SCRIPTS => scripts = true,
+                SIGNALS => signals = true,
+                WAKER => {}
+                Token(slot) => {
+                    let Some(id) = self.hub.connections.id_at(slot) else { continue };
+                    if event.is_writable() {
+                        self.hub.can_write(id);
+                    }
+                    if (event.is_readable() || event.is_read_closed() || event.is_error())
+                        && !readable.contains(&id)
+                    {
+                        readable.push(id);
+                    }
+                }
+            }
+        }
+        if scripts {
+            let supervisor = self.hub.supervisor();
+            supervisor.serve(&mut self.hub);
+            self.watch_scripts()?;
+        }
+        for id in readable {
+            if self.hub.read_from(id, buffer) {
+                self.unread.push(id);
+            }
+        }
+        if accept {
+            self.accept();
+        }
+        if signals {
+            self.take_signals();
+        }
+        self.hub.end_turn();
+        Ok(())
+    }
+
+    /// mio reports a descriptor when it becomes readable, and not that it still is: registering
+    /// it again asks for it, so that nothing that the supervisor left is forgotten.
+    fn watch_scripts(&mut self) -> std::io::Result<()> {
+        let scripts = self.hub.supervisor().poll_fd();
+        self.poll.registry().reregister(&mut SourceFd(&scripts), SCRIPTS, Interest::READABLE)
+    }
+
+    /// How long the loop may wait.
+    fn limit(&mut self) -> Option<Duration> {
+        if self.unread.iter().any(|id| !self.hub.is_paused(*id)) {
+            return Some(Duration::ZERO);
+        }
+        let next = [self.hub.next_turn(), self.accept_after].into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(Instant::now()))
+    }
+
+    fn accept(&mut self) {
+        self.accept_after = None;
+        for _ in 0..ACCEPT_PER_TURN {
+            match self.listener.accept() {
+                Ok((stream, peer)) => self.take(stream, peer),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    log::error!(
+                        "cannot take connections for a while: {error}; raise the limit of open files"
+                    );
+                    self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
+                    return;
+                }
+            }
+        }
+        // There may be more, and nothing would tell.
+        self.accept_after = Some(Instant::now());
+    }
+
+    fn take(&mut self, stream: mio::net::TcpStream, peer: SocketAddr) {
+        // Without these a hub works too.
+        let _ = stream.set_nodelay(true);
+        let _ = setsockopt(&stream, sockopt::KeepAlive, &true);
+        let _ = setsockopt(&stream, sockopt::TcpKeepIdle, &300);
+        let id = self.hub.connect(Link::Tcp(stream), peer, self.address.port());
+        let Some(Connection { link: Link::Tcp(stream), .. }) = self.hub.connections.get_mut(id) else {
+            return;
+        };
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(stream, Token(id.slot()), interest) {
+            log::error!("cannot wait for a connection: {error}");
+            self.hub.connections.remove(id);
+        }
+    }
+
+    fn take_signals(&mut self) {
+        let Some(signals) = &mut self.signals else { return };
+        let mut byte = [0; 64];
+        if signals.reload.read(&mut byte).is_ok_and(|count| count > 0) {
+            self.hub.reload();
+        }
+        if signals.stop.read(&mut byte).is_ok_and(|count| count > 0) {
+            log::info!("a signal ends the hub");
+            self.hub.stop.get_or_insert(0);
+        }
+    }
+
+    /// Gives clients a moment to take what still waits for them.
+    fn linger(&mut self, events: &mut Events, buffer: &mut [u8]) -> Result<(), ServerError> {
+        let end = Instant::now() + Duration::from_secs(1);
+        while self.hub.has_unsent() && Instant::now() < end {
+            self.turn(events, buffer)?;
+        }
+        Ok(())
+    }
+}

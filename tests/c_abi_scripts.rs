@@ -1,0 +1,102 @@
+//! The C ABI with scripts: the C host loads them as a hub does and calls everything both ways.
+//! The sizes are those of the suites of the plugin that this replaces.
+
+#[path = "c/compiled.rs"]
+mod compiled;
+
+use std::sync::OnceLock;
+
+use compiled::{Host, has, run, run_cpp, source};
+
+fn host() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
+    HOST.get_or_init(|| Host::new(&[]))
+}
+
+/// One run of the host with a script.
+fn check(host: &Host, name: &str, script: &str, count: u64) {
+    let text = run(host.command().arg(name).arg(source(script)).arg(count.to_string()));
+    // Seen with --nocapture: how long a million messages took, how much memory is out.
+    println!("{}", text.lines().filter(|line| !line.starts_with("    log")).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn basics() {
+    check(host(), "basics", "host.py", 1);
+}
+
+#[test]
+fn a_hundred_thousand_hooks_functions_and_threads() {
+    check(host(), "stress", "host.py", 100_000);
+}
+
+#[test]
+fn a_million_messages() {
+    check(host(), "messages", "host.py", 1_000_000);
+}
+
+#[test]
+fn values_of_every_type() {
+    check(host(), "types", "host.py", 1);
+}
+
+#[test]
+fn every_call_in_both_numberings() {
+    check(host(), "calls", "every_call.py", 1);
+}
+
+#[test]
+fn functions_of_the_host() {
+    check(host(), "dynamic", "host.py", 1);
+}
+
+#[test]
+fn nesting_death_and_recovery() {
+    check(host(), "recovery", "host.py", 1);
+}
+
+#[test]
+fn a_hub_that_becomes_a_daemon() {
+    check(host(), "fork", "host.py", 1);
+}
+
+#[test]
+fn one_event_for_all_scripts() {
+    check(host(), "plugin", "host.py", 1);
+}
+
+#[test]
+fn no_leak_in_a_hundred_thousand_events() {
+    check(host(), "leaks", "host.py", 100_000);
+}
+
+#[test]
+fn memory_under_the_address_sanitizer() {
+    let host = Host::new(&["-fsanitize=address"]);
+    for (name, script) in [
+        ("basics", "host.py"),
+        ("types", "host.py"),
+        ("calls", "every_call.py"),
+        ("dynamic", "host.py"),
+        ("plugin", "host.py"),
+    ] {
+        check(&host, name, script, 1);
+    }
+    check(&host, "stress", "host.py", 2_000);
+}
+
+#[test]
+fn memory_under_valgrind() {
+    if !has("valgrind", "memory is checked by the address sanitizer only") {
+        return;
+    }
+    let options = ["-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"];
+    for (name, script) in [("basics", "host.py"), ("calls", "every_call.py"), ("dynamic", "host.py")] {
+        run(host().under("valgrind", &options).arg(name).arg(source(script)));
+    }
+}
+
+#[test]
+fn cpp_functions_for_scripts() {
+    run_cpp("lambdas.cpp", true);
+}

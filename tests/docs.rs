@@ -1,0 +1,126 @@
+//! The manual says what the program does: generated parts are those that the tables give,
+//! examples pass a type checker, links lead somewhere.
+//!
+//! `UPDATE_DOCS=1 cargo test --test docs` writes the generated parts anew.
+
+mod venv;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use plugin_abi::manual;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Fails if a file is not what it should be, or makes it so.
+fn keep(path: &str, wanted: &str) {
+    let file = root().join(path);
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    if found == wanted {
+        return;
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, wanted).unwrap();
+        return;
+    }
+    let line = found.lines().zip(wanted.lines()).position(|(found, wanted)| found != wanted);
+    panic!("{path} differs from the tables from line {:?} on: run `make docs`", line.map(|line| line + 1));
+}
+
+/// A file with the part between the marks replaced.
+fn with_table(path: &str, name: &str, table: &str) -> String {
+    let text = fs::read_to_string(root().join(path)).unwrap();
+    let start = format!("<!-- generated: {name} -->\n");
+    let (before, rest) = text.split_once(&start).unwrap_or_else(|| panic!("{path} has no {start}"));
+    let (_, after) = rest.split_once("<!-- end -->").unwrap_or_else(|| panic!("{path}: {name} has no end"));
+    format!("{before}{start}{table}<!-- end -->{after}")
+}
+
+#[test]
+fn the_tables_in_the_manual_are_those_of_the_program() {
+    keep("docs/hooks.md", &with_table("docs/hooks.md", "hooks", &manual::hooks_table()));
+    keep("docs/functions.md", &with_table("docs/functions.md", "functions", &manual::functions_table()));
+    keep("docs/functions.md", &with_table("docs/functions.md", "constants", &manual::constants_table()));
+}
+
+fn markdown_files() -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(root().join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .collect();
+    files.push(root().join("README.md"));
+    files.sort();
+    files
+}
+
+/// The blocks of code in one language.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).map(|rest| rest.split("\n```").next().unwrap().to_string() + "\n").collect()
+}
+
+/// Examples in the manual and the example scripts, as a user with a strict checker sees them.
+#[test]
+fn examples_pass_a_strict_type_checker() {
+    let Some(venv) = venv::packages() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for markdown in markdown_files() {
+        let stem = markdown.file_stem().unwrap().to_string_lossy().to_lowercase();
+        let text = fs::read_to_string(&markdown).unwrap();
+        for (number, block) in blocks(&text, "python").into_iter().enumerate() {
+            let file = folder.path().join(format!("{stem}_{number}.py"));
+            fs::write(&file, block).unwrap();
+            files.push(file);
+        }
+    }
+    assert!(files.len() >= 6, "the manual has lost its examples: {files:?}");
+    let scripts = fs::read_dir(root().join("examples/scripts")).unwrap();
+    files.extend(
+        scripts
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "py")),
+    );
+    let output = Command::new(venv.join("bin/mypy"))
+        .args(["--strict", "--python-version", "3.10", "--no-error-summary", "--cache-dir"])
+        .arg(folder.path().join("cache"))
+        .args(&files)
+        .env("MYPYPATH", root().join("worker"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
+#[test]
+fn links_in_the_manual_lead_somewhere() {
+    let mut broken = Vec::new();
+    for markdown in markdown_files() {
+        let text = fs::read_to_string(&markdown).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if link.starts_with("http") || link.starts_with('#') {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = markdown.parent().unwrap().join(file);
+            let there = fs::read_to_string(&target).map_or(target.exists(), |text| {
+                heading.is_empty() || text.lines().any(|line| anchor(line).as_deref() == Some(heading))
+            });
+            if !there {
+                broken.push(format!("{}: {link}", markdown.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// The anchor that a heading gets where Markdown is shown.
+fn anchor(line: &str) -> Option<String> {
+    let title = line.strip_prefix('#')?.trim_start_matches('#').trim();
+    let kept = title.chars().filter(|char| char.is_alphanumeric() || *char == ' ' || *char == '-');
+    Some(kept.collect::<String>().to_lowercase().replace(' ', "-"))
+}

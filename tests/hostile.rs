@@ -1,0 +1,337 @@
+//! A worker that does its worst, and a hub that must not care.
+//!
+//! This program is both: started by the supervisor in place of Python, it is the hostile
+//! worker, which writes anything anywhere in the shared memory, sends frames that are wrong
+//! in every way, floods, falls silent, or dies. Otherwise it is the hub, which hands out
+//! events and serves calls all the while, and at the end must be as it was at the start.
+//!
+//! `HOSTILE_ACTIONS` is how many bad things are done (default 20,000), `HOSTILE_SEED` repeats a run.
+
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use memmap2::{MmapOptions, MmapRaw};
+use plugin_abi::frame::PROTOCOL;
+use plugin_abi::link::{Notify, WorkerFds, WorkerReceiver, WorkerSender};
+use plugin_abi::{Answer, Args, Call, FromWorker, HookSet, ToWorker, start};
+use vhpy::supervisor::{Config, RestartLimits};
+use vhpy::{Hook, Host, ScriptId, Supervisor, Value};
+
+fn main() {
+    if std::env::args().nth(1).as_deref() == Some("-c") {
+        return Worker::new().run();
+    }
+    let actions: u64 = from_environment("HOSTILE_ACTIONS").unwrap_or(20_000);
+    let seed = from_environment("HOSTILE_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    // SAFETY: no other thread runs yet.
+    unsafe { std::env::set_var("HOSTILE_SEED", seed.to_string()) };
+    println!("\nrunning 1 test: {actions} hostile actions, HOSTILE_SEED={seed}");
+    hub(actions);
+    println!("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n");
+}
+
+fn from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Small, fast, repeatable (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+
+    fn bytes(&mut self, most: u64) -> Vec<u8> {
+        (0..self.below(most)).map(|_| self.next() as u8).collect()
+    }
+}
+
+// ------------------------------------------------------------------ the worker
+
+struct Worker {
+    random: Random,
+    memory: MmapRaw,
+    sender: WorkerSender,
+    receiver: WorkerReceiver,
+    /// The last event, which a decent worker would answer.
+    event: Option<u64>,
+    frame: Vec<u8>,
+}
+
+impl Worker {
+    fn new() -> Worker {
+        // SAFETY: a worker is given these three descriptors, and nobody else here uses them.
+        let owned = |fd| unsafe { OwnedFd::from_raw_fd(fd) };
+        let fds = WorkerFds {
+            memory: owned(start::MEMORY_FD),
+            wake: owned(start::WAKE_FD),
+            bell: owned(start::BELL_FD),
+        };
+        let file = std::fs::File::from(fds.memory.as_fd().try_clone_to_owned().expect("a copy"));
+        let memory = MmapOptions::new().map_raw(&file).expect("the shared memory");
+        let (sender, receiver) = plugin_abi::link::open(fds).expect("the link");
+        let seed = from_environment("HOSTILE_SEED").unwrap_or(1);
+        let random = Random(seed ^ (u64::from(std::process::id()) << 32));
+        Worker { random, memory, sender, receiver, event: None, frame: Vec::new() }
+    }
+
+    fn run(mut self) {
+        // Some never even say hello.
+        if self.random.below(40) == 0 {
+            return;
+        }
+        self.send(&FromWorker::Hello { protocol: PROTOCOL, python: b"hostile"[..].into() });
+        loop {
+            self.take();
+            for _ in 0..=self.random.below(8) {
+                if !self.act() {
+                    return;
+                }
+            }
+            if !self.receiver.is_ready() && !self.receiver.stay_awake() {
+                self.receiver.sleep(None);
+            }
+        }
+    }
+
+    /// Reads what the hub sent; loads like a decent worker, so that there is something to ruin.
+    fn take(&mut self) {
+        let mut frame = std::mem::take(&mut self.frame);
+        while let Ok(true) = self.receiver.receive(&mut frame) {
+            match ToWorker::read(&frame) {
+                Ok(ToWorker::Load(_)) => {
+                    let mut hooks = HookSet::EMPTY;
+                    hooks.insert(Hook::OnParsedMsgChat);
+                    self.send(&FromWorker::Loaded { hooks, observers: HookSet::EMPTY, warnings: Vec::new() });
+                }
+                Ok(ToWorker::Event { seq, .. }) => {
+                    self.event = Some(seq);
+                    // Mostly answered, or every event would only measure the deadline.
+                    if self.random.below(16) != 0 {
+                        self.send(&FromWorker::Answer { seq, answer: Answer::GoOn });
+                    }
+                }
+                Ok(ToWorker::Unload) => std::process::exit(0),
+                _ => {}
+            }
+        }
+        self.frame = frame;
+    }
+
+    fn send(&mut self, frame: &FromWorker<'_>) {
+        let mut bytes = Vec::new();
+        if frame.write(&mut bytes).is_ok() {
+            self.send_bytes(&bytes);
+        }
+    }
+
+    fn send_bytes(&mut self, bytes: &[u8]) {
+        let mut patience = 1000;
+        let _ = self.sender.send(bytes, Notify::Ring, || {
+            patience -= 1;
+            if patience == 0 {
+                std::process::exit(9);
+            }
+        });
+    }
+
+    /// One bad thing; false ends the process.
+    fn act(&mut self) -> bool {
+        match self.random.below(100) {
+            0..20 => self.scribble(),
+            20..25 => self.scribble_control(),
+            25..35 => {
+                let bytes = self.random.bytes(300);
+                self.send_bytes(&bytes);
+            }
+            35..55 => self.damaged_frame(),
+            55..60 => {
+                let (seq, known) = (self.random.next(), self.event.unwrap_or(1));
+                for seq in [known, known, seq] {
+                    self.send(&FromWorker::Answer { seq, answer: Answer::Block });
+                }
+            }
+            60..65 => {
+                let mut nested = vec![0x93, 36, 1];
+                nested.extend(std::iter::repeat_n(0x91, 10_000));
+                self.send_bytes(&nested);
+            }
+            65..70 => self.send_bytes(&[0x93, 36, 1, 0xdd, 0xff, 0xff, 0xff, 0xff]),
+            70..80 => {
+                for id in 0..self.random.below(500) {
+                    let args = Args::from_vec(vec![Value::from("nick")]);
+                    self.send(&FromWorker::Call { id, call: Call::GetUserClass, args });
+                }
+            }
+            80..85 => {
+                let id = self.random.next();
+                let args = Args::from_vec(vec![Value::Int(1); 12]);
+                self.send(&FromWorker::Call { id, call: Call::mc, args });
+            }
+            85..88 => {
+                let value = Value::from(self.random.bytes(100_000));
+                let key = self.random.bytes(9);
+                self.send(&FromWorker::Store { key: key.into(), value: Some(value) });
+            }
+            88..90 => self.send(&FromWorker::LoadFailed { reason: b"not really"[..].into() }),
+            90..92 => self.send(&FromWorker::Unloaded),
+            92 => return false,
+            // SAFETY: a system call without pointers, on this very process.
+            93 => unsafe {
+                libc::raise(if self.random.below(2) == 0 { libc::SIGSEGV } else { libc::SIGSTOP });
+            },
+            94 => {
+                // Deaf until it is killed.
+                if self.random.below(20) == 0 {
+                    loop {
+                        std::thread::sleep(Duration::from_secs(3600));
+                    }
+                }
+            }
+            _ => self.send(&FromWorker::Dynamic { id: 1, name: b"nothing"[..].into(), args: Args::new() }),
+        }
+        true
+    }
+
+    /// A frame that was right, with some bytes changed or cut off.
+    fn damaged_frame(&mut self) {
+        let value = Value::List(vec![
+            Value::from("text"),
+            Value::Int(7),
+            Value::Map(vec![(1i64.into(), Value::Nil)]),
+        ]);
+        let mut bytes = Vec::new();
+        let frame = match self.random.below(4) {
+            0 => FromWorker::Returned { seq: 1, value },
+            1 => FromWorker::Call { id: 2, call: Call::pm, args: Args::from_vec(vec![value]) },
+            2 => FromWorker::Store { key: b"k"[..].into(), value: Some(value) },
+            _ => FromWorker::Answer { seq: 3, answer: Answer::MyInfo([const { None }; 5]) },
+        };
+        if frame.write(&mut bytes).is_err() {
+            return;
+        }
+        for _ in 0..=self.random.below(3) {
+            let at = self.random.below(bytes.len() as u64) as usize;
+            bytes[at] = self.random.next() as u8;
+        }
+        if self.random.below(4) == 0 {
+            bytes.truncate(self.random.below(bytes.len() as u64) as usize);
+        }
+        self.send_bytes(&bytes);
+    }
+
+    /// Anything, anywhere in the memory, also while the hub reads it.
+    fn scribble(&mut self) {
+        let size = self.memory.len() as u64;
+        for _ in 0..=self.random.below(64) {
+            let at = self.random.below(size / 8) * 8;
+            let what = match self.random.below(3) {
+                0 => self.random.next(),
+                1 => 1 << 63 | self.random.below(1 << 33),
+                _ => 0,
+            };
+            self.write(at, what);
+        }
+    }
+
+    /// The positions and the words by which the two sides wake each other.
+    fn scribble_control(&mut self) {
+        let at = self.random.below(8) * 128;
+        let what = if self.random.below(2) == 0 { self.random.next() } else { self.random.below(100) };
+        self.write(at, what);
+    }
+
+    fn write(&mut self, at: u64, what: u64) {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        let word = self.memory.as_mut_ptr().wrapping_add(at as usize).cast::<u64>();
+        // SAFETY: `at` is a multiple of 8 inside the mapping, and all access to it is atomic.
+        unsafe { AtomicU64::from_ptr(word) }.store(what, Ordering::Relaxed);
+    }
+}
+
+// ------------------------------------------------------------------ the hub
+
+struct Counter {
+    calls: u64,
+}
+
+impl Host for Counter {
+    fn call(&mut self, _: &Supervisor, _: ScriptId, _: Call, _: &[Value<'_>]) -> Value<'static> {
+        self.calls += 1;
+        Value::Int(1)
+    }
+
+    fn tell_operators(&mut self, _: &Supervisor, _: &str) {}
+}
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps").map_or(0, |maps| maps.matches("vhpy").count())
+}
+
+fn hub(actions: u64) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let script = folder.path().join("hostile.py");
+    std::fs::write(&script, "").expect("a script");
+    let config = Config {
+        python: std::env::current_exe().ok(),
+        worker: std::env::current_exe().ok(),
+        spare: false,
+        hook_timeout: Duration::from_millis(20),
+        kill_timeout: Duration::from_millis(10),
+        load_timeout: Duration::from_millis(200),
+        restart: RestartLimits {
+            max_deaths: u32::MAX,
+            first_delay: Duration::ZERO,
+            ..RestartLimits::default()
+        },
+        ring_bytes: 1 << 16,
+        ..Config::default()
+    };
+    let mut host = Counter { calls: 0 };
+    let (before_files, before_maps) = (open_files(), mappings());
+    let supervisor = Supervisor::new(config).expect("a supervisor");
+    // A worker does about five bad things for each event.
+    let events = actions / 5;
+    let mut longest = Duration::ZERO;
+    let mut restarts = 0;
+    for number in 0..events {
+        if supervisor.scripts().first().is_none_or(|script| script.state == "failed") {
+            restarts += supervisor.scripts().first().map_or(0, |script| script.restarts);
+            if let Some(script) = supervisor.scripts().first() {
+                supervisor.unload(&mut host, script.id);
+            }
+            let _ = supervisor.load(&mut host, Path::new(&script));
+        }
+        let start = Instant::now();
+        let args = [Value::from("nick"), Value::from(format!("message {number}"))];
+        supervisor.event(&mut host, Hook::OnParsedMsgChat, &args);
+        longest = longest.max(start.elapsed());
+        if number % 16 == 0 {
+            supervisor.serve(&mut host);
+        }
+    }
+    restarts += supervisor.scripts().first().map_or(0, |script| script.restarts);
+    supervisor.shutdown(&mut host);
+    drop(supervisor);
+    assert_eq!(open_files(), before_files, "descriptors of the hub");
+    assert_eq!(mappings(), before_maps, "mappings of shared memory in the hub");
+    println!(
+        "{events} events, {restarts} restarts, {} calls, the longest event took {longest:?}",
+        host.calls
+    );
+    assert!(restarts > 0, "a worker that never dies was not hostile");
+}

@@ -1,0 +1,210 @@
+//! Clients that send what they should not, or nothing, and starts that cannot succeed: a clear
+//! message, and a hub that goes on.
+
+#[path = "support/client.rs"]
+mod client;
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+
+use client::{Client, HubBuilder, TestHub};
+
+fn start() -> TestHub {
+    HubBuilder::new().set("tban_kick", "1").start()
+}
+
+/// Who sends this gets that, and is closed; the hub goes on.
+#[test]
+fn nonsense_gets_a_message_and_a_disconnect() {
+    let hub = start();
+    let mut witness = hub.guest("witness");
+    let long = "x".repeat(20_000);
+    let hello = "$Supports NoHello |$Key x|$ValidateNick ";
+    let long_nick = format!("{hello}{}|", "n".repeat(65));
+    let cases: &[(&str, &str)] = &[
+        ("GET / HTTP/1.1\r\n\r\n|", "Direct Connect hub"),
+        (&long, "more than 10240 bytes"),
+        ("<x\0y> z|", "NUL"),
+        ("$Key x|$Key x|", "sent its key twice"),
+        ("$ValidateNick early|", "before its key"),
+        ("$MyINFO $ALL early d$ $5\x01$$1$|", "must ask for a nick"),
+        ("<early> hello|", "must log in first"),
+        ("$Search 1.2.3.4:5 F?T?0?1?x|", "must log in first"),
+        ("$MyPass x|", "not asked for"),
+        ("$Supports a|$Supports b|", "too late"),
+        ("$To: x|", "broken message: $To:"),
+        ("$Supports NoHello |$Key x|$ValidateNick |", "$ValidateDenide "),
+        ("$Supports NoHello |$Key x|$ValidateNick a b|", "$ValidateDenide a b"),
+        ("$Supports NoHello |$Key x|$ValidateNick a<b|", "$ValidateDenide a<b"),
+        ("$Supports NoHello |$Key x|$ValidateNick WITNESS|", "This nick is in use"),
+        ("$Supports NoHello |$Key x|$ValidateNick vhpy|", "This nick is a bot's"),
+        (&long_nick, "1 to 64 bytes"),
+        ("$Supports NoHello |$Key x|$ValidateNick a|$ValidateNick b|", "or twice"),
+        ("$Supports NoHello |$Key x|$ValidateNick a|$MyINFO $ALL b d$ $5\x01$$1$|", "Your nick is a, not b"),
+        ("$Supports NoHello |$Key x|$ValidateNick a|$MyINFO $ALL a broken|", "broken message: $MyINFO"),
+        (
+            "$Supports NoHello |$Key x|$ValidateNick a|$MyINFO $ALL a d$ $5\x01$$1$|<b> I am b|",
+            "Your nick is a, not b",
+        ),
+        (
+            "$Supports NoHello |$Key x|$ValidateNick master|$MyINFO $ALL master d$ $5\x01$$1$|",
+            "password first",
+        ),
+        ("$Supports NoHello |$Key x|$ValidateNick master|$MyPass x|", "The password is wrong"),
+    ];
+    for (sent, answer) in cases {
+        let mut client = Client::connect(&hub, 2);
+        client.send(sent);
+        let got = client.closed();
+        assert!(got.contains(answer), "{}: {got}", sent.escape_debug());
+    }
+    witness.chat("still here");
+    witness.wait_for("<witness> still here");
+}
+
+#[test]
+fn silence_is_ended() {
+    let hub =
+        HubBuilder::new().set("timeout_key", "1").set("timeout_nick", "1").set("timeout_login", "1").start();
+    for (sent, missing) in [
+        ("", "key"),
+        ("$Key x|", "nick"),
+        ("$Key x|$ValidateNick master|", "password"),
+        ("$Key x|$ValidateNick a|", "user information"),
+    ] {
+        let mut client = Client::connect(&hub, 2);
+        client.send(sent);
+        let got = client.closed();
+        assert!(got.contains(&format!("Login timeout: your client did not send its {missing}")), "{got}");
+    }
+}
+
+#[test]
+fn floods_are_stopped() {
+    let hub = HubBuilder::new()
+        .set("int_flood_chat_period", "60")
+        .set("int_flood_chat_limit", "20")
+        .set("max_flood_counter_pm", "3")
+        .start();
+    let mut other = hub.guest("other");
+    let mut nick = hub.guest("nick");
+    for at in 0..30 {
+        nick.chat(&format!("number {at}"));
+    }
+    assert!(nick.closed().contains("floods the hub with chat"));
+    other.wait_for("number 19");
+    assert!(!other.so_far().join("|").contains("number 20"));
+    let mut nick = hub.guest("nick");
+    for _ in 0..6 {
+        nick.private("other", "buy this");
+    }
+    assert!(nick.closed().contains("same private message too often"));
+    let mut master = hub.master();
+    (0..40).for_each(|at| master.chat(&format!("number {at}")));
+    master.wait_for("number 39");
+}
+
+#[test]
+fn messages_may_be_only_so_long() {
+    let hub = HubBuilder::new().set("max_chat_msg", "20").set("max_chat_lines", "2").start();
+    let mut other = hub.guest("other");
+    let mut nick = hub.guest("nick");
+    nick.chat("this one is far longer than twenty bytes");
+    nick.wait_for("20 are allowed");
+    nick.chat("a\nb\nc");
+    nick.wait_for("2 lines are allowed");
+    nick.chat("short");
+    assert_eq!(other.wait_for("<nick>"), "<nick> short");
+}
+
+/// A client that reads nothing is dropped when too much waits for it; the others go on.
+#[test]
+fn slow_readers_are_dropped() {
+    let hub = HubBuilder::new().set("adv_max_outbuf_size", "100000").set("max_chat_msg", "0").start();
+    let mut writer = hub.guest("writer");
+    let _slow = hub.guest("slow");
+    let text = "x".repeat(8000);
+    let mut gone = false;
+    for _ in 0..2000 {
+        writer.chat(&text);
+        gone |= writer.so_far().iter().any(|message| message == "$Quit slow");
+        if gone {
+            break;
+        }
+    }
+    assert!(gone, "slow is still there");
+}
+
+#[test]
+fn a_hub_may_be_full() {
+    let hub = HubBuilder::new().arg("--max-users").arg("1").start();
+    let _one = hub.guest("one");
+    let mut two = Client::connect(&hub, 2);
+    two.send("$Supports NoHello |$Key x|$ValidateNick two|");
+    let got = two.closed();
+    assert!(got.contains("The hub is full") && got.contains("$HubIsFull"), "{got}");
+    hub.master();
+}
+
+#[test]
+fn registered_users_replace_their_own_ghosts() {
+    let hub = start();
+    let mut ghost = hub.master();
+    let _again = hub.master();
+    assert!(ghost.closed().contains("You logged in from elsewhere"));
+}
+
+/// The one line on the error output of a start that fails.
+fn failure(builder: &HubBuilder, address: &str) -> String {
+    let mut command = builder.command();
+    if !address.is_empty() {
+        command = std::process::Command::new(env!("CARGO_BIN_EXE_vhpy"));
+        command.args(["hub", "--listen", address, "--data"]).arg(builder.folder());
+    }
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+#[test]
+fn starts_that_fail_say_what_to_do() {
+    let hub = start();
+    let other = HubBuilder::new();
+    let text = failure(&other, &hub.address.to_string());
+    assert!(text.contains("is in use") && text.contains("--listen"), "{text}");
+    let text = failure(&other, "203.0.113.1:4111");
+    assert!(text.contains("cannot listen"), "{text}");
+    let text = failure(&HubBuilder::new().arg("--encoding").arg("klingon"), "");
+    assert!(text.contains("no encoding") && text.contains("cp1251"), "{text}");
+    let text = failure(&HubBuilder::new().set("nonsense", "1"), "");
+    assert!(text.contains("--set nonsense"), "{text}");
+    let data = hub.data.as_ref().unwrap().path().to_path_buf();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_vhpy"))
+        .args(["hub", "--listen", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .output()
+        .unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another hub uses"));
+    assert_eq!(output.status.code(), Some(1));
+
+    let data = hub.stop();
+    let database = data.path().join("hub.db");
+    let good = std::fs::read(&database).unwrap();
+    let mut file = std::fs::OpenOptions::new().write(true).open(&database).unwrap();
+    file.write_all(&[0xff; 2000]).unwrap();
+    let spoilt = std::fs::read(&database).unwrap();
+    let text = failure(&HubBuilder::in_folder(data), "");
+    assert!(text.contains("is damaged") && text.contains("backup"), "{text}");
+    drop(spoilt);
+
+    // Only somebody other than root can be kept from writing.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hub.db"), &good).unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
+    if std::fs::write(folder.path().join("probe"), "").is_err() {
+        let text = failure(&HubBuilder::in_folder(folder), "");
+        assert!(text.contains("read-only"), "{text}");
+    }
+}

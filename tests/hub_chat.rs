@@ -1,0 +1,83 @@
+//! Users talk, search and find each other over TCP.
+
+#[path = "support/client.rs"]
+mod client;
+
+use client::{Client, HubBuilder};
+
+#[test]
+fn users_see_and_hear_each_other() {
+    let hub = HubBuilder::new().start();
+    let mut alice = hub.guest("alice");
+    let mut bob = hub.guest("bob");
+    assert!(
+        alice.wait_for("$MyINFO $ALL bob").contains("desc<test V:1,M:A,H:1/0/0,S:1>$ $50\x01$mail@x$100$")
+    );
+    alice.chat("hello $ all");
+    assert_eq!(bob.wait_for("hello"), "<alice> hello $ all");
+    assert_eq!(alice.wait_for("hello"), "<alice> hello $ all");
+    bob.private("alice", "psst");
+    assert_eq!(alice.wait_for("psst"), "$To: alice From: bob $<bob> psst");
+    bob.send("$MCTo: alice $bob just you|");
+    assert_eq!(alice.wait_for("just you"), "$MCTo: alice $bob just you");
+    bob.private("nobody", "hm");
+    bob.wait_for("nobody is not online");
+    bob.send("$MyINFO $ALL bob new words$ $50\x01$$7$|");
+    alice.wait_for("$MyINFO $ALL bob new words$ $50\x01$$7$");
+    drop(bob);
+    alice.wait_for("$Quit bob");
+    assert!(!alice.so_far().iter().any(|message| message.contains("$Quit")));
+}
+
+#[test]
+fn searches_and_connections_reach_the_right_ones() {
+    let hub = HubBuilder::new().start();
+    let mut active = hub.guest("active");
+    let mut passive = Client::connect(&hub, 2);
+    passive.info = "x<test V:1,M:P,H:1/0/0,S:1>$ $50\x01$$100$".into();
+    let mut passive = passive.login("passive", None);
+    let mut other = Client::connect(&hub, 3);
+    other.info = "x<test V:1,M:P,H:1/0/0,S:1>$ $50\x01$$100$".into();
+    let mut other = other.login("other", None);
+
+    passive.send("$Search Hub:passive F?T?0?1?some$file|");
+    assert_eq!(active.wait_for("$Search"), "$Search Hub:passive F?T?0?1?some$file");
+    active.send("$SR active a\\some file\x0512 1/1\x05TTH:X (127.0.0.1:4111)\x05passive|");
+    assert_eq!(passive.wait_for("$SR"), "$SR active a\\some file\x0512 1/1\x05TTH:X (127.0.0.1:4111)");
+    assert!(!other.so_far().iter().any(|message| message.starts_with("$S")), "a passive user cannot help");
+
+    active.send("$Search 127.0.0.1:5000 F?T?0?1?else|");
+    assert_eq!(passive.wait_for("$Search"), "$Search 127.0.0.1:5000 F?T?0?1?else");
+    assert!(!active.so_far().iter().any(|message| message.starts_with("$Search")), "not to oneself");
+    active.send("$SA ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLM 127.0.0.1:5000|");
+    passive.wait_for("$Search 127.0.0.1:5000 F?T?0?9?TTH:ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLM");
+
+    active.send("$ConnectToMe passive 127.0.0.1:5000|");
+    assert_eq!(passive.wait_for("$ConnectToMe"), "$ConnectToMe passive 127.0.0.1:5000");
+    passive.send("$RevConnectToMe passive active|");
+    assert_eq!(active.wait_for("$RevConnectToMe"), "$RevConnectToMe passive active");
+    passive.send("$Search Hub:active F?T?0?1?in your name|");
+    passive.wait_for("Your nick is passive, not active");
+    passive.closed();
+}
+
+#[test]
+fn pingers_and_old_clients_are_served() {
+    let hub = HubBuilder::new().set("hub_name", "A hub").set("hub_owner", "me").start();
+    let mut pinger = Client::connect(&hub, 4);
+    pinger.supports = "NoHello NoGetINFO BotINFO".into();
+    pinger.wait_for("$Lock");
+    pinger.send("$Supports NoHello NoGetINFO BotINFO|$Key x|$ValidateNick ping|$BotINFO list|");
+    assert!(pinger.wait_for("$HubINFO").starts_with("$HubINFO A hub$$$6000$0$0$0$vhpy "));
+
+    let mut old = Client::connect(&hub, 5);
+    old.supports = "Feed".into();
+    let mut old = old.login("old", None);
+    let _new = hub.guest("new");
+    old.wait_for("$Hello new");
+    old.send("$GetINFO new old|$GetNickList|");
+    old.wait_for("$MyINFO $ALL new");
+    old.wait_for("$NickList vhpy$$OpChat$$old$$new$$");
+    old.send("$Quit|");
+    old.closed();
+}

@@ -1,0 +1,323 @@
+//! Every hook is raised by the hub at its moment, with its arguments, and its answer is
+//! honoured. Scripts tell what they saw in the log; clients see what follows.
+
+#[path = "support/client.rs"]
+mod client;
+
+use client::{Client, HubBuilder, TestHub};
+
+/// A script that defines all hooks, prints each call, and does what the test says: `answers`
+/// is Python code with entries such as `"OnNewConn": lambda args: 0,`.
+fn recorder(answers: &str) -> String {
+    let names: Vec<&str> = vhpy_hooks().collect();
+    format!(
+        "ANSWERS = {{{answers}}}\n\
+         def hook(name):\n    \
+             def called(*args):\n        \
+                 if name != 'OnTimer':\n            \
+                     print('HOOK', name, args, flush=True)\n        \
+                 return ANSWERS[name](args) if name in ANSWERS else 1\n    \
+             return called\n\
+         {}\n",
+        names.iter().map(|name| format!("{name} = hook('{name}')")).collect::<Vec<_>>().join("\n")
+    )
+}
+
+fn vhpy_hooks() -> impl Iterator<Item = &'static str> {
+    plugin_abi::HOOKS.iter().map(|spec| spec.name)
+}
+
+fn hub(answers: &str) -> TestHub {
+    TestHub::with_script(&recorder(answers))
+}
+
+/// A connection that has got as far as the nick.
+fn with_nick(hub: &TestHub, nick: &str) -> Client {
+    let mut client = Client::connect(hub, 9);
+    client.nick = nick.into();
+    client.wait_for("$Lock");
+    client
+        .send(&format!("$Supports NoHello NoGetINFO HubURL BotINFO ExtJSON2 |$Key x|$ValidateNick {nick}|"));
+    client.wait_for(&format!("$Hello {nick}"));
+    client
+}
+
+#[test]
+fn a_login_raises_its_hooks_in_order() {
+    let mut hub = hub("");
+    let mut nick = with_nick(&hub, "nick");
+    nick.send("$Version 1,0091|$MyHubURL dchub://x|$MyINFO $ALL nick d<t V:1,M:A>$ $5\x01$m$9$|");
+    nick.wait_for("$MyINFO $ALL nick");
+    nick.send("$MyINFO $ALL nick e<t V:1,M:A>$ $5\x01$m$8$|$ExtJSON nick {\"a\": 1}|$Strange thing|");
+    nick.wait_for("$ExtJSON");
+    drop(nick);
+    for expected in [
+        "HOOK OnNewConn ('127.0.0.9',)",
+        "HOOK OnParsedMsgAnyEx ('127.0.0.9', '$Supports NoHello",
+        "HOOK OnParsedMsgSupports ('127.0.0.9', '$Supports NoHello NoGetINFO HubURL BotINFO ExtJSON2 ', 'NoHello NoGetINFO HubURL HubINFO ExtJSON2 ')",
+        "HOOK OnParsedMsgValidateNick ('$ValidateNick nick',)",
+        "HOOK OnParsedMsgAny ('nick', '$Version 1,0091')",
+        "HOOK OnParsedMsgVersion ('127.0.0.9', '$Version 1,0091')",
+        "HOOK OnParsedMsgMyHubURL ('nick', '$MyHubURL dchub://x')",
+        "HOOK OnValidateTag ('nick', '<t V:1,M:A>')",
+        "HOOK OnFirstMyINFO ('nick', 'd', '<t V:1,M:A>', '5\\x01', 'm', '9')",
+        "HOOK OnUserInList ('nick',)",
+        "HOOK OnUserLogin ('nick',)",
+        "HOOK OnParsedMsgMyINFO ('nick', 'e', '<t V:1,M:A>', '5\\x01', 'm', '8')",
+        "HOOK OnParsedMsgExtJSON ('nick', '$ExtJSON nick {\"a\": 1}')",
+        "HOOK OnUnknownMsg ('nick', '$Strange thing')",
+        "HOOK OnUserLogout ('nick',)",
+        "HOOK OnCloseConn ('127.0.0.9',)",
+        "HOOK OnCloseConnEx ('127.0.0.9', 4, 'nick')",
+    ] {
+        hub.logs_next(expected);
+    }
+    let mut pinger = with_nick(&hub, "ping");
+    pinger.send("$BotINFO list|");
+    pinger.wait_for("$HubINFO");
+    hub.logs("HOOK OnParsedMsgBotINFO ('ping', '$BotINFO list')");
+    let mut attacked = Client::connect(&hub, 8);
+    attacked.wait_for("$Lock");
+    attacked.send("$MyNick victim|$Lock EXTENDEDPROTOCOL Pk=xRef=evil.example:411|");
+    attacked.wait_for("$Error CTM2HUB");
+    let line = hub.logs("HOOK OnCtmToHub ('victim', '127.0.0.8', ");
+    assert!(line.contains(&format!(", {}, 'evil.example:411')", hub.address.port())), "{line}");
+    let mut master = hub.master();
+    hub.logs("HOOK OnParsedMsgMyPass ('master', '");
+    master.chat("!stop");
+    master.closed();
+    hub.logs("HOOK OnUnLoad (0,)");
+    assert_eq!(hub.ended().0, 0);
+}
+
+#[test]
+fn talk_and_orders_raise_their_hooks() {
+    let mut hub = hub("");
+    let mut master = hub.master();
+    let mut nick = hub.guest("nick");
+    nick.chat("hello");
+    nick.private("master", "psst");
+    nick.send("$MCTo: master $nick aside|$Search 127.0.0.1:5 F?T?0?1?word|");
+    nick.send("$SR nick f\x051 1/1\x05h (x:1)\x05master|$ConnectToMe master 127.0.0.1:77|$RevConnectToMe nick master|");
+    nick.chat("+mine it");
+    nick.private("vhpy", "+help");
+    nick.wait_for("$To: nick From: vhpy $<vhpy> Commands:");
+    master.private("OpChat", "among us");
+    master.chat("!topic new");
+    master.chat("!regnew other 2 passwort");
+    master.chat("!ban other 3h bad one");
+    master.wait_for("other is banned for 3 hours");
+    master.chat("!drop nick go");
+    assert!(nick.closed().contains("You were dropped because: go"));
+    let mut nick = hub.guest("nick");
+    master.wait_for("$MyINFO $ALL nick");
+    master.chat("!kick nick out");
+    assert!(nick.closed().contains("You were kicked because: out"));
+    for expected in [
+        "HOOK OnParsedMsgChat ('nick', 'hello')",
+        "HOOK OnParsedMsgPM ('nick', 'psst', 'master')",
+        "HOOK OnParsedMsgMCTo ('nick', 'aside', 'master')",
+        "HOOK OnParsedMsgSearch ('nick', '$Search 127.0.0.1:5 F?T?0?1?word')",
+        "HOOK OnParsedMsgSR ('nick', '$SR nick f\\x051 1/1\\x05h (x:1)\\x05master')",
+        "HOOK OnParsedMsgConnectToMe ('nick', 'master', '127.0.0.1', '77')",
+        "HOOK OnParsedMsgRevConnectToMe ('nick', 'master')",
+        "HOOK OnHubCommand ('nick', 'mine it', 0, 0, '+')",
+        "HOOK OnUserCommand ('nick', '+mine it')",
+        "HOOK OnParsedMsgPM ('nick', '+help', 'vhpy')",
+        "HOOK OnHubCommand ('nick', 'help', 0, 1, '+')",
+    ] {
+        hub.logs_next(expected);
+    }
+    for expected in [
+        "HOOK OnOpChatMessage ('master', 'among us')",
+        "HOOK OnOperatorCommand ('master', '!topic new')",
+        "HOOK OnSetConfig ('master', 'config', 'hub_topic', 'new', '', 12)",
+        "HOOK OnNewReg ('master', 'other', 2)",
+        "HOOK OnNewBan ('master', '', 'other', 'bad one')",
+        "HOOK OnOperatorDrops ('master', 'nick')",
+        "HOOK OnOperatorDropsWithReason ('master', 'nick', 'go')",
+        "HOOK OnCloseConnEx ('127.0.0.1', 2, 'nick')",
+        "HOOK OnOperatorKicks ('master', 'nick', 'out')",
+    ] {
+        hub.logs_next(expected);
+    }
+}
+
+#[test]
+fn scripts_and_time_raise_the_rest() {
+    let mut hub = TestHub::with_script(
+        "def OnTimer(time):\n    print('TICK', type(time).__name__, time > 1.6e9, flush=True)\n\
+         def OnParsedMsgChat(nick, text):\n    vh.mc('echo ' + text); vh.ScriptCommand('later', 'data'); \
+         vh.ScriptCommand('now', 'data', 1)\n\
+         def OnPublicBotMessage(nick, text, least, most):\n    print('BOT', nick, text, least, most, flush=True)\n\
+         def OnScriptCommand(*args):\n    print('COMMAND', args, flush=True)\n\
+         def OnUnLoad(code):\n    print('UNLOAD', code, flush=True)\n\
+         def OnUserCommand(nick, text):\n    vh.StopHub(7)\n",
+    );
+    hub.logs("TICK float True");
+    let mut nick = hub.guest("nick");
+    nick.chat("hello");
+    nick.wait_for("<vhpy> echo hello");
+    hub.logs("BOT vhpy echo hello 0 10");
+    let path = hub.data.as_ref().unwrap().path().join("scripts/script.py");
+    hub.logs_next(&format!("COMMAND ('now', 'data', 'python', '{}')", path.display()));
+    hub.logs_next("COMMAND ('later', 'data', 'python', '");
+    nick.chat("+stop");
+    hub.logs("UNLOAD 7");
+    assert_eq!(hub.ended().0, 7);
+}
+
+/// For each hook: what is sent, and what the sender must get, or that the connection is closed.
+#[test]
+fn every_block_blocks() {
+    let cases: &[(&str, &str)] = &[
+        ("OnParsedMsgChat", "<nick> WORD|"),
+        ("OnParsedMsgPM", "$To: other From: nick $<nick> WORD|"),
+        ("OnParsedMsgMCTo", "$MCTo: other $nick WORD|"),
+        ("OnParsedMsgSearch", "$Search 127.0.0.1:5 F?T?0?1?WORD|"),
+        ("OnParsedMsgSR", "$SR nick WORD\x051 1/1\x05h (x:1)\x05other|"),
+        ("OnParsedMsgConnectToMe", "$ConnectToMe other 127.0.0.1:77|"),
+        ("OnParsedMsgRevConnectToMe", "$RevConnectToMe nick other|"),
+        ("OnParsedMsgMyINFO", "$MyINFO $ALL nick WORD<t V:1,M:A>$ $5\x01$m$9$|"),
+        ("OnParsedMsgExtJSON", "$ExtJSON nick {\"WORD\": 1}|"),
+    ];
+    // `+NAME` lets the script block that hook from then on.
+    let hub = hub("'OnHubCommand': lambda args: ANSWERS.update({args[1]: lambda args: 0})");
+    let mut other = hub.guest("other");
+    let mut nick = hub.guest("nick");
+    other.so_far();
+    for (hook, message) in cases {
+        let trace = if message.contains("WORD") { "allowed" } else { "ConnectToMe" };
+        nick.send(&message.replace("WORD", "allowed"));
+        other.wait_for(trace);
+        nick.chat(&format!("+{hook}"));
+        nick.wait_for("Unknown command");
+        nick.send(&message.replace("WORD", "forbidden"));
+        nick.so_far();
+        let seen = other.so_far().join("\n");
+        assert!(!seen.contains("forbidden") && !seen.contains("ConnectToMe"), "{hook} did not block: {seen}");
+    }
+    // From here on nothing passes.
+    nick.chat("+OnParsedMsgAny");
+    nick.wait_for("Unknown command");
+    nick.send("$MCTo: other $nick forbidden|$Quit|");
+    drop(nick);
+    other.wait_for("$Quit nick");
+}
+
+#[test]
+fn every_block_at_the_login_closes_or_drops() {
+    let refused: &[(&str, i64)] = &[
+        ("OnNewConn", 21),
+        ("OnParsedMsgAnyEx", 21),
+        ("OnParsedMsgValidateNick", 21),
+        ("OnParsedMsgVersion", 21),
+        ("OnParsedMsgMyHubURL", 21),
+        ("OnValidateTag", 11),
+        ("OnFirstMyINFO", 2),
+        ("OnUserInList", 21),
+        ("OnUserLogin", 21),
+        ("OnParsedMsgBotINFO", 21),
+        ("OnParsedMsgMyPass", 21),
+    ];
+    for (hook, reason) in refused {
+        let mut hub = hub(&format!("'{hook}': lambda args: 0"));
+        let mut nick = Client::connect(&hub, 9);
+        nick.send("$Supports BotINFO HubURL NoHello|$Key x|");
+        if *hook == "OnParsedMsgMyPass" {
+            nick.send(&format!("$ValidateNick master|$MyPass {}|", hub.password));
+        } else {
+            nick.send("$ValidateNick nick|$Version 1|$MyHubURL x|$BotINFO x|$MyINFO $ALL nick d<t V:1,M:A>$ $5\x01$m$9$|");
+        }
+        let got = nick.closed();
+        assert!(*hook != "OnNewConn" || got.is_empty(), "{got}");
+        hub.logs(&format!("HOOK OnCloseConnEx ('127.0.0.9', {reason}, '"));
+    }
+    let hub = hub("'OnParsedMsgSupports': lambda args: 0");
+    let mut nick = Client::connect(&hub, 9);
+    nick.send("$Supports NoHello|$Key x|$ValidateNick nick|");
+    nick.wait_for("$Lock");
+    assert!(nick.wait_for("$").starts_with("$HubName"), "no $Supports");
+}
+
+#[test]
+fn orders_can_be_prevented() {
+    let hub = hub(
+        "**{name: lambda args: 0 for name in ('OnOperatorKicks', 'OnOperatorDropsWithReason', 'OnNewReg', \
+         'OnNewBan', 'OnSetConfig', 'OnOpChatMessage', 'OnUserCommand', 'OnPublicBotMessage')}, \
+         'OnOperatorCommand': lambda args: args[1] != '!help', \
+         'OnParsedMsgChat': lambda args: (vh.mc('robot says'), 1)[1]",
+    );
+    let mut master = hub.master();
+    let mut nick = hub.guest("nick");
+    for (order, answer) in [
+        ("!kick nick", "A script prevented the kick."),
+        ("!drop nick", "A script prevented the drop."),
+        ("!regnew nick", "a script prevented it"),
+        ("!ban nick", "A script prevented the ban."),
+        ("!topic x", "a script prevented the change"),
+    ] {
+        master.chat(order);
+        master.wait_for(answer);
+    }
+    master.private("OpChat", "hidden");
+    master.chat("!help");
+    nick.chat("+help");
+    nick.chat("hello");
+    let seen = nick.so_far().join("\n");
+    assert!(seen.contains("<nick> hello"), "still here");
+    assert!(!seen.contains("Commands:") && !seen.contains("robot says"), "{seen}");
+    assert!(!master.so_far().join("\n").contains("Commands:"));
+}
+
+#[test]
+fn answers_of_every_form_are_honoured() {
+    let hub = hub(
+        "'OnParsedMsgChat': lambda args: {'text': 'other text', 'nick': ('Somebody', None), 'both': ('A>', 'b|$Quit x'), \
+           'pair': ('<x> for you', 0), 'pair1': ('<x> also for you|', 1), 'none': None, 'odd': 3.5}.get(args[1], 1), \
+         'OnFirstMyINFO': lambda args: ('new$desc', None, None, 'm2', '77'), \
+         'OnParsedMsgMyINFO': lambda args: (None, '<y V:2,M:P>', None, None, None)",
+    );
+    let mut other = hub.guest("other");
+    let mut nick = Client::connect(&hub, 9);
+    nick.wait_for("$Lock");
+    nick.send("$Supports NoHello NoGetINFO |$Key x|$ValidateNick nick|$GetNickList|$MyINFO $ALL nick d<t V:1,M:A>$ $5\x01$m$9$|");
+    nick.nick = "nick".into();
+    other.wait_for("$MyINFO $ALL nick new_desc<t V:1,M:A>$ $5\x01$m2$77$");
+    nick.send("$MyINFO $ALL nick e<t V:1,M:A>$ $5\x01$m$9$|");
+    other.wait_for("$MyINFO $ALL nick e<y V:2,M:P>$ $5\x01$m$9$");
+    for (said, heard) in [
+        ("text", "<nick> other text"),
+        ("nick", "<Somebody> nick"),
+        ("both", "<A_> b&#124;$Quit x"),
+        ("none", "<nick> none"),
+        ("odd", "<nick> odd"),
+        ("pair1", "<nick> pair1"),
+    ] {
+        nick.chat(said);
+        assert_eq!(other.wait_for("<"), heard);
+    }
+    nick.wait_for("<x> also for you");
+    nick.chat("pair");
+    nick.wait_for("<x> for you");
+    nick.so_far();
+    assert!(!other.so_far().join("|").contains("pair"));
+}
+
+#[test]
+fn a_script_may_put_out_whom_it_is_asked_about() {
+    let hub = HubBuilder::new()
+        .script(
+            "out.py",
+            "def OnParsedMsgChat(nick, text):\n    vh.CloseConnection(nick)\n    return text\n\
+             def OnUserLogout(nick):\n    vh.mc('bye ' + str(nick in vh.GetNickList()))\n",
+        )
+        .start();
+    let mut other = hub.guest("other");
+    let mut nick = hub.guest("nick");
+    nick.chat("last words");
+    other.wait_for("<nick> last words");
+    other.wait_for("<vhpy> bye True");
+    other.wait_for("$Quit nick");
+    nick.closed();
+}

@@ -1,0 +1,625 @@
+//! Scripts in processes: events, calls, deaths, restarts, ends, with a host that records.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{Recorder, Stage, config, kill, text, wait_until};
+use vhpy::supervisor::{CallError, Config, Replacement, RestartLimits};
+use vhpy::{Call, Hook, Value};
+
+fn chat(stage: &mut Stage, nick: &str, message: &str) -> vhpy::supervisor::Verdict {
+    stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &[nick.into(), message.into()])
+}
+
+#[test]
+fn every_form_of_an_answer_has_its_effect() {
+    let mut stage = Stage::new();
+    stage.load(
+        "answers.py",
+        "
+        ANSWERS = {'none': None, 'one': 1, 'true': True, 'seven': 7, 'zero': 0, 'false': False,
+                   'text': 'instead', 'pair': ('Nick', None), 'send': ('$Hello x', 0), 'send on': ('hi|', 1),
+                   'odd': [1, 2], 'float': 1.5}
+        def OnParsedMsgChat(nick, message):
+            return ANSWERS[message]
+        ",
+    );
+    let replaced = |nick: Option<&str>, message: Option<&str>| {
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        Some(Replacement::Chat { nick: nick.map(bytes), message: message.map(bytes) })
+    };
+    for (message, blocked, replacement, send) in [
+        ("none", false, None, None),
+        ("one", false, None, None),
+        ("true", false, None, None),
+        ("seven", false, None, None),
+        ("zero", true, None, None),
+        ("false", true, None, None),
+        ("text", false, replaced(None, Some("instead")), None),
+        ("pair", false, replaced(Some("Nick"), None), None),
+        ("send", true, None, Some("$Hello x|")),
+        ("send on", false, None, Some("hi|")),
+        ("odd", false, None, None),
+        ("float", false, None, None),
+        ("an exception", false, None, None),
+    ] {
+        let verdict = chat(&mut stage, "someone", message);
+        assert_eq!(verdict.blocked, blocked, "{message}");
+        assert_eq!(verdict.replacement, replacement, "{message}");
+        let send: Vec<Vec<u8>> = send.into_iter().map(|text: &str| text.as_bytes().to_vec()).collect();
+        assert_eq!(verdict.send, send, "{message}");
+    }
+}
+
+#[test]
+fn all_scripts_get_the_event_and_any_may_block_it() {
+    let mut stage = Stage::new();
+    for (name, answer) in [("a", "'from a'"), ("b", "0"), ("c", "'from c'"), ("d", "1")] {
+        stage.load(
+            &format!("{name}.py"),
+            &format!("seen = []\ndef OnParsedMsgChat(nick, message):\n    seen.append(message)\n    return {answer}\ndef get_seen():\n    return seen"),
+        );
+    }
+    let verdict = chat(&mut stage, "n", "original");
+    assert!(verdict.blocked);
+    let expected = Replacement::Chat { nick: None, message: Some(b"from c".to_vec()) };
+    assert_eq!(verdict.replacement, Some(expected), "the last in load order wins");
+    for status in stage.supervisor.scripts() {
+        let seen = stage.call(status.id, "get_seen", &[]);
+        assert_eq!(seen.to_string(), "[\"original\"]", "{}", status.name);
+    }
+}
+
+#[test]
+fn scripts_without_the_hook_are_not_touched() {
+    let mut stage = Stage::new();
+    let loaded = stage.load("other.py", "def OnTimer(): pass");
+    assert!(!stage.supervisor.wants(Hook::OnParsedMsgChat));
+    assert!(stage.supervisor.wants(Hook::OnTimer));
+    chat(&mut stage, "n", "m");
+    assert_eq!(stage.supervisor.status(loaded.id).unwrap().events, 0);
+}
+
+#[test]
+fn calls_inside_a_hook_are_served_at_once() {
+    let mut stage = Stage::new();
+    stage.host = Recorder::answering(|_, _, call, _| match call {
+        Call::GetUserClass => Value::Int(3),
+        Call::GetUserIP => Value::from("10.0.0.7".to_string()),
+        _ => Value::Int(1),
+    });
+    stage.load(
+        "calls.py",
+        "
+        def OnParsedMsgChat(nick, message):
+            vh.mc(f'{nick} {vh.GetUserClass(nick)} {vh.GetUserIP(nick)}')
+            return 0
+        ",
+    );
+    assert!(chat(&mut stage, "ann", "x").blocked);
+    assert_eq!(stage.host.texts(Call::mc), ["ann 3 10.0.0.7"]);
+}
+
+#[test]
+fn a_call_can_raise_an_event_in_the_same_script() {
+    let mut stage = Stage::new();
+    stage.host = Recorder::answering(|supervisor, host, call, args| {
+        if call == Call::KickUser {
+            let verdict = supervisor.event(host, Hook::OnOperatorKicks, &args[..3]);
+            return Value::Int(i64::from(!verdict.blocked));
+        }
+        Value::Int(1)
+    });
+    stage.load(
+        "nested.py",
+        "
+        def OnParsedMsgChat(nick, message):
+            vh.mc(str(vh.KickUser('op', nick, message)))
+        def OnOperatorKicks(op, nick, reason):
+            vh.mc(f'kick {nick}')
+            return reason != 'not me'
+        ",
+    );
+    chat(&mut stage, "ann", "go");
+    chat(&mut stage, "bob", "not me");
+    assert_eq!(stage.host.texts(Call::mc), ["kick ann", "True", "kick bob", "False"]);
+}
+
+#[test]
+fn nesting_ends_at_its_limit() {
+    let mut stage = Stage::new();
+    stage.host = Recorder::answering(|supervisor, host, call, args| {
+        if call == Call::ScriptCommand {
+            let args = [args[0].clone(), args[1].clone(), "".into(), "".into()];
+            supervisor.event(host, Hook::OnScriptCommand, &args);
+        }
+        Value::Int(1)
+    });
+    let loaded = stage.load(
+        "deep.py",
+        "
+        depth = 0
+        def OnScriptCommand(command, data, plugin, script):
+            global depth
+            depth += 1
+            vh.ScriptCommand(command, data, 1)
+        def get_depth():
+            return depth
+        ",
+    );
+    let args = ["deep".into(), "".into(), "".into(), "".into()];
+    stage.supervisor.event(&mut stage.host, Hook::OnScriptCommand, &args);
+    let depth = stage.call(loaded.id, "get_depth", &[]).as_int().unwrap();
+    assert!((10..=32).contains(&depth), "{depth}");
+}
+
+#[test]
+fn functions_take_and_give_anything() {
+    let mut stage = Stage::new();
+    let loaded = stage.load(
+        "functions.py",
+        "
+        def echo(x): return x
+        def add(a, b): return a + b
+        def fail(): raise ValueError('on purpose')
+        ",
+    );
+    assert_eq!(stage.call(loaded.id, "add", &[1i64.into(), 2i64.into()]), Value::Int(3));
+    let deep = Value::List(vec![
+        Value::Map(vec![("key".into(), Value::List(vec![1.5.into(), true.into(), Value::Nil]))]),
+        "text".into(),
+    ]);
+    assert_eq!(stage.call(loaded.id, "echo", std::slice::from_ref(&deep)), deep);
+    let many: Value<'static> = (0..100_000).map(|number| Value::from(format!("nick{number}"))).collect();
+    assert_eq!(stage.call(loaded.id, "echo", std::slice::from_ref(&many)), many);
+    let long = Value::from("x".repeat(10 << 20));
+    assert_eq!(stage.call(loaded.id, "echo", std::slice::from_ref(&long)), long);
+
+    let mut error = |name: &str| {
+        let result = stage.supervisor.call(&mut stage.host, loaded.id, name, &[]);
+        result.expect_err(name).to_string()
+    };
+    assert!(error("fail").contains("ValueError: on purpose"));
+    assert!(error("missing").contains("missing"));
+}
+
+#[test]
+fn a_frame_beyond_the_limit_is_refused_with_a_reason() {
+    let mut stage = Stage::new();
+    let loaded = stage.load("big.py", "def size(x): return len(x)\ndef huge(): return 'x' * (65 << 20)");
+    let huge = Value::from("x".repeat(65 << 20));
+    let error = stage.supervisor.call(&mut stage.host, loaded.id, "size", &[huge]).unwrap_err();
+    assert!(error.to_string().contains("at most"), "{error}");
+    let error = stage.supervisor.call(&mut stage.host, loaded.id, "huge", &[]).unwrap_err();
+    assert!(matches!(error, CallError::Raised(_)), "{error}");
+    assert_eq!(stage.call(loaded.id, "size", &["abc".into()]), Value::Int(3), "the script goes on");
+}
+
+#[test]
+fn a_killed_script_is_back_before_the_next_event() {
+    let mut stage = Stage::with(Config { restart_wait: support::LIMIT, ..config() });
+    let loaded = stage.load("filter.py", "def OnParsedMsgChat(nick, message): return 'bad' not in message");
+    let pid = stage.pid(loaded.id);
+    kill(pid, libc::SIGKILL);
+    assert!(
+        chat(&mut stage, "n", "bad").blocked,
+        "the event that it had not read is given to the next process"
+    );
+    assert_ne!(stage.pid(loaded.id), pid);
+    assert!(!chat(&mut stage, "n", "good").blocked);
+    let told = stage.host.told.join("\n");
+    assert!(told.contains("filter") && told.contains("SIGKILL"), "{told}");
+}
+
+#[test]
+fn an_event_that_kills_is_not_given_again() {
+    let mut stage = Stage::with(Config { restart_wait: support::LIMIT, ..config() });
+    let loaded = stage.load(
+        "dies.py",
+        "
+        import os
+        def OnParsedMsgChat(nick, message):
+            open(os.path.join(os.path.dirname(__file__), 'seen'), 'a').write(message + ' ')
+            if message == 'die':
+                os._exit(3)
+            return 0
+        ",
+    );
+    assert!(chat(&mut stage, "n", "one").blocked);
+    assert!(!chat(&mut stage, "n", "die").blocked, "a dead script says: go on");
+    assert!(chat(&mut stage, "n", "two").blocked);
+    let seen = std::fs::read_to_string(stage.folder.path().join("seen")).unwrap();
+    assert_eq!(seen, "one die two ");
+    assert!(stage.host.told[0].contains("exit code 3"), "{:?}", stage.host.told);
+    assert_eq!(stage.supervisor.status(loaded.id).unwrap().restarts, 1);
+}
+
+#[test]
+fn a_script_that_dies_too_often_is_given_up_until_it_is_reloaded() {
+    let restart = RestartLimits { first_delay: Duration::from_millis(1), ..RestartLimits::default() };
+    let mut stage = Stage::with(Config { restart, ..config() });
+    let loaded = stage.load("dies.py", "import os\ndef OnTimer(): os._exit(1)");
+    for death in 1..=6 {
+        stage.serve_until("the script to be ready", |supervisor, _| {
+            supervisor.status(loaded.id).unwrap().state == "ready"
+        });
+        stage.supervisor.event(&mut stage.host, Hook::OnTimer, &[0.0.into()]);
+        stage.serve_until("the death to be told", |_, host| host.told.len() == death);
+    }
+    assert_eq!(stage.state(loaded.id), "failed");
+    assert!(stage.host.told[5].contains("!pyreload"), "{:?}", stage.host.told);
+    stage.supervisor.reload(&mut stage.host, loaded.id).unwrap();
+    assert_eq!(stage.state(loaded.id), "ready");
+}
+
+#[test]
+fn a_hang_costs_its_deadline_once_and_then_the_script_is_replaced() {
+    let mut stage = Stage::with(Config {
+        hook_timeout: Duration::from_millis(200),
+        kill_timeout: Duration::from_millis(200),
+        ..config()
+    });
+    let hanging = stage.load(
+        "hangs.py",
+        "def OnParsedMsgChat(nick, message):\n    while message == 'hang': pass\n    return 0",
+    );
+    let other = stage.load("other.py", "def OnParsedMsgChat(nick, message): return ('for you', 1)");
+    let start = Instant::now();
+    let verdict = chat(&mut stage, "n", "hang");
+    assert!(start.elapsed() >= Duration::from_millis(200));
+    assert!(!verdict.blocked);
+    assert_eq!(verdict.send, [b"for you|"], "the other script's answer counts");
+    assert_eq!(stage.state(hanging.id), "stuck");
+    assert_eq!(stage.state(other.id), "ready");
+    assert!(!chat(&mut stage, "n", "next").blocked, "a stuck script gets no events");
+    stage.serve_until("the stuck script to be replaced", |supervisor, _| {
+        let status = supervisor.status(hanging.id).unwrap();
+        status.state == "ready" && status.restarts == 1
+    });
+    assert!(chat(&mut stage, "n", "hello").blocked);
+    let lines = stage.supervisor.last_lines(hanging.id).unwrap().join("\n");
+    assert!(lines.contains("hangs.py") && lines.contains("OnParsedMsgChat"), "the stack is kept: {lines}");
+}
+
+#[test]
+fn a_script_that_comes_back_in_time_is_not_killed() {
+    let mut stage = Stage::with(Config { hook_timeout: Duration::from_millis(100), ..config() });
+    let loaded = stage.load(
+        "slow.py",
+        "
+        import os, time
+        def OnParsedMsgChat(nick, message):
+            go = os.path.join(os.path.dirname(__file__), 'go')
+            while message == 'slow' and not os.path.exists(go):
+                time.sleep(0.01)
+            return 0
+        ",
+    );
+    let pid = stage.pid(loaded.id);
+    assert!(!chat(&mut stage, "n", "slow").blocked);
+    assert_eq!(stage.state(loaded.id), "stuck");
+    stage.write("go", "");
+    stage.serve_until("the late answer", |supervisor, _| {
+        supervisor.status(loaded.id).unwrap().state == "ready"
+    });
+    assert_eq!(stage.pid(loaded.id), pid);
+    assert!(chat(&mut stage, "n", "x").blocked);
+}
+
+#[test]
+fn threads_of_a_script_are_served_between_events() {
+    let mut stage = Stage::new();
+    stage.load(
+        "threads.py",
+        "
+        import threading
+        def work(number):
+            for turn in range(50):
+                vh.mc(f'{number} {turn} {vh.GetUserClass(str(number))}')
+        for number in range(4):
+            threading.Thread(target=work, args=(number,), daemon=True).start()
+        ",
+    );
+    stage.serve_until("200 messages of four threads", |_, host| host.texts(Call::mc).len() == 200);
+    for number in 0..4 {
+        let own: Vec<_> = stage
+            .host
+            .texts(Call::mc)
+            .into_iter()
+            .filter(|line| line.starts_with(&format!("{number} ")))
+            .collect();
+        let expected: Vec<_> = (0..50).map(|turn| format!("{number} {turn} 1")).collect();
+        assert_eq!(own, expected);
+    }
+}
+
+#[test]
+fn events_and_threads_go_on_side_by_side() {
+    let mut stage = Stage::new();
+    stage.load(
+        "busy.py",
+        "
+        import threading
+        count = 0
+        def work():
+            while True:
+                vh.GetUsersCount()
+        threading.Thread(target=work, daemon=True).start()
+        def OnParsedMsgChat(nick, message):
+            return message + str(vh.GetUserClass(nick))
+        ",
+    );
+    for number in 0..2000 {
+        let verdict = chat(&mut stage, "n", &format!("{number}:"));
+        let expected = format!("{number}:1").into_bytes();
+        assert_eq!(verdict.replacement, Some(Replacement::Chat { nick: None, message: Some(expected) }));
+    }
+}
+
+#[test]
+fn robots_go_with_their_script() {
+    let mut stage = Stage::with(Config { restart_wait: Duration::ZERO, ..config() });
+    let loaded = stage.load(
+        "robots.py",
+        "
+        vh.AddRobot('one', 3, 'd', 's', 'm', '0')
+        vh.AddRobot('two', 3, 'd', 's', 'm', '0')
+        vh.DelRobot('one')
+        ",
+    );
+    kill(stage.pid(loaded.id), libc::SIGKILL);
+    stage.serve_until("the robot to be taken out", |_, host| host.texts(Call::DelRobot).len() >= 2);
+    assert_eq!(stage.host.texts(Call::DelRobot)[1], "two");
+    stage.serve_until("the restart", |supervisor, _| supervisor.status(loaded.id).unwrap().state == "ready");
+    stage.supervisor.unload(&mut stage.host, loaded.id);
+    assert_eq!(stage.host.texts(Call::DelRobot).last().unwrap(), "two");
+}
+
+#[test]
+fn unloading_lets_a_script_finish() {
+    let mut stage = Stage::new();
+    let loaded = stage.load("ends.py", "def UnLoad(): vh.mc('good bye')");
+    let pid = stage.pid(loaded.id);
+    assert!(stage.supervisor.unload(&mut stage.host, loaded.id));
+    assert_eq!(stage.host.texts(Call::mc), ["good bye"]);
+    assert!(stage.supervisor.scripts().is_empty());
+    wait_until("the process to be gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+    assert!(!stage.supervisor.unload(&mut stage.host, loaded.id), "there is no such script any more");
+}
+
+#[test]
+fn a_script_that_does_not_end_is_made_to() {
+    let mut stage = Stage::with(Config {
+        hook_timeout: Duration::from_millis(100),
+        kill_timeout: Duration::from_millis(100),
+        ..config()
+    });
+    let loaded = stage.load(
+        "stays.py",
+        "
+        import signal
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        def UnLoad():
+            while True: pass
+        ",
+    );
+    assert!(stage.supervisor.unload(&mut stage.host, loaded.id));
+    assert!(stage.supervisor.scripts().is_empty());
+}
+
+#[test]
+fn a_script_may_unload_itself() {
+    let mut stage = Stage::new();
+    stage.host = Recorder::answering(|supervisor, host, call, _| {
+        if call == Call::StopHub {
+            let id = supervisor.scripts()[0].id;
+            assert!(supervisor.unload(host, id));
+        }
+        Value::Int(1)
+    });
+    stage.load(
+        "self.py",
+        "
+        def OnParsedMsgChat(nick, message):
+            vh.StopHub(0)
+            vh.mc('still here')
+            return 0
+        def UnLoad(): vh.mc('now')
+        ",
+    );
+    assert!(chat(&mut stage, "n", "m").blocked);
+    assert_eq!(stage.host.texts(Call::mc), ["still here", "now"]);
+    assert!(stage.supervisor.scripts().is_empty());
+}
+
+#[test]
+fn what_cannot_be_loaded_says_why_and_where() {
+    let mut stage = Stage::with(Config { load_timeout: Duration::from_millis(500), ..config() });
+    let cases = [
+        ("syntax.py", "x = 1\ndef broken(:\n", &["syntax.py:2", "SyntaxError"][..]),
+        ("raises.py", "x = 1\ny = x / 0\n", &["raises.py:2", "ZeroDivisionError"]),
+        ("exits.py", "import sys\nsys.exit('bye')\n", &["exits.py:2", "SystemExit", "bye"]),
+        ("dies.py", "import os\nos._exit(5)\n", &["dies.py", "exit code 5"]),
+        ("kills.py", "import os\nos.kill(os.getpid(), 11)\n", &["kills.py", "SIGSEGV"]),
+        ("imports.py", "import does_not_exist\n", &["imports.py:1", "ModuleNotFoundError"]),
+        ("hangs.py", "while True: pass\n", &["in time"]),
+    ];
+    for (name, source, expected) in cases {
+        let path = stage.write(name, source);
+        let error = stage.supervisor.load(&mut stage.host, &path).expect_err(name).to_string();
+        for part in expected {
+            assert!(error.contains(part), "{name}: {error}");
+        }
+    }
+    let error = stage.supervisor.load(&mut stage.host, "/nowhere/at-all.py".as_ref()).unwrap_err();
+    assert!(error.to_string().contains("no such file"), "{error}");
+    assert!(stage.supervisor.scripts().is_empty());
+}
+
+#[test]
+fn almost_right_names_and_missing_hooks_are_warnings() {
+    let mut stage = Stage::new();
+    let loaded = stage.load("almost.py", "def OnParsedMsgChatt(nick, message): pass");
+    let warnings = loaded.warnings.join("\n");
+    assert!(warnings.contains("OnParsedMsgChatt") && warnings.contains("OnParsedMsgChat"), "{warnings}");
+}
+
+#[test]
+fn a_reload_runs_the_file_as_it_is_now() {
+    let mut stage = Stage::new();
+    let loaded = stage.load("changes.py", "def version(): return 1");
+    stage.write("changes.py", "def version(): return 2");
+    stage.supervisor.reload(&mut stage.host, loaded.id).unwrap();
+    assert_eq!(stage.call(loaded.id, "version", &[]), Value::Int(2));
+    stage.write("changes.py", "def version(: return 3");
+    let error = stage.supervisor.reload(&mut stage.host, loaded.id).unwrap_err();
+    assert!(error.to_string().contains("SyntaxError"), "{error}");
+    assert_eq!(stage.state(loaded.id), "failed");
+    stage.write("changes.py", "def version(): return 4");
+    stage.supervisor.reload(&mut stage.host, loaded.id).unwrap();
+    assert_eq!(stage.call(loaded.id, "version", &[]), Value::Int(4));
+}
+
+#[test]
+fn what_is_stored_survives_a_kill_and_a_reload() {
+    let mut stage = Stage::with(Config { restart_wait: support::LIMIT, ..config() });
+    let loaded = stage.load(
+        "stores.py",
+        "
+        def put(key, value): vh.store[key] = value
+        def get(key): return vh.store.get(key)
+        def drop(key): del vh.store[key]
+        ",
+    );
+    let value = Value::List(vec![1i64.into(), "two".into(), Value::Map(vec![("k".into(), 3.5.into())])]);
+    stage.call(loaded.id, "put", &["a".into(), value.clone()]);
+    stage.call(loaded.id, "put", &["b".into(), 1i64.into()]);
+    stage.call(loaded.id, "drop", &["b".into()]);
+    kill(stage.pid(loaded.id), libc::SIGKILL);
+    stage.serve_until("the restart", |supervisor, _| supervisor.status(loaded.id).unwrap().restarts == 1);
+    assert_eq!(stage.call(loaded.id, "get", &["a".into()]), value);
+    stage.supervisor.reload(&mut stage.host, loaded.id).unwrap();
+    assert_eq!(stage.call(loaded.id, "get", &["a".into()]), value);
+    assert_eq!(stage.call(loaded.id, "get", &["b".into()]), Value::Nil);
+}
+
+#[test]
+fn usermc_and_pm_find_out_which_argument_is_the_nick() {
+    let mut stage = Stage::new();
+    stage.host = Recorder::answering(|_, _, call, args| match call {
+        Call::GetUserClass => {
+            Value::Int(if ["ann", "bob"].contains(&text(&args[0]).as_str()) { 1 } else { -2 })
+        }
+        _ => Value::Int(1),
+    });
+    let loaded = stage.load(
+        "orders.py",
+        "
+        def run():
+            vh.pm('hello', 'ann')
+            vh.pm('ann', 'hello')
+            vh.pm('bob', 'ann', 'hello')
+            vh.usermc('ann', 'hello')
+            vh.usermc('hello', 'ann', 'bot')
+            vh.pm('hello', 'nobody')
+        ",
+    );
+    stage.call(loaded.id, "run", &[]);
+    let calls: Vec<String> = stage
+        .host
+        .calls
+        .iter()
+        .filter(|(_, call, _)| matches!(call, Call::pm | Call::usermc))
+        .map(|(_, call, args)| {
+            let args: Vec<String> =
+                args.iter().map(|arg| arg.as_text().map_or("-".into(), |_| text(arg))).collect();
+            format!("{} {}", call.name(), args.join(" "))
+        })
+        .collect();
+    assert_eq!(
+        calls,
+        [
+            "pm hello ann - -",
+            "pm hello ann - -",
+            "pm hello ann bob -",
+            "usermc hello ann -",
+            "usermc hello ann bot",
+            "pm hello nobody - -",
+        ]
+    );
+}
+
+#[test]
+fn host_functions_belong_to_one_script_and_survive_its_restart() {
+    let mut stage = Stage::with(Config { restart_wait: support::LIMIT, ..config() });
+    let source = "
+        def run(*args):
+            try:
+                return vh.CallDynamicFunction('twice', *args)
+            except Exception as error:
+                return f'{type(error).__name__}: {error}'
+        ";
+    let owner = stage.load("owner.py", source);
+    let other = stage.load("other.py", source);
+    let function = std::rc::Rc::new(|_: &mut dyn vhpy::Host, _: &vhpy::Supervisor, args: &[Value<'_>]| {
+        args.first()
+            .and_then(Value::as_int)
+            .map(|number| Value::Int(2 * number))
+            .ok_or("no number".to_string())
+    });
+    assert!(stage.supervisor.register_raw(owner.id, "twice", function));
+    assert_eq!(stage.call(owner.id, "run", &[21i64.into()]), Value::Int(42));
+    assert_eq!(text(&stage.call(owner.id, "run", &["x".into()])), "RuntimeError: no number");
+    assert!(text(&stage.call(other.id, "run", &[21i64.into()])).starts_with("NameError"));
+    kill(stage.pid(owner.id), libc::SIGKILL);
+    stage.serve_until("the restart", |supervisor, _| supervisor.status(owner.id).unwrap().restarts == 1);
+    assert_eq!(stage.call(owner.id, "run", &[4i64.into()]), Value::Int(8));
+    assert!(stage.supervisor.unregister(owner.id, "twice"));
+    assert!(text(&stage.call(owner.id, "run", &[4i64.into()])).starts_with("NameError"));
+}
+
+#[test]
+fn observers_are_not_waited_for_and_miss_nothing() {
+    let mut stage = Stage::new();
+    let loaded = stage.load(
+        "observes.py",
+        "
+        seen = []
+        @vh.observer
+        def OnParsedMsgChat(nick, message):
+            seen.append(int(message))
+            return 0
+        def get_seen(): return seen
+        ",
+    );
+    for number in 0..5000 {
+        assert!(!chat(&mut stage, "n", &number.to_string()).blocked);
+    }
+    let seen = stage.call(loaded.id, "get_seen", &[]);
+    let expected: Value<'static> = (0..5000i64).collect();
+    assert_eq!(seen, expected);
+}
+
+#[test]
+fn many_scripts_load_at_once_in_order() {
+    let mut stage = Stage::with(Config { spare: true, ..config() });
+    let paths: Vec<_> = (0..16)
+        .map(|number| {
+            stage.write(
+                &format!("s{number:02}.py"),
+                "def OnParsedMsgChat(nick, message): return message + '!'",
+            )
+        })
+        .collect();
+    let loaded = stage.supervisor.load_all(&mut stage.host, &paths);
+    let ids: Vec<i32> = loaded.iter().map(|result| result.as_ref().unwrap().id.0).collect();
+    assert_eq!(ids, (0..16).collect::<Vec<_>>());
+    for number in 0..100 {
+        let verdict = chat(&mut stage, "n", &number.to_string());
+        let expected = format!("{number}!").into_bytes();
+        assert_eq!(verdict.replacement, Some(Replacement::Chat { nick: None, message: Some(expected) }));
+    }
+    stage.supervisor.shutdown(&mut stage.host);
+    assert!(stage.supervisor.scripts().is_empty());
+}

@@ -1,0 +1,392 @@
+//! Threads, functions, forks, the store, and the end of a worker.
+mod worker_support;
+
+use std::time::Instant;
+
+use plugin_abi::{Answer, Call, FromWorker, Hook, ToWorker, Value};
+use worker_support::{ANYTHING, FakeHub, LIMIT, Options, pythons};
+
+/// Serves calls until a condition holds.
+fn serve_until(hub: &mut FakeHub, what: &str, mut done: impl FnMut(&FakeHub) -> bool) {
+    let start = Instant::now();
+    while !done(hub) {
+        assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for {what}\n{}", hub.log());
+        let frame = hub.next(what);
+        hub.serve(frame);
+    }
+}
+
+#[test]
+fn threads_call_while_the_main_thread_is_idle_busy_or_calling() {
+    for python in pythons() {
+        let script = "
+import threading
+def work(number):
+    for i in range(300):
+        assert vh.GetUserClass(f'{number}/{i}') == number * 1000 + i
+    vh.mc(f'done {number}')
+def start():
+    for number in range(8):
+        threading.Thread(target=work, args=(number,)).start()
+def OnParsedMsgChat(nick, message):
+    total = sum(range(2000))
+    return vh.GetUserClass('7/5') == 7005
+";
+        let mut hub = FakeHub::with(script, Options { python: python.clone(), ..Options::default() });
+        hub.reply = Box::new(|call, args| match call {
+            Call::GetUserClass => {
+                let text = String::from_utf8(args[0].as_text().unwrap().to_vec()).unwrap();
+                let (number, i) = text.split_once('/').unwrap();
+                Value::Int(number.parse::<i64>().unwrap() * 1000 + i.parse::<i64>().unwrap())
+            }
+            _ => Value::Int(1),
+        });
+        hub.function("start", &[]).unwrap();
+        for _ in 0..500 {
+            assert_eq!(hub.chat("a", "b"), Answer::GoOn);
+        }
+        let done = |hub: &FakeHub| hub.calls.iter().filter(|(call, _)| *call == Call::mc).count() == 8;
+        serve_until(&mut hub, "all threads", done);
+        assert_eq!(hub.calls.len(), 8 * 301 + 500);
+        assert_eq!(hub.chat("a", "b"), Answer::GoOn);
+        assert!(hub.unload().success(), "{}", hub.log());
+        assert!(!hub.log().contains("Traceback"), "{}", hub.log());
+    }
+}
+
+#[test]
+fn a_hook_may_wait_for_a_thread_that_calls() {
+    let script = "
+import threading
+def ask(found): found.append(vh.GetUserClass('x'))
+def OnParsedMsgChat(nick, message):
+    found = []
+    thread = threading.Thread(target=ask, args=(found,))
+    thread.start()
+    thread.join()
+    return str(found[0])
+";
+    let mut hub = FakeHub::new(script);
+    hub.reply = Box::new(|_, _| Value::Int(5));
+    for _ in 0..50 {
+        let message = Some(b"5"[..].into());
+        assert_eq!(hub.chat("a", "b"), Answer::Chat { nick: None, message });
+    }
+}
+
+#[test]
+fn events_run_on_the_main_thread_though_another_thread_leads() {
+    let script = "
+import threading
+main = threading.main_thread()
+def ask():
+    while vh.GetUserClass('thread') == 1: pass
+    print('thread ends')
+threading.Thread(target=ask).start()
+def OnParsedMsgChat(nick, message):
+    assert threading.current_thread() is main
+    return vh.GetUserClass('hook') == 1
+";
+    let mut hub = FakeHub::new(script);
+    hub.reply = Box::new(|_, _| Value::Int(1));
+    for _ in 0..2000 {
+        assert_eq!(hub.chat("a", "b"), Answer::GoOn);
+    }
+    hub.reply = Box::new(|_, _| Value::Int(0));
+    assert_eq!(hub.chat("a", "b"), Answer::Block);
+    serve_until(&mut hub, "the thread's end", |hub| {
+        hub.log().contains("thread ends") || !hub.calls.is_empty()
+    });
+    assert!(hub.unload().success(), "{}", hub.log());
+}
+
+#[test]
+fn threads_and_asyncio_run_while_the_worker_waits() {
+    let script = "
+import asyncio, threading
+async def tick():
+    for number in range(20):
+        await asyncio.sleep(0.001)
+    vh.mc('ticked')
+threading.Thread(target=lambda: asyncio.run(tick()), daemon=True).start()
+def OnTimer(): pass
+";
+    let mut hub = FakeHub::new(script);
+    serve_until(&mut hub, "the loop", |hub| hub.calls.iter().any(|(call, _)| *call == Call::mc));
+}
+
+#[test]
+fn running_daemon_threads_do_not_crash_the_end() {
+    for python in pythons() {
+        let script = "
+import threading, time
+def ask():
+    while True: vh.GetUserClass('x')
+def burn():
+    while True: sum(range(100))
+for _ in range(4):
+    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=burn, daemon=True).start()
+def OnTimer(): pass
+";
+        for flags in [vec![], vec!["-X", "dev"]] {
+            let options = Options { python: python.clone(), flags, ..Options::default() };
+            let mut hub = FakeHub::with(script, options);
+            for _ in 0..20 {
+                hub.event(Hook::OnTimer, &[Value::Float(0.0)]);
+            }
+            let status = hub.unload();
+            assert!(status.success(), "{python:?}: {status}\n{}", hub.log());
+        }
+    }
+}
+
+#[test]
+fn threads_that_wait_at_the_end_get_an_exception() {
+    let script = "
+import threading
+def ask():
+    try: vh.GetUserClass('x')
+    except RuntimeError as error: print('thread:', error)
+def OnTimer(): threading.Thread(target=ask).start()
+";
+    let mut hub = FakeHub::new(script);
+    hub.post(Hook::OnTimer, &[Value::Float(0.0)]);
+    let mut frame = hub.next("the answer or the call");
+    if matches!(frame, FromWorker::Answer { .. }) {
+        frame = hub.next("the call");
+    }
+    let FromWorker::Call { .. } = frame else { panic!("{frame:?}") };
+    assert!(hub.unload().success(), "{}", hub.log());
+    hub.wait_for_log("thread: the script is being unloaded");
+}
+
+#[test]
+fn both_rings_full_is_no_deadlock() {
+    let script = "
+@vh.observer
+def OnParsedMsgChat(nick, message):
+    vh.store['x'] = message
+def OnTimer(): return 0
+";
+    let mut hub = FakeHub::with(script, Options { ring_bytes: 4096, ..Options::default() });
+    let message: &'static str = "x".repeat(1500).leak();
+    // The hub reads nothing while it sends, and the script sends as much as it is sent.
+    for _ in 0..200 {
+        hub.post(Hook::OnParsedMsgChat, &["n".into(), message.into()]);
+    }
+    assert_eq!(hub.event(Hook::OnTimer, &[Value::Float(0.0)]), Answer::Block);
+    assert_eq!(hub.others.len(), 200);
+}
+
+#[test]
+fn forked_children_keep_away_from_the_link() {
+    let script = "
+import os, sys
+def OnParsedMsgChat(nick, message):
+    child = os.fork()
+    if child == 0:
+        try: vh.mc('x')
+        except RuntimeError as error: os.write(1, f'child: {error}\\n'.encode())
+        if message == 'return': return 0
+        os._exit(3)
+    _, status = os.waitpid(child, 0)
+    return str(os.waitstatus_to_exitcode(status))
+";
+    for python in pythons() {
+        let mut hub = FakeHub::with(script, Options { python: python.clone(), ..Options::default() });
+        let answer = |code: &'static str| Answer::Chat { nick: None, message: Some(code.as_bytes().into()) };
+        assert_eq!(hub.chat("a", "exit"), answer("3"));
+        assert_eq!(hub.chat("a", "return"), answer("0"));
+        hub.wait_for_log("child: vh works only in the script's own process");
+        assert!(hub.calls.is_empty());
+    }
+}
+
+#[test]
+fn functions_are_called_with_values_and_give_values() {
+    let script = "
+def echo(*args): return args[0] if len(args) == 1 else list(args)
+def add(a, b): return a + b
+def fail(): raise KeyError('nope')
+def huge(): return 2**64
+def loop():
+    a = []
+    a.append(a)
+    return a
+class Thing: name = 'thing'
+thing = Thing()
+def give(): return thing
+def give_nested(): return {'a': [thing, (x for x in [])]}
+def is_it(x): return x is thing
+def kinds(): return [{1, 1}, (1, 2), frozenset([3]), bytearray(b'x'), b'y', {'k': None}, {(1, 2): 3}, True]
+number = 5
+def nested(): return vh.GetUserClass('x')
+";
+    let mut hub = FakeHub::new(script);
+    hub.reply = Box::new(|_, _| Value::Int(9));
+    let deep = (0..60).fold(Value::Nil, |inner, _| Value::List(vec![inner]));
+    for value in [
+        Value::Nil,
+        Value::Bool(true),
+        Value::Int(i64::MIN),
+        Value::Float(-0.5),
+        "text".into(),
+        Value::Bytes(b"\0\xff"[..].into()),
+        Value::List(vec![Value::Int(1), "a".into()]),
+        Value::Map(vec![("k".into(), Value::List(vec![])), (Value::Int(1), Value::Nil)]),
+        deep,
+        (0..100_000i64).collect(),
+    ] {
+        assert_eq!(hub.function("echo", std::slice::from_ref(&value)), Ok(value));
+    }
+    let many: Vec<Value<'static>> = (0..20i64).map(Value::Int).collect();
+    assert_eq!(hub.function("echo", &many), Ok(Value::List(many)));
+    assert_eq!(hub.function("add", &[Value::Int(1), Value::Int(2)]), Ok(Value::Int(3)));
+    assert_eq!(hub.function("nested", &[]), Ok(Value::Int(9)));
+    let kinds = "[[1], [1, 2], [3], b\"x\", b\"y\", {\"k\": None}, {[1, 2]: 3}, True]";
+    assert_eq!(hub.function("kinds", &[]).unwrap().to_string(), kinds);
+    let table = [
+        ("fail", "KeyError: 'nope'"),
+        ("huge", "OverflowError: what huge() returned has an int beyond 64 bits"),
+        ("loop", "ValueError: what loop() returned is nested deeper than 64 levels, or holds itself"),
+        ("missing", "NameError: the script script has no function missing"),
+        ("number", "NameError: the script script has no function number"),
+        ("add", "TypeError: add() missing 2 required positional arguments"),
+    ];
+    for (name, expected) in table {
+        let error = hub.function(name, &[]).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    hub.wait_for_log("in fail");
+
+    let Value::Handle(number) = hub.function("give", &[]).unwrap() else { panic!("no handle") };
+    assert_eq!(hub.function("is_it", &[Value::Handle(number)]), Ok(Value::Bool(true)));
+    hub.send(&ToWorker::Release(number));
+    let error = hub.function("is_it", &[Value::Handle(number)]).unwrap_err();
+    assert!(error.contains("was released"), "{error}");
+    let nested = hub.function("give_nested", &[]).unwrap();
+    assert!(
+        matches!(&nested, Value::Map(map) if matches!(&map[0].1, Value::List(list)
+        if matches!(list[..], [Value::Handle(_), Value::Handle(_)]))),
+        "{nested}"
+    );
+}
+
+#[test]
+fn names_follow_the_hub() {
+    let mut hub = FakeHub::new("def names(): return vh.botname + '/' + vh.opchatname");
+    let names = ToWorker::Names { botname: b"B"[..].into(), opchatname: b"O"[..].into() };
+    hub.send(&names);
+    assert_eq!(hub.function("names", &[]), Ok("B/O".into()));
+}
+
+#[test]
+fn the_store_is_a_dict_that_the_hub_keeps() {
+    let store = vec![("old".into(), Value::List(vec![Value::Int(1), "é".into()]))];
+    for python in pythons() {
+        let options = Options {
+            python: python.clone(),
+            store: store.clone(),
+            encoding: "cp1251",
+            ..Options::default()
+        };
+        let mut hub = FakeHub::with(ANYTHING, options);
+        let result = hub.run(
+            r"
+from collections.abc import MutableMapping
+s = vh.store
+assert isinstance(s, MutableMapping) and list(s) == ['old'] and s['old'] == [1, '\xe9']
+s['a'] = {'x': (1, 2.5, None), 'y': b'b', 'z': '\u65e5\u672c\ud800\0'}
+assert s['a'] == {'x': [1, 2.5, None], 'y': b'b', 'z': '\u65e5\u672c\ud800\0'}
+s['a']['x'] = 1
+assert s['a']['x'] == [1, 2.5, None], 'only assignment changes it'
+assert len(s) == 2 and 'a' in s and 'b' not in s and s.get('b', 5) == 5 and 5 not in s
+s.update(b=1, c=2)
+assert s.setdefault('b', 9) == 1 and s.pop('c') == 2 and s.pop('c', None) is None
+assert sorted(s.keys()) == ['a', 'b', 'old'] and dict(s.items())['b'] == 1
+del s['b']
+assert s == {'old': [1, '\xe9'], 'a': s['a']} and repr(s).startswith('<vh.store {')
+def fails(kind, code):
+    try: exec(code, {'s': s})
+    except kind as error: return str(error)
+    raise AssertionError(code)
+fails(KeyError, 's[chr(120)]')
+fails(KeyError, 'del s[chr(120)]')
+assert 'must be a str, not int' in fails(TypeError, 's[5] = 1')
+assert 'has a object' in fails(TypeError, 's[chr(120)] = object()')
+assert 'nested deeper' in fails(ValueError, 'a = []; a.append(a); s[chr(120)] = a')
+fails(OverflowError, 's[chr(120)] = 2**64')
+fails(ValueError, 's[chr(0xd800)] = 1')
+assert 'at most 4194304' in fails(ValueError, 's[chr(120)] = chr(120) * (4 << 20)')
+s['big'] = 'x' * ((4 << 20) - 400)
+fails(ValueError, 's[chr(120)] = chr(120) * 400')
+s['big'] = 'small'
+s['x'] = 'x' * 400
+s.clear()
+assert len(s) == 0
+s['x'] = 'x' * ((4 << 20) - 100)
+it = True
+",
+        );
+        assert_eq!(result, Ok(Value::Bool(true)), "{python:?}\n{}", hub.log());
+        let stored: Vec<String> = hub
+            .others
+            .iter()
+            .map(|frame| match frame {
+                FromWorker::Store { key, value } => {
+                    let key = String::from_utf8_lossy(key);
+                    value.as_ref().map_or(format!("-{key}"), |_| format!("+{key}"))
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let expected = "+a +b +c -c -b +big +big +x -old -a -big -x +x";
+        assert_eq!(stored.join(" "), expected);
+    }
+}
+
+#[test]
+fn signals_are_handled_while_the_worker_sleeps() {
+    let script = "
+import signal
+def handle(number, frame): vh.mc('got it')
+signal.signal(signal.SIGUSR1, handle)
+def OnTimer(): pass
+";
+    let mut hub = FakeHub::new(script);
+    hub.event(Hook::OnTimer, &[Value::Float(0.0)]);
+    // SAFETY: the child is ours and has not been waited for.
+    unsafe { libc::kill(hub.child.id() as i32, libc::SIGUSR1) };
+    serve_until(&mut hub, "the handler", |hub| hub.calls.len() == 1);
+}
+
+#[test]
+fn the_hub_can_ask_for_the_stack() {
+    let mut hub = FakeHub::new(
+        "
+import time
+def OnTimer():
+    vh.mc('stuck')
+    while True: pass
+",
+    );
+    hub.post(Hook::OnTimer, &[Value::Float(0.0)]);
+    serve_until(&mut hub, "the call", |hub| hub.calls.len() == 1);
+    // SAFETY: as above.
+    unsafe { libc::kill(hub.child.id() as i32, plugin_abi::start::STACK_SIGNAL) };
+    hub.wait_for_log("in OnTimer");
+}
+
+#[test]
+fn a_worker_whose_hub_is_another_process_ends_at_once() {
+    let status = std::process::Command::new(&pythons()[0])
+        .args(["-c", plugin_abi::start::BOOT])
+        .arg(worker_support::library())
+        .arg("1")
+        .stderr(std::process::Stdio::piped())
+        .output()
+        .unwrap();
+    let error = String::from_utf8_lossy(&status.stderr);
+    assert!(error.contains("only a hub starts this"), "{error}");
+}

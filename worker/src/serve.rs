@@ -1,0 +1,376 @@
+//! The life of a worker: from its first frame to its last; how a script is loaded and what
+//! hooks return is left to [`script`] and [`answer`](crate::answer).
+
+use std::ops::ControlFlow;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::ptr::null_mut;
+use std::sync::OnceLock;
+
+use plugin_abi::frame::PROTOCOL;
+use plugin_abi::hook::Hook;
+use plugin_abi::link::{Notify, WorkerFds};
+use plugin_abi::start::{BELL_FD, MEMORY_FD, STACK_SIGNAL, WAKE_FD};
+use plugin_abi::{Answer, FromWorker, ToWorker, Value};
+use pyo3::ffi;
+
+use crate::channel::{self, Channel, is_forked};
+use crate::convert::{self, Outgoing, to_python};
+use crate::py::{
+    Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception, raise,
+    take_exception,
+};
+use crate::{answer, module, script, text};
+
+/// No hook has more arguments.
+const MOST: usize = 8;
+
+// ------------------------------------------------------------------ the process
+
+/// `vh._serve(hub_pid)`: runs the script until it is unloaded.
+pub fn serve(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
+    // SAFETY: `args` holds one living object.
+    let hub = unsafe { Obj::borrow(args[0]) }.as_int();
+    let fds = take_descriptors()
+        .map_err(|error| raise(gil, Exception::Runtime, format_args!("only a hub starts this: {error}")))?;
+    die_with(hub);
+    prepare_output(gil)?;
+    text::register(gil)?;
+    let channel = channel::open(fds)
+        .map_err(|error| raise(gil, Exception::Runtime, format_args!("cannot map the memory: {error}")))?;
+    say_hello(gil, channel)?;
+    let unloaded = run(gil, channel);
+    channel.close(gil);
+    unloaded.map(|()| Obj::none(gil))
+}
+
+/// Takes over the descriptors; programs that the script starts do not inherit them.
+fn take_descriptors() -> std::io::Result<WorkerFds> {
+    let take = |fd: RawFd| {
+        // SAFETY: fcntl on a number that is no descriptor is an error and nothing more.
+        match unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } {
+            // SAFETY: the descriptor is open, and it is ours: the hub placed it here for us.
+            0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+            _ => Err(std::io::Error::last_os_error()),
+        }
+    };
+    Ok(WorkerFds { memory: take(MEMORY_FD)?, wake: take(WAKE_FD)?, bell: take(BELL_FD)? })
+}
+
+/// Makes sure that this process ends when the hub does.
+fn die_with(hub: Option<i64>) {
+    // SAFETY: have no conditions.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        // The hub may have died before.
+        if Some(i64::from(libc::getppid())) != hub {
+            libc::_exit(0);
+        }
+    }
+}
+
+/// What the script prints goes to the hub line by line; crashes leave their Python stacks.
+fn prepare_output(gil: Gil) -> PyResult<()> {
+    let sys = import(gil, c"sys")?;
+    let options = Obj::dict(gil)?;
+    for (name, value) in [("encoding", "utf-8"), ("errors", "backslashreplace")] {
+        options.set_item(&Obj::text(gil, name)?, &Obj::text(gil, value)?)?;
+    }
+    options.set_item(&Obj::text(gil, "line_buffering")?, &Obj::bool(gil, true))?;
+    let nothing = Obj::tuple(gil, [])?;
+    for stream in [c"stdout", c"stderr"] {
+        let stream = sys.attr(stream)?;
+        // A missing stream is None.
+        if let Some(reconfigure) = stream.attr_if_any(c"reconfigure") {
+            // SAFETY: all are alive, a tuple and a dict.
+            unsafe { Obj::own(ffi::PyObject_Call(reconfigure.raw(), nothing.raw(), options.raw()))? };
+        }
+    }
+    let handler = import(gil, c"faulthandler")?;
+    let stderr = Obj::int(gil, 2)?;
+    let (yes, no) = (Obj::bool(gil, true), Obj::bool(gil, false));
+    handler.attr(c"enable")?.call(gil, [&stderr, &yes])?;
+    let signal = Obj::int(gil, STACK_SIGNAL.into())?;
+    handler.attr(c"register")?.call(gil, [&signal, &stderr, &yes, &no])?;
+    Ok(())
+}
+
+fn say_hello(gil: Gil, channel: &Channel) -> PyResult<()> {
+    // SAFETY: the interpreter's version is a constant string.
+    let version = unsafe { std::ffi::CStr::from_ptr(ffi::Py_GetVersion()) }.to_bytes();
+    let python = version.split(|byte| *byte == b' ').next().unwrap_or_default();
+    send(gil, channel, FromWorker::Hello { protocol: PROTOCOL, python: python.into() }, Notify::Ring)
+}
+
+/// Sends a frame that is never too long.
+fn send(gil: Gil, channel: &Channel, frame: FromWorker<'_>, notify: Notify) -> PyResult<()> {
+    let mut buffer = channel.buffer(gil);
+    frame.write(&mut buffer).unwrap_or_else(|error| channel::broken(error));
+    let sent = channel.send(gil, &buffer, notify);
+    channel.recycle(gil, buffer);
+    sent
+}
+
+/// Serves until the script is unloaded or asks to exit.
+fn run(gil: Gil, channel: &'static Channel) -> PyResult<()> {
+    loop {
+        let served = channel.wait(gil, None, |frame| {
+            if let ToWorker::Load(load) = frame {
+                load_script(gil, channel, &load)?;
+            } else {
+                nested(gil, channel, frame)?;
+            }
+            let is_over = channel.is_unload_asked(gil);
+            Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        match served {
+            Ok(()) => return unload(gil, channel),
+            Err(Raised) if is_exit(gil) || is_interrupt(gil) => return Err(Raised),
+            // A signal handler of the script's.
+            Err(Raised) => print_exception(gil),
+        }
+    }
+}
+
+fn is_interrupt(_gil: Gil) -> bool {
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_ExceptionMatches(ffi::PyExc_KeyboardInterrupt) != 0 }
+}
+
+// ------------------------------------------------------------- load and unload
+
+fn load_script(gil: Gil, channel: &Channel, load: &plugin_abi::frame::Load<'_>) -> PyResult<()> {
+    let mut warnings = Vec::new();
+    text::set_hub(gil, &load.encoding).unwrap_or_else(|warning| warnings.push(warning));
+    module::set_attributes(gil, load)?;
+    match script::load(gil, load, &mut warnings) {
+        Ok((hooks, observers)) => {
+            let warnings = warnings.into_iter().map(|warning| warning.into_bytes().into()).collect();
+            send(gil, channel, FromWorker::Loaded { hooks, observers, warnings }, Notify::Ring)
+        }
+        Err(reason) => {
+            flush(gil);
+            let reason = reason.into_bytes().into();
+            send(gil, channel, FromWorker::LoadFailed { reason }, Notify::Ring)?;
+            // SAFETY: the GIL is held; SystemExit is always alive.
+            unsafe { ffi::PyErr_SetObject(ffi::PyExc_SystemExit, Obj::int(gil, 1)?.raw()) };
+            Err(Raised)
+        }
+    }
+}
+
+fn unload(gil: Gil, channel: &Channel) -> PyResult<()> {
+    let mut exit = Ok(());
+    if let Some(function) = script::global(gil, "UnLoad").filter(Obj::is_callable) {
+        if function.call(gil, []).is_err() {
+            if is_exit(gil) {
+                clear_error();
+            } else {
+                print_exception(gil);
+            }
+        }
+        if is_forked() {
+            exit = Err(raise(gil, Exception::Runtime, "a forked process ends here"));
+        }
+    }
+    flush(gil);
+    exit?;
+    send(gil, channel, FromWorker::Unloaded, Notify::Ring)
+}
+
+fn flush(gil: Gil) {
+    for stream in [c"stdout", c"stderr"] {
+        let flush = import(gil, c"sys").and_then(|sys| sys.attr(stream)?.attr(c"flush")?.call(gil, []));
+        if flush.is_err() {
+            clear_error();
+        }
+    }
+}
+
+// ----------------------------------------------------------------------- frames
+
+/// Does what a frame asks for that is no reply; also while the main thread waits for one.
+#[inline]
+pub fn nested(gil: Gil, channel: &'static Channel, frame: ToWorker<'_>) -> PyResult<()> {
+    match frame {
+        ToWorker::Event { seq, hook, args } => event(gil, channel, seq, hook, &args),
+        ToWorker::Function { seq, name, args } => function(gil, channel, seq, &name, &args),
+        ToWorker::Names { botname, opchatname } => module::set_names(gil, &botname, &opchatname),
+        ToWorker::Release(handle) => {
+            convert::release(gil, handle);
+            Ok(())
+        }
+        ToWorker::Unload => {
+            channel.ask_unload(gil);
+            Ok(())
+        }
+        // A second Load, or the reply to a call that was given up.
+        ToWorker::Load(_) | ToWorker::Reply { .. } | ToWorker::Refusal { .. } => Ok(()),
+    }
+}
+
+/// Calls a hook's function and sends what it answers. An error asks for the process's end.
+#[inline]
+fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Value<'_>]) -> PyResult<()> {
+    let Some(target) = script::target(gil, hook) else {
+        return send_answer(gil, channel, seq, Answer::GoOn);
+    };
+    let count = args.len().min(target.arity).min(MOST);
+    let before = channel.set_awaited(gil, !target.observer);
+    let returned = call_with(gil, target.function, &args[..count]);
+    channel.set_awaited(gil, before);
+    if is_forked() {
+        // SAFETY: has no conditions. A forked child came back from the hook.
+        unsafe { libc::_exit(0) }
+    }
+    let returned = match returned {
+        Ok(returned) => Some(returned),
+        Err(Raised) if is_exit(gil) => return Err(Raised),
+        Err(Raised) => {
+            print_exception(gil);
+            None
+        }
+    };
+    if target.observer {
+        return Ok(());
+    }
+    match &returned {
+        None => send_answer(gil, channel, seq, Answer::GoOn),
+        Some(returned) => send_answer(gil, channel, seq, answer::of(gil, hook, returned)),
+    }
+}
+
+#[inline]
+fn send_answer(gil: Gil, channel: &Channel, seq: u64, answer: Answer<'_>) -> PyResult<()> {
+    let mut buffer = channel.buffer(gil);
+    if let Err(error) = (FromWorker::Answer { seq, answer }).write(&mut buffer) {
+        crate::py::warn(gil, &format!("an answer cannot be sent, so the hub goes on: {error}"));
+        let plain = FromWorker::Answer { seq, answer: Answer::GoOn };
+        plain.write(&mut buffer).unwrap_or_else(|error| channel::broken(error));
+    }
+    let sent = channel.send(gil, &buffer, Notify::Waiting);
+    channel.recycle(gil, buffer);
+    sent
+}
+
+/// Calls a function with up to [`MOST`] values.
+#[inline]
+fn call_with(gil: Gil, function: Raw, args: &[Value<'_>]) -> PyResult<Obj> {
+    let mut objects: [Option<Obj>; MOST] = [const { None }; MOST];
+    // The place before the first argument is the callee's to use.
+    let mut bare = [null_mut(); MOST + 1];
+    for (at, value) in args.iter().enumerate() {
+        let object = match value {
+            Value::Text(text) => text::hub().text(gil, text)?,
+            other => to_python(gil, other, text::hub())?,
+        };
+        bare[at + 1] = object.raw();
+        objects[at] = Some(object);
+    }
+    // SAFETY: function and arguments are alive; there are as many as the count says.
+    unsafe { vectorcall(gil, function, &mut bare, args.len()) }
+}
+
+type Vectorcall = unsafe extern "C" fn(Raw, *const Raw, usize, Raw) -> Raw;
+
+/// The interpreter's way to call without a tuple. The function is exported by all of the
+/// versions that we serve, but it is no part of their stable interface.
+fn find_vectorcall() -> Option<Vectorcall> {
+    static FOUND: OnceLock<Option<Vectorcall>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        [c"PyObject_Vectorcall", c"PyObject_VectorcallDict"].into_iter().find_map(|name| {
+            // SAFETY: the name ends with NUL; what is found has had this signature since 3.9.
+            unsafe {
+                let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+                (!found.is_null()).then(|| std::mem::transmute::<*mut libc::c_void, Vectorcall>(found))
+            }
+        })
+    })
+}
+
+/// # Safety
+/// `function` and `count` objects from the second place of `args` on are alive.
+#[inline]
+unsafe fn vectorcall(_gil: Gil, function: Raw, args: &mut [Raw; MOST + 1], count: usize) -> PyResult<Obj> {
+    const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
+    // SAFETY: promised by the caller; with the offset flag the callee may use the place before
+    // the arguments.
+    unsafe {
+        if let Some(vectorcall) = find_vectorcall() {
+            let start = args.as_ptr().add(1);
+            return Obj::own(vectorcall(function, start, count | ARGUMENTS_OFFSET, null_mut()));
+        }
+        let tuple = Obj::own(ffi::PyTuple_New(count as isize))?;
+        for at in 0..count {
+            ffi::PyTuple_SetItem(tuple.raw(), at as isize, Obj::borrow(args[at + 1]).into_raw());
+        }
+        Obj::own(ffi::PyObject_Call(function, tuple.raw(), null_mut()))
+    }
+}
+
+// -------------------------------------------------------------------- functions
+
+/// Calls a function of the script for the host.
+fn function(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[Value<'_>]) -> PyResult<()> {
+    let name = String::from_utf8_lossy(name);
+    let before = channel.set_awaited(gil, true);
+    let returned = call_function(gil, &name, args);
+    channel.set_awaited(gil, before);
+    if is_forked() {
+        // SAFETY: has no conditions. A forked child came back from the function.
+        unsafe { libc::_exit(0) }
+    }
+    let sent = returned.and_then(|returned| send_returned(gil, channel, seq, &name, &returned));
+    match sent {
+        Ok(()) => Ok(()),
+        Err(Raised) if is_exit(gil) => Err(Raised),
+        Err(Raised) => {
+            let reason = describe(gil);
+            send(
+                gil,
+                channel,
+                FromWorker::Raised { seq, reason: reason.into_bytes().into() },
+                Notify::Waiting,
+            )
+        }
+    }
+}
+
+fn call_function(gil: Gil, name: &str, args: &[Value<'_>]) -> PyResult<Obj> {
+    let function = script::global(gil, name).filter(Obj::is_callable).ok_or_else(|| {
+        let script = script::name(gil);
+        raise(gil, Exception::Name, format_args!("the script {script} has no function {name}"))
+    })?;
+    if args.len() <= MOST {
+        return call_with(gil, function.raw(), args);
+    }
+    let list = Obj::list(gil, args.len(), |at| to_python(gil, &args[at], text::hub()))?;
+    // SAFETY: both are alive; `list` is a list, so what is made of it is a tuple.
+    unsafe {
+        let tuple = Obj::own(ffi::PyList_AsTuple(list.raw()))?;
+        Obj::own(ffi::PyObject_Call(function.raw(), tuple.raw(), null_mut()))
+    }
+}
+
+fn send_returned(gil: Gil, channel: &Channel, seq: u64, name: &str, returned: &Obj) -> PyResult<()> {
+    let what = format_args!("what {name}() returned").to_string();
+    // SAFETY: `returned` is alive until the frame is written, and no Python code runs.
+    let value = unsafe { Outgoing::result(gil, text::hub()).value(returned.raw(), 0, &what)? };
+    let mut buffer = channel.buffer(gil);
+    let sent = FromWorker::Returned { seq, value }
+        .write(&mut buffer)
+        .map_err(|error| crate::call::unsendable(gil, &what, &error))
+        .and_then(|()| channel.send(gil, &buffer, Notify::Waiting));
+    channel.recycle(gil, buffer);
+    sent
+}
+
+/// Prints the exception that is set and gives `Type: message`.
+fn describe(gil: Gil) -> String {
+    let Some(exception) = take_exception(gil) else {
+        return "an exception without a type".into();
+    };
+    let described = script::describe(gil, &exception);
+    crate::py::restore_exception(gil, &exception);
+    print_exception(gil);
+    described
+}
