@@ -301,8 +301,9 @@ impl WorkerReceiver {
 
     /// Looks for a frame as long as that pays, without sleeping. Returns whether there may be one.
     #[inline]
-    pub fn stay_awake(&self) -> bool {
-        self.patience.stay_awake(self.is_crowded(), || self.consumer.is_ready())
+    pub fn stay_awake(&mut self) -> bool {
+        let crowded = self.is_crowded();
+        self.patience.stay_awake(crowded, || self.consumer.is_ready())
     }
 
     /// Whether there are more hot threads than processors, so that spinning only hurts.

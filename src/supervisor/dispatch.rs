@@ -383,11 +383,15 @@ impl Supervisor {
                 || turns % LOOKS == 0 && looked.get_or_insert_with(Instant::now).elapsed() > SLICE;
             let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
             let mut patience = self.patience.get();
-            if slept {
-                patience = patience.for_a_sleeper();
-                slept = false;
-            }
-            if !is_slow && patience.stay_awake(crowded, ready) {
+            let mut stay_awake = || {
+                if std::mem::take(&mut slept) {
+                    return patience.for_a_sleeper().stay_awake(crowded, ready);
+                }
+                let awake = patience.stay_awake(crowded, ready);
+                self.patience.set(patience);
+                awake
+            };
+            if !is_slow && stay_awake() {
                 continue;
             }
             let watch = watch.get_or_insert_with(|| Watch::new(self));

@@ -100,14 +100,24 @@ impl Supervisor {
         identity: Option<Identity>,
     ) -> Result<Loaded, LoadError> {
         let script = self.begin_load(id, path, identity)?;
-        self.finish_load(host, &script)
+        let loaded = self.finish_load(host, &script);
+        // Only now a spare is started: it would compete with what is loading.
+        self.untidy.set(true);
+        self.tidy(host);
+        loaded
     }
 
     /// Loads several scripts at the same time. The results, the numbers and the load order are
     /// those of the paths.
     pub fn load_all(&self, host: &mut dyn Host, paths: &[PathBuf]) -> Vec<Result<Loaded, LoadError>> {
         let begun: Vec<_> = paths.iter().map(|path| self.begin_load(None, path, None)).collect();
-        begun.into_iter().map(|script| script.and_then(|script| self.finish_load(host, &script))).collect()
+        let loaded = begun
+            .into_iter()
+            .map(|script| script.and_then(|script| self.finish_load(host, &script)))
+            .collect();
+        self.untidy.set(true);
+        self.tidy(host);
+        loaded
     }
 
     fn begin_load(
@@ -162,7 +172,6 @@ impl Supervisor {
         }
         let warnings = script.warnings.borrow().clone();
         log::info!("script {} is loaded as number {}", script.path.display(), script.id);
-        self.tidy(host);
         Ok(Loaded { id: script.id, name: script.name.clone(), warnings })
     }
 
