@@ -141,9 +141,15 @@ impl HubEnd {
         receive(&mut self.consumer, &mut self.partial, frame)
     }
 
-    /// Whether the worker has taken everything that was sent.
-    pub fn is_drained(&self) -> bool {
-        self.producer.is_drained()
+    /// Where the next frame will begin, for [`HubEnd::has_read`].
+    #[inline]
+    pub fn position(&self) -> u64 {
+        self.producer.position()
+    }
+
+    /// Whether the worker has read the frame that began there, or the beginning of it.
+    pub fn has_read(&self, position: u64) -> bool {
+        self.producer.has_read(position)
     }
 
     /// Asks to be woken by the next frame. False when there is one already.
@@ -310,11 +316,8 @@ impl WorkerReceiver {
         asleep.store(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if !self.consumer.is_ready() {
-            let pollfd = |fd: BorrowedFd<'_>| libc::pollfd {
-                fd: fd.as_raw_fd(),
-                events: libc::POLLIN,
-                revents: 0,
-            };
+            let pollfd =
+                |fd: BorrowedFd<'_>| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             let mut fds = [pollfd(self.wake.as_fd()), pollfd(self.nudge.as_fd())];
             let mask = mask.map_or(std::ptr::null(), std::ptr::from_ref);
             // SAFETY: two valid pollfds are passed, with their number; no time limit, and a
