@@ -136,6 +136,8 @@ impl Supervisor {
             script.become_(State::Ready { process: process.clone(), since: Instant::now() }, "it has loaded");
         }
         self.rebuild_listeners();
+        // A spare may be missing now.
+        self.untidy.set(true);
         Ok(())
     }
 

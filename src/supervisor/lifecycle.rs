@@ -481,7 +481,7 @@ impl Supervisor {
             self.remove_robots(host, &script);
             return;
         }
-        self.decide(host, &script, &format!("(process {}) died: {reason}", process.pid), &reason);
+        self.decide(host, &script, &format!("(process {}) died: {reason}", process.pid), &reason, true);
     }
 
     fn reason_of_death(&self, script: &Script, process: &Process, exit: Exit) -> String {
@@ -503,10 +503,14 @@ impl Supervisor {
     }
 
     /// A script that was ready is dead: start it again, or not.
-    fn decide(&self, host: &mut dyn Host, script: &Rc<Script>, what: &str, reason: &str) {
+    fn decide(&self, host: &mut dyn Host, script: &Rc<Script>, what: &str, reason: &str, had_process: bool) {
         let limits = self.config.borrow().restart;
         let now = Instant::now();
-        let decision = script.deaths.borrow_mut().another(now, &limits);
+        let decision = match script.deaths.borrow_mut().another(now, &limits) {
+            // What the system lacks at this moment it lacks for the next attempt, too.
+            Decision::Now if !had_process => Decision::After(limits.first_delay.max(BREATH)),
+            decision => decision,
+        };
         let name = &script.name;
         let what_next = match decision {
             Decision::Now => "it is being restarted".to_string(),
@@ -532,9 +536,8 @@ impl Supervisor {
     fn restart(&self, host: &mut dyn Host, script: &Rc<Script>) {
         script.restarts.set(script.restarts.get() + 1);
         if let Err(error) = self.start(script) {
-            // Counts as a death: what the system lacks now, it may have in a moment.
             let reason = error.to_string();
-            self.decide(host, script, &format!("cannot be restarted: {reason}"), &reason);
+            self.decide(host, script, &format!("cannot be restarted: {reason}"), &reason, false);
         }
     }
 
@@ -647,6 +650,9 @@ impl Supervisor {
         log::error!("a script's process does not end although it was killed: is its disk or network hung?");
     }
 }
+
+/// The shortest pause after a start that failed.
+const BREATH: Duration = Duration::from_millis(100);
 
 /// How long a script that is about to be killed may take to write its stack.
 const DUMP: Duration = Duration::from_millis(200);
