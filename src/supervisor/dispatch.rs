@@ -438,7 +438,7 @@ impl Supervisor {
         self.nudge();
     }
 
-    fn hook_timeout(&self, script: &Script, hook: Option<Hook>) -> Duration {
+    pub(super) fn hook_timeout(&self, script: &Script, hook: Option<Hook>) -> Duration {
         let overrides = script.overrides.borrow();
         hook.and_then(|hook| overrides.per_hook.get(&hook).copied())
             .or(overrides.hook_timeout)
