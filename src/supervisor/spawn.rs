@@ -349,6 +349,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "`reap` is what is tested")]
     fn an_end_is_noticed_without_a_pidfd_too() {
         let child = std::process::Command::new("sleep").arg("3600").spawn().expect("a child");
         let pid = libc::pid_t::try_from(child.id()).expect("a small number");
