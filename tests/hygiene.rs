@@ -193,7 +193,10 @@ fn spare() {
 // ---------------------------------------------------------------- circumstances
 
 /// Name and what it does to the process before there is a supervisor; false: not possible here.
-const CASES: [(&str, fn() -> bool); 10] = [
+/// A case's name, and what it must find to be true.
+type Case = (&'static str, fn() -> bool);
+
+const CASES: [Case; 10] = [
     ("plain", || true),
     ("spare", || true),
     ("sigchld ignored", || set_signal(libc::SIGCHLD, libc::SIG_IGN)),
@@ -258,7 +261,8 @@ fn without_shm() -> bool {
                 std::ptr::null(),
             ) == 0
             && (libc::umount2(c"/dev/shm".as_ptr(), libc::MNT_DETACH) == 0 || !Path::new("/dev/shm").exists())
-            && (std::fs::set_permissions("/dev/shm", std::os::unix::fs::PermissionsExt::from_mode(0)).is_ok()
+            && (std::fs::set_permissions("/dev/shm", std::os::unix::fs::PermissionsExt::from_mode(0o0))
+                .is_ok()
                 || !Path::new("/dev/shm").exists())
     }
 }
