@@ -34,7 +34,7 @@ sessions: all ## record the terminal sessions in README.md and docs/ anew; needs
 
 chaos: ## a million events while scripts are killed, stopped and made to hang
 	$(CARGO) build --workspace --release
-	$(CARGO) test --release --test chaos -- --ignored --nocapture
+	$(CARGO) test --release --test chaos -- --ignored --nocapture --test-threads 1
 
 bench: all ## measure messages per second
 	target/release/vhpy bench

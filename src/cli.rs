@@ -35,6 +35,8 @@ enum Command {
         Exit code: 0 after an orderly end (or the code that a script gave to StopHub), \
         1 when the hub cannot start, 2 for a wrong command line.")]
     Hub(HubArgs),
+    /// Measure what scripts cost, beside the same scripts in-process where that was built in.
+    Bench(vhpy::bench::Options),
 }
 
 #[derive(Args)]
@@ -101,9 +103,24 @@ pub fn main() -> ExitCode {
     start_log();
     let result = match program.command {
         Command::Hub(args) => run_hub(args),
+        Command::Bench(options) => return run_bench(&options),
     };
     match result {
         Ok(code) => ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("vhpy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_bench(options: &vhpy::bench::Options) -> ExitCode {
+    if std::env::var_os("RUST_LOG").is_none() {
+        // Scripts are loaded and killed on purpose.
+        log::set_max_level(log::LevelFilter::Off);
+    }
+    match vhpy::bench::run(options) {
+        Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vhpy: {error}");
             ExitCode::FAILURE

@@ -242,7 +242,7 @@ impl From<rmp_serde::encode::Error> for FrameError {
 }
 
 /// The first element of a frame.
-mod kind {
+pub(crate) mod kind {
     pub const LOAD: u8 = 0;
     pub const EVENT: u8 = 1;
     pub const FUNCTION: u8 = 2;
@@ -265,7 +265,7 @@ mod kind {
 }
 
 /// The third element of an answer frame.
-mod verdict {
+pub(crate) mod verdict {
     pub const GO_ON: u8 = 1;
     pub const BLOCK: u8 = 0;
     pub const CHAT: u8 = 2;
@@ -400,8 +400,12 @@ impl ToWorker<'_> {
     }
 
     /// Reads a frame; what it holds borrows from `bytes`.
+    #[inline]
     pub fn read(bytes: &[u8]) -> Result<ToWorker<'_>, FrameError> {
-        read(bytes)
+        match crate::quick::to_worker(bytes) {
+            Some(frame) => Ok(frame),
+            None => read(bytes),
+        }
     }
 }
 
@@ -451,8 +455,12 @@ impl FromWorker<'_> {
     }
 
     /// Reads a frame; what it holds borrows from `bytes`.
+    #[inline]
     pub fn read(bytes: &[u8]) -> Result<FromWorker<'_>, FrameError> {
-        read(bytes)
+        match crate::quick::from_worker(bytes) {
+            Some(frame) => Ok(frame),
+            None => read(bytes),
+        }
     }
 }
 
@@ -896,6 +904,32 @@ mod tests {
             let mut buffer = Vec::new();
             frame.write(&mut buffer).unwrap();
             prop_assert_eq!(ToWorker::read(buffer.leak()).unwrap(), frame);
+        }
+
+        #[test]
+        fn the_quick_reader_reads_what_the_general_one_reads(
+            frame in any_from_worker(), seq in any::<u64>(), number in 0..Hook::COUNT,
+            args in prop::collection::vec(any_value(), 0..10), damage in any::<Option<(prop::sample::Index, u8)>>()
+        ) {
+            let hook = Hook::from_number(number).unwrap();
+            let event = ToWorker::Event { seq, hook, args: Args::from_vec(args) };
+            let (mut from, mut to) = (Vec::new(), Vec::new());
+            frame.write(&mut from).unwrap();
+            event.write(&mut to).unwrap();
+            for bytes in [&mut from, &mut to] {
+                if let Some((at, byte)) = damage {
+                    let at = at.index(bytes.len());
+                    bytes[at] = byte;
+                }
+            }
+            if let Some(quick) = crate::quick::from_worker(&from) {
+                let general = read::<FromWorker<'_>>(&from).unwrap();
+                prop_assert_eq!(format!("{quick:?}"), format!("{general:?}"));
+            }
+            if let Some(quick) = crate::quick::to_worker(&to) {
+                let general = read::<ToWorker<'_>>(&to).unwrap();
+                prop_assert_eq!(format!("{quick:?}"), format!("{general:?}"));
+            }
         }
 
         #[test]

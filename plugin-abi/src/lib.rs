@@ -18,6 +18,7 @@ pub mod call;
 pub mod frame;
 pub mod hook;
 pub mod manual;
+mod quick;
 pub mod ring;
 pub mod start;
 pub mod stub;

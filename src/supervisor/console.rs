@@ -252,8 +252,24 @@ fn last_lines(supervisor: &Supervisor, what: &str) -> String {
     match supervisor.find(what).and_then(|id| supervisor.last_lines(id)) {
         None => unknown(what),
         Some(lines) if lines.is_empty() => format!("Script {what} has printed nothing"),
-        Some(lines) => lines[lines.len().saturating_sub(40)..].join("\n"),
+        Some(lines) => {
+            let lines = fold(lines);
+            lines[lines.len().saturating_sub(40)..].join("\n")
+        }
     }
+}
+
+/// Says once what is there many times in a row, as the stack of a recursion is.
+fn fold(lines: Vec<String>) -> Vec<String> {
+    let mut folded: Vec<(String, usize)> = Vec::new();
+    for line in lines {
+        match folded.last_mut() {
+            Some((last, count)) if *last == line => *count += 1,
+            _ => folded.push((line, 1)),
+        }
+    }
+    let shown = |(line, count)| if count == 1 { line } else { format!("{line} ({count} times)") };
+    folded.into_iter().map(shown).collect()
 }
 
 fn help(_supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {

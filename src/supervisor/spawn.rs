@@ -262,6 +262,22 @@ fn watch_end(pid: libc::pid_t) -> io::Result<OwnedFd> {
     Ok(ended.into())
 }
 
+/// Whether a process that has ended still owns its number, and with it that of its group.
+pub fn is_number_ours(pidfd: BorrowedFd<'_>, pid: libc::pid_t) -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the structure is valid for writing; the other calls have no pointers.
+    unsafe {
+        let id = pidfd.as_raw_fd() as libc::id_t;
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        if libc::waitid(libc::P_PIDFD, id, info.as_mut_ptr(), flags) == 0 {
+            return true;
+        }
+        // Somebody else has waited for it. As long as its group has members, nobody else gets
+        // the number; without members, it may be somebody's by now.
+        libc::kill(pid, 0) != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+    }
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -333,7 +349,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[allow(clippy::zombie_processes, reason = "reap waits for it")]
+    #[expect(clippy::zombie_processes, reason = "`reap` is what is tested")]
     fn an_end_is_noticed_without_a_pidfd_too() {
         let child = std::process::Command::new("sleep").arg("3600").spawn().expect("a child");
         let pid = libc::pid_t::try_from(child.id()).expect("a small number");
