@@ -456,7 +456,8 @@ fn set_config(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
         let (variable, value) = first_word(rest);
         (first, variable, value)
     };
-    if variable.is_empty() {
+    // Two words are a variable of the hub and its value; `nonsense 5` is a slip of the pen.
+    if variable.is_empty() || (value.is_empty() && !known(first)) {
         return [b"There is no variable ", first].concat();
     }
     match hub.set_config(&caller.nick, Some(caller.id), conf, variable, value) {

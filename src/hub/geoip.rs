@@ -59,18 +59,22 @@ impl GeoIp {
         self.language = if language.is_empty() { "en".into() } else { language.into() };
     }
 
-    /// The databases of a type, or the one of a name.
+    /// The databases of these types, those of the first type first, or the one of a name.
     fn databases<'a>(
         &'a self,
         kinds: &'a [&'a str],
         name: Option<&'a str>,
     ) -> impl Iterator<Item = &'a Reader<Vec<u8>>> {
-        self.databases.iter().filter_map(move |(file, reader)| {
-            let wanted = match name {
-                Some(name) => Path::new(name).file_stem().is_some_and(|stem| stem == file.as_str()),
-                None => kinds.iter().any(|kind| reader.metadata().database_type.contains(kind)),
-            };
-            wanted.then_some(reader)
+        // Any type will do for a name, but once.
+        let kinds = if name.is_some() { &[""] } else { kinds };
+        kinds.iter().flat_map(move |kind| {
+            self.databases.iter().filter_map(move |(file, reader)| {
+                let wanted = match name {
+                    Some(name) => Path::new(name).file_stem().is_some_and(|stem| stem == file.as_str()),
+                    None => reader.metadata().database_type.contains(kind),
+                };
+                wanted.then_some(reader)
+            })
         })
     }
 

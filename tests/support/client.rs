@@ -357,6 +357,32 @@ impl Client {
         Some(self.waiting.remove(0))
     }
 
+    /// The next so many bytes, which are whole messages, as they came; they are not in the
+    /// transcript.
+    pub fn exactly(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes: Vec<u8> = self
+            .waiting
+            .drain(..)
+            .flat_map(|mut message| {
+                message.push(b'|');
+                message
+            })
+            .collect();
+        bytes.append(&mut self.input);
+        assert!(
+            bytes.len() <= count,
+            "{} got more than it should: {}",
+            self.nick,
+            bytes[count..].escape_ascii()
+        );
+        let had = bytes.len();
+        bytes.resize(count, 0);
+        if let Err(error) = self.stream.read_exact(&mut bytes[had..]) {
+            panic!("{} waited for {count} bytes: {error}", self.nick);
+        }
+        bytes
+    }
+
     /// All messages until the hub has answered to something that is sent now: what is not
     /// among them was not sent to this client.
     pub fn so_far(&mut self) -> Vec<String> {

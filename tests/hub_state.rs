@@ -1,0 +1,338 @@
+//! What the hub keeps: bans that refuse the next login, accounts, its configuration; over a
+//! restart, a signal, and a death in the middle of everything. And the commands that change it.
+
+#[path = "support/client.rs"]
+mod client;
+#[path = "support/eval.rs"]
+mod eval;
+#[path = "support/processes.rs"]
+mod processes;
+
+use std::time::Instant;
+
+use client::{Client, HubBuilder, LIMIT, TestHub};
+use eval::{EVAL, all, eval};
+use nix::sys::signal::{Signal, kill};
+use processes::{descendants, runs};
+
+/// What a login with this share from this host gets: what the hub said before it closed the
+/// connection, or nothing when it let the user in.
+fn login(hub: &TestHub, host: u8, nick: &str, share: u64) -> Option<String> {
+    let mut client = Client::connect(hub, host);
+    client.wait_for("$Lock");
+    client.send(&format!(
+        "$Supports NoHello NoGetINFO|$Key x|$ValidateNick {nick}|$GetNickList|$MyINFO $ALL {nick} d<t V:1,M:A>$ $5\x01$${share}$|"
+    ));
+    let mut said = Vec::new();
+    while let Some(message) = client.next() {
+        let message = String::from_utf8_lossy(&message).into_owned();
+        if message.starts_with("$OpList ") {
+            return None;
+        }
+        said.push(message);
+    }
+    Some(said.join("|"))
+}
+
+fn refused(hub: &TestHub, host: u8, nick: &str, share: u64) {
+    let said = login(hub, host, nick, share);
+    let said = said.unwrap_or_else(|| panic!("{nick} of 127.0.0.{host}, {share} was let in"));
+    assert!(said.contains("banned from this hub") && said.contains("because: why"), "{said}");
+}
+
+fn welcome(hub: &TestHub, host: u8, nick: &str, share: u64) {
+    assert_eq!(login(hub, host, nick, share), None, "{nick} of 127.0.0.{host}, {share}");
+}
+
+/// Bans of each kind; who is refused for them, and who is not.
+fn bans_hold(hub: &TestHub) {
+    for (host, nick, share) in [
+        (20, "by_ip", 1),
+        (21, "ByNick", 1),
+        (22, "x", 4711),
+        (23, "[EVIL]x", 1),
+        (64, "x", 1),
+        (127, "x", 1),
+        (24, "nick_and_ip", 1),
+    ] {
+        refused(hub, host, nick, share);
+    }
+    for (host, nick, share) in [
+        (25, "by_ip2", 1),
+        (25, "ByNick2", 1),
+        (25, "x", 4712),
+        (25, "x[EVIL]", 1),
+        (63, "x", 1),
+        (128, "x", 1),
+    ] {
+        welcome(hub, host, nick, share);
+    }
+}
+
+#[test]
+fn bans_of_each_kind_outlive_the_hub() {
+    let hub = HubBuilder::new().script("eval.py", EVAL).start();
+    let mut master = hub.master();
+    let password = hub.password.clone();
+    all(
+        &mut master,
+        &[
+            ("vh.Ban('master', '127.0.0.20', 'why', 3600, vh.eBF_IP)", "True"),
+            ("vh.Ban('master', 'bynick', 'why', 0, vh.eBF_NICK)", "True"),
+            ("vh.Ban('master', '4711', 'why', 0, vh.eBF_SHARE)", "True"),
+            ("vh.Ban('master', '[evil]', 'why', 0, vh.eBF_PREFIX)", "True"),
+            ("vh.Ban('master', '127.0.0.64/26', 'why', 0, vh.eBF_RANGE)", "True"),
+            ("vh.Ban('master', 'nick_and_ip', 'why', 0, vh.eBF_NICKIP)", "True"),
+            ("vh.Ban('master', 'a.b.example', 'why', 0, vh.eBF_HOST1)", "True"),
+            ("vh.Ban('master', 'a.b.example', 'why', 0, vh.eBF_HOST2)", "True"),
+            ("vh.Ban('master', 'a.b.example', 'why', 0, vh.eBF_HOST3)", "True"),
+            ("vh.Ban('master', 'a.b.example', 'why', 0, vh.eBF_HOSTR1)", "True"),
+            // What such a ban cannot go by.
+            ("vh.Ban('master', 'no address', 'why', 0, vh.eBF_IP)", "False"),
+            ("vh.Ban('master', 'no range', 'why', 0, vh.eBF_RANGE)", "False"),
+            ("vh.Ban('master', 'no share', 'why', 0, vh.eBF_SHARE)", "False"),
+            ("vh.Ban('master', 'example', 'why', 0, vh.eBF_HOST3)", "False"),
+            ("vh.Ban('master', '', 'why', 0, vh.eBF_NICK)", "False"),
+            (
+                "vh.SQL('select nick, ip from banlist where ban_type between 4 and 9 order by ban_type')",
+                "(1, [['.example', '_host1ban_'], ['.b.example', '_host2ban_'], ['.a.b.example', '_host3ban_'], \
+                 ['_shareban_', '4711'], ['[evil]', '_prefixban_'], ['a', '_hostr1ban_']])",
+            ),
+        ],
+    );
+    bans_hold(&hub);
+    let hub = HubBuilder::in_folder(hub.stop()).start();
+    bans_hold(&hub);
+    let hub = HubBuilder::in_folder(hub.kill()).start();
+    bans_hold(&hub);
+    let mut master = Client::connect(&hub, 250).login("master", Some(&password));
+    for what in ["bynick", "127.0.0.64/26", "127.0.0.20"] {
+        master.chat(&format!("!unban {what} sorry"));
+        master.wait_for("One ban was lifted.");
+    }
+    master.chat("!unban bynick");
+    master.wait_for("There is no ban of bynick");
+    welcome(&hub, 21, "ByNick", 1);
+    welcome(&hub, 64, "x", 1);
+    welcome(&hub, 20, "by_ip", 1);
+    refused(&hub, 22, "x", 4711);
+    let lifted = "vh.SQL(\"select unban_op, unban_reason from unbanlist where nick = 'bynick'\")";
+    assert_eq!(eval(&mut master, lifted), "(1, [['master', 'sorry']])");
+}
+
+#[test]
+fn bans_by_host_refuse() {
+    let hub = HubBuilder::new().script("eval.py", EVAL).start();
+    let mut master = hub.master();
+    let _nick = hub.guest("nick");
+    let host = eval(&mut master, "vh.GetUserHost('nick')").trim_matches('\'').to_string();
+    if host.is_empty() {
+        assert!(std::env::var_os("VHPY_NO_SKIP").is_none(), "127.0.0.1 has no name here");
+        eprintln!("SKIPPED: 127.0.0.1 has no name here");
+        return;
+    }
+    for kind in ["HOST1", "HOSTR1"] {
+        assert_eq!(
+            eval(&mut master, &format!("vh.Ban('master', '{host}', 'why', 0, vh.eBF_{kind})")),
+            "True"
+        );
+        refused(&hub, 1, "other", 5);
+        assert_eq!(eval(&mut master, "vh.SQL('delete from banlist')"), "(1, [])");
+        welcome(&hub, 1, "other", 5);
+    }
+}
+
+#[test]
+fn sighup_reads_the_configuration_again() {
+    let mut hub = HubBuilder::new().script("eval.py", EVAL).set("hub_name", "Given").start();
+    let mut nick = hub.guest("nick");
+    let file = hub.data.as_ref().unwrap().path().join("hub.db");
+    let database = rusqlite::Connection::open(file).unwrap();
+    let set = |name: &str, value: &str| {
+        let sql = "replace into SetupList (file, var, val) values ('config', ?, ?)";
+        database.execute(sql, [name, value]).unwrap();
+    };
+    set("hub_topic", "from outside");
+    set("hub_name", "not this");
+    set("max_users", "many");
+    set("opchat_name", "Ops");
+    kill(hub.pid(), Signal::SIGHUP).unwrap();
+    let said = hub.logs("configuration read again; changed: ");
+    assert!(said.ends_with("hub_topic, opchat_name"), "{said}");
+    hub.logs("the stored variable max_users is left out: give a whole number");
+    // What the command line says holds all the same.
+    nick.wait_for("$HubName Given - from outside");
+    nick.wait_for("$HubTopic from outside");
+    nick.wait_for("$MyINFO $ALL Ops ");
+    all(&mut nick, &[("vh.Topic(), vh.GetConfig('max_users')", "('from outside', '6000')")]);
+    kill(hub.pid(), Signal::SIGHUP).unwrap();
+    hub.logs_next("configuration read again; changed: nothing");
+}
+
+#[test]
+fn a_killed_hub_leaves_nothing_running_and_loses_nothing() {
+    let endless = "import signal, threading\n\
+        def OnParsedMsgChat(nick, text):\n    \
+            if text == 'hang':\n        vh.mc('hanging')\n        while True: pass\n\
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
+        threading.Thread(target=threading.Event().wait).start()\n";
+    let hub = HubBuilder::new().script("eval.py", EVAL).script("endless.py", endless).start();
+    let password = hub.password.clone();
+    let mut master = hub.master();
+    for number in 0..20 {
+        let expression = format!(
+            "vh.AddRegUser('reg{number}', 1, 'a password'), vh.Ban('master', 'bad{number}', 'why', 0, vh.eBF_NICK), \
+             vh.SetConfig('mine', 'n{number}', 'value {number}')"
+        );
+        assert_eq!(eval(&mut master, &expression), "(True, True, True)");
+    }
+    assert_eq!(eval(&mut master, "vh.Topic('A topic')"), "'A topic'");
+    let workers = descendants(hub.pid().as_raw());
+    assert!(workers.len() >= 2, "{workers:?}");
+    // One of them is in the middle of a hook.
+    master.chat("hang");
+    master.wait_for("<vhpy> hanging");
+    let data = hub.kill();
+    let end = Instant::now() + LIMIT;
+    while let Some(pid) = workers.iter().find(|pid| runs(**pid)) {
+        assert!(Instant::now() < end, "waited for worker {pid} of {workers:?} to end");
+        std::thread::yield_now();
+    }
+    let hub = HubBuilder::in_folder(data).start();
+    let mut master = Client::connect(&hub, 250).login("master", Some(&password));
+    let all_there = "(1, [['20', '20', '20', 'ok']])";
+    let counts = "vh.SQL(\"select (select count(*) from reglist where nick like 'reg%' and class = 1), \
+        (select count(*) from banlist where nick like 'bad%' or ip like 'bad%'), \
+        (select count(*) from SetupList where file = 'mine'), 'ok'\")";
+    assert_eq!(eval(&mut master, counts), all_there);
+    all(&mut master, &[("vh.Topic(), vh.GetConfig('mine', 'n19')", "('A topic', 'value 19')")]);
+    drop(Client::connect(&hub, 2).login("reg19", Some("a password")));
+    refused(&hub, 3, "bad19", 1);
+    let file = hub.data.as_ref().unwrap().path().join("hub.db");
+    let database = rusqlite::Connection::open(file).unwrap();
+    let sound: String = database.query_row("pragma integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(sound, "ok");
+}
+
+#[test]
+fn commands_change_accounts() {
+    let hub = HubBuilder::new().start();
+    let mut master = hub.master();
+    let mut ask = |command: &str, answer: &str| {
+        master.chat(command);
+        let said = master.wait_for("<vhpy> ");
+        assert!(said.contains(answer), "{command}: {said}");
+    };
+    ask("!regnew", "Usage: !regnew NICK");
+    ask("!regnew reg 1 a-password", "reg is registered.");
+    ask("!regnew reg 1 a-password", "reg: this nick is registered already.");
+    ask("!regnew other 7", "there is no such class");
+    let mut reg = Client::connect(&hub, 3).login("reg", Some("a-password"));
+    reg.chat("+passwd");
+    reg.wait_for("Usage: !passwd PASSWORD");
+    reg.chat("+passwd abc");
+    reg.wait_for("a password must have at least");
+    reg.chat("+passwd new-password");
+    reg.wait_for("reg has a new password");
+    let others = reg.so_far();
+    assert!(!others.iter().any(|message| message.contains("new-password")), "{others:?}");
+    drop(reg);
+    let mut wrong = Client::connect(&hub, 4);
+    wrong.send("$Supports NoHello|$Key x|$ValidateNick reg|$MyPass a-password|");
+    assert!(wrong.closed().contains("$BadPass"));
+    let mut reg = Client::connect(&hub, 3).login("reg", Some("new-password"));
+    let mut ask = |command: &str, answer: &str| {
+        master.chat(command);
+        loop {
+            let said = master.wait_for("<vhpy> ");
+            // Operators are told of the wrong password, too.
+            if !said.starts_with("$To:") {
+                assert!(said.contains(answer), "{command}: {said}");
+                return;
+            }
+        }
+    };
+    ask("!regclass reg", "Usage: !regclass");
+    ask("!regclass nobody 3", "nobody: this nick is not registered.");
+    ask("!regclass reg 8", "there is no such class");
+    ask("!regclass reg 3", "reg has class 3 now.");
+    reg.wait_for("$$reg$$");
+    // An operator of class 3 must not register, and one of class 4 not somebody of class 3.
+    reg.chat("!regclass reg 5");
+    reg.wait_for("regclass is for class 4 and higher.");
+    ask("!regclass reg 4", "reg has class 4 now.");
+    reg.chat("!regnew friend 3");
+    reg.wait_for("friend: your class does not allow it.");
+    reg.chat("!regnew friend 2");
+    reg.wait_for("friend is registered, and must set a password");
+    reg.chat("!delreg master");
+    reg.wait_for("master: your class does not allow it.");
+    ask("!delreg nobody", "nobody: this nick is not registered.");
+    ask("!delreg reg", "reg is no longer registered.");
+    reg.chat("!pylist");
+    reg.wait_for("Unknown command: pylist");
+    drop(reg);
+    let _reg = Client::connect(&hub, 3).login("reg", None);
+}
+
+#[test]
+fn commands_change_the_configuration() {
+    let hub = HubBuilder::new().script("eval.py", EVAL).start();
+    let mut master = hub.master();
+    let mut nick = hub.guest("nick");
+    let mut ask = |command: &str, answer: &str| {
+        master.chat(command);
+        let said = master.wait_for("<vhpy> ");
+        assert!(said.contains(answer), "{command}: {said}");
+    };
+    ask("!setconfig max_chat_msg 30", "max_chat_msg = 30 (was 256)");
+    ask("!setconfig max_chat_msg many", "max_chat_msg: give a whole number");
+    ask("!setconfig nonsense 5", "There is no variable");
+    ask("!setconfig mine nonsense some words", "nonsense = some words (was )");
+    ask("!getconfig mine nonsense", "nonsense = some words");
+    ask("!getconfig max_chat_msg", "max_chat_msg = 30");
+    ask("!setconfig", "Usage: !setconfig");
+    ask("!setconfig hub_name A hub", "hub_name = A hub (was vhpy hub)");
+    nick.wait_for("$HubName A hub");
+    nick.chat(&"x".repeat(31));
+    nick.chat("short");
+    let seen = nick.so_far().join("\n");
+    assert!(seen.contains("<nick> short") && !seen.contains("<nick> xxx"), "{seen}");
+    nick.chat("!setconfig hub_name mine");
+    nick.chat("+setconfig hub_name mine");
+    nick.wait_for("setconfig is for class 5 and higher.");
+    // `$SetTopic` of an operator's client, and of others.
+    nick.send("$SetTopic not mine|");
+    nick.wait_for("This is for class 4 and higher.");
+    master.send("$SetTopic By my client|");
+    nick.wait_for("$HubTopic By my client");
+    master.send("$GetTopic|");
+    master.wait_for("$HubTopic By my client");
+    let hub = HubBuilder::in_folder(hub.kill()).start();
+    let mut nick = hub.guest("nick");
+    all(
+        &mut nick,
+        &[(
+            "vh.Topic(), vh.GetConfig('max_chat_msg'), vh.GetConfig('mine', 'nonsense'), vh.GetConfig('hub_name')",
+            "('By my client', '30', 'some words', 'A hub')",
+        )],
+    );
+}
+
+#[test]
+fn operators_clients_redirect() {
+    let hub = HubBuilder::new().start();
+    let mut master = hub.master();
+    let mut nick = hub.guest("nick");
+    let mut other = hub.guest("other");
+    other.send("$OpForceMove $Who:nick$Where:hub.example:411$Msg:out|");
+    other.wait_for("This is for class 4 and higher.");
+    master.send("$OpForceMove $Who:nobody$Where:hub.example:411$Msg:out|");
+    master.wait_for("nobody");
+    master.send("$OpForceMove $Who:nick$Where:hub.example:411$Msg:out with you|");
+    let said = nick.closed();
+    assert!(said.contains("redirected to hub.example:411 because: out with you"), "{said}");
+    assert!(said.ends_with("$ForceMove hub.example:411"), "{said}");
+    other.wait_for("$Quit nick");
+    let _nick = hub.guest("nick");
+}
