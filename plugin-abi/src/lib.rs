@@ -18,7 +18,6 @@ pub mod call;
 pub mod frame;
 pub mod hook;
 pub mod manual;
-mod quick;
 pub mod ring;
 pub mod start;
 pub mod stub;

@@ -1,15 +1,16 @@
 //! The frames of the hot path – events, answers, calls and replies that hold scalars only –
 //! read without serde's machinery, which moves every value several times; everything else,
-//! and everything wrong, is left to the general reader in [`frame`](crate::frame).
+//! and everything wrong, is left to the general reader.
 //!
 //! Whatever is read here the general reader reads in the same way; a test holds both against
 //! each other. `None` means "not here", never "wrong".
 
 use std::borrow::Cow;
 
-use crate::frame::{Answer, Args, FromWorker, ToWorker, kind, verdict};
+use super::{Answer, Args, FromWorker, ToWorker, kind, verdict};
+use crate::call::Call;
 use crate::hook::Hook;
-use crate::{Call, Value};
+use crate::value::Value;
 
 /// The rest of a frame.
 struct Reader<'a>(&'a [u8]);
@@ -108,7 +109,7 @@ const fn array_of(length: u8) -> u8 {
 
 /// An event or reply, if it is a plain one.
 #[inline]
-pub(crate) fn to_worker(bytes: &[u8]) -> Option<ToWorker<'_>> {
+pub(super) fn to_worker(bytes: &[u8]) -> Option<ToWorker<'_>> {
     let mut reader = Reader(bytes);
     match (reader.byte()?, reader.byte()?) {
         (marker, kind::EVENT) if marker == array_of(4) => {
@@ -139,7 +140,7 @@ pub(crate) fn to_worker(bytes: &[u8]) -> Option<ToWorker<'_>> {
 
 /// An answer, call or result, if it is a plain one.
 #[inline]
-pub(crate) fn from_worker(bytes: &[u8]) -> Option<FromWorker<'_>> {
+pub(super) fn from_worker(bytes: &[u8]) -> Option<FromWorker<'_>> {
     let mut reader = Reader(bytes);
     match (reader.byte()?, reader.byte()?) {
         (marker, kind::ANSWER) if marker == array_of(3) => {
