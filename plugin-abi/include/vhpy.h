@@ -213,6 +213,10 @@ void vhpy_free(void *block);
  *   log_level     as w_LogLevel */
 int vhpy_set_option(const char *name, const char *value);
 
+/* An option's value as vhpy_set_option takes it, to be freed with vhpy_free; NULL for a name
+ * that there is not. */
+char *vhpy_option(const char *name);
+
 /* The bots' names, which scripts see as vh.botname and vh.opchatname; NULL keeps one. 1, or
  * 0. */
 int vhpy_set_names(const char *botname, const char *opchatname);
@@ -290,6 +294,14 @@ size_t vhpy_status(vhpy_script **scripts);
 /* Runs an operator's command, such as "pylist" or "!pyreload name". The text to show, in
  * UTF-8, to be freed with vhpy_free; NULL when it is none of this plugin's commands. */
 char *vhpy_console(const char *command);
+
+/* Whether vhpy_console would run this: 1 or 0. */
+int vhpy_is_command(const char *command);
+
+/* Text from UTF-8 to the hub's encoding, and back; to be freed with vhpy_free. What an
+ * encoding lacks becomes a question mark. NULL when there is no memory. */
+char *vhpy_to_hub(const char *text);
+char *vhpy_from_hub(const char *text);
 
 /* ---------------------------------------------------------------- numbers */
 

@@ -21,6 +21,7 @@
 //! - Functions may be called from any thread and from within callbacks; see [`lock`].
 //! - A callback must not throw or jump out: Rust cannot let foreign unwinding through.
 
+mod adapter;
 mod chost;
 mod geo;
 mod heap;
