@@ -229,7 +229,7 @@ void Scripts::tick(double now)
     // A reload of the hub's configuration raises no events.
     hub_.set_step_delay(step_delay_);
     follow_names();
-    set_encoding(hub_.encoding());
+    follow_encoding();
     raise(W_OnTimer, nullptr, now);
 }
 
@@ -249,6 +249,18 @@ void Scripts::follow_names()
     bot_ = std::move(bot);
     op_chat_ = std::move(op_chat);
     vhpy_set_names(bot_.c_str(), op_chat_.c_str());
+}
+
+// A script's process keeps the encoding it was started with.
+void Scripts::follow_encoding()
+{
+    const std::string encoding = hub_.encoding();
+    if (encoding == encoding_)
+        return;
+    encoding_ = encoding;
+    set_option("encoding", encoding);
+    hub_.log(1, "the hub's encoding is now " + encoding + ": scripts are loaded again");
+    vhpy_free(vhpy_console("pyreload"));
 }
 
 void Scripts::write_log()
@@ -321,7 +333,8 @@ void Scripts::set_options()
     set_option("starttime", std::to_string(hub_.start_time()));
     set_option("botname", bot_);
     set_option("opchatname", op_chat_);
-    set_encoding(hub_.encoding());
+    encoding_ = hub_.encoding(); // Python knows the hub's names of encodings
+    set_option("encoding", encoding_);
     // What is not in the hub's configuration is put there, for operators to see.
     for (const char *name : OPTIONS) {
         const std::optional<std::string> value = hub_.config(CONFIG_FILE, name, nullptr);
@@ -343,15 +356,6 @@ bool Scripts::set_option(const std::string &name, const std::string &value)
     return vhpy_set_option(name.c_str(), value.c_str()) != 0;
 }
 
-// Python knows the hub's names of encodings.
-bool Scripts::set_encoding(const std::string &encoding)
-{
-    if (encoding == encoding_)
-        return true;
-    encoding_ = encoding;
-    return set_option("encoding", encoding);
-}
-
 bool Scripts::set_config(Connection connection, const std::string &nick, const std::string &file,
                          const std::string &variable, const std::string &value, const std::string &old, long type)
 {
@@ -359,11 +363,7 @@ bool Scripts::set_config(Connection connection, const std::string &nick, const s
         return true;
     if (!raise(W_OnSetConfig, connection, nick, file, variable, value, old, type).go_on)
         return false;
-    if (file == CONFIG_FILE)
-        return set_own_option(connection, variable, value);
-    if (file == hub_.config_name() && variable == "hub_encoding")
-        set_encoding(value);
-    return true;
+    return file != CONFIG_FILE || set_own_option(connection, variable, value);
 }
 
 bool Scripts::set_own_option(Connection connection, const std::string &variable, const std::string &value)

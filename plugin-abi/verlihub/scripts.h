@@ -124,8 +124,8 @@ private:
     void set_options();
     bool set_option(const std::string &name, const std::string &value);
     bool set_own_option(Connection connection, const std::string &variable, const std::string &value);
-    bool set_encoding(const std::string &encoding);
     void follow_names();
+    void follow_encoding();
     void keep_log_level();
     void run_console(const Command &command);
     void write_log();

@@ -43,7 +43,7 @@ class Runner:
         return not self.words or any(word in check.__name__ for word in self.words)
 
     def attempt(self, check, hub, *more):
-        name = check.__name__.removeprefix("check_")
+        name = check.__name__.removeprefix("check_").removeprefix("own_")
         start = time.monotonic()
         try:
             note = check(hub, *more)
@@ -66,8 +66,9 @@ class Runner:
             hub.start()
             for check in checks:
                 with hub.client("master") as master:
-                    master.eval("forget()")
                     self.attempt(check, hub, master)
+                with hub.client("master") as master:
+                    master.eval("forget()")
         finally:
             hub.remove()
 
