@@ -34,6 +34,9 @@ struct Both {
         std::string copy = "nothing";
         if (answer && w_unpack(answer, "s", &text) && text)
             copy = text;
+        else
+            for (const std::string &line : hub.logged)
+                fprintf(stderr, "    log %s\n", line.c_str());
         w_free_args(answer);
         return copy;
     }
