@@ -5,7 +5,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 RUN_ARGS ?= --scripts examples/scripts
 
-.PHONY: all run test venv docs sessions bench lint fmt install clean help chaos
+.PHONY: all run test venv docs sessions bench lint fmt install clean help chaos \
+	verlihub-plugin install-verlihub test-verlihub
 
 all: ## build everything, optimised
 	$(CARGO) build --workspace --release
@@ -34,7 +35,7 @@ sessions: all ## record the terminal sessions in README.md and docs/ anew; needs
 
 chaos: ## a million events while scripts are killed, stopped and made to hang
 	$(CARGO) build --workspace --release
-	$(CARGO) test --release --test chaos -- --ignored --nocapture
+	$(CARGO) test --release --test chaos -- --ignored --nocapture --test-threads 1
 
 bench: all ## measure messages per second
 	target/release/vhpy bench
@@ -55,6 +56,24 @@ install: all ## install to PREFIX (default /usr/local)
 	install -D -m 644 worker/vh.pyi $(DESTDIR)$(PREFIX)/share/vhpy/stubs/vh.pyi
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vhpy/examples examples/scripts/*.py
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vhpy README.md docs/*.md
+
+VERLIHUB_CONFIG = $(if $(VERLIHUB_PREFIX),$(VERLIHUB_PREFIX)/bin/verlihub_config,verlihub_config)
+VERLIHUB_MAKE = $(MAKE) --no-print-directory -C plugin-abi/verlihub LIBDIR=$(PREFIX)/lib
+
+verlihub-plugin: ## build libpython_pi.so for the Verlihub on the PATH or in VERLIHUB_PREFIX
+	@command -v $(VERLIHUB_CONFIG) >/dev/null || { echo "verlihub_config is not on the PATH: install Verlihub 1.7 with its headers, or set VERLIHUB_PREFIX to where it is installed" >&2; exit 1; }
+	$(CARGO) build --workspace --release
+	$(VERLIHUB_MAKE)
+
+install-verlihub: verlihub-plugin install ## install libpython_pi.so into Verlihub's folder of plugins, the rest to PREFIX
+	plugins=$$($(VERLIHUB_CONFIG) --plugins); case "$$plugins" in /*) ;; *) plugins="$$($(VERLIHUB_CONFIG) --prefix)/$$plugins";; esac; \
+	install -D -m 755 target/verlihub/libpython_pi.so "$(DESTDIR)$$plugins/libpython_pi.so"
+
+test-verlihub: ## test the plugin in a real Verlihub with a throw-away configuration and database
+	@if command -v $(VERLIHUB_CONFIG) >/dev/null; then \
+		$(MAKE) --no-print-directory verlihub-plugin && \
+		python3 tests/verlihub/run.py --prefix "$$($(VERLIHUB_CONFIG) --prefix)"; \
+	else echo "skipped: no Verlihub is installed (verlihub_config on the PATH, or VERLIHUB_PREFIX)"; fi
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -1,4 +1,7 @@
-//! Compiles the C ABI's two variadic functions and makes `libvhpy.so` stay where it is.
+//! Compiles the C ABI's two variadic functions and makes `libvhpy.so` stay where it is; with the
+//! feature `baseline`, builds what the benchmarks compare with.
+
+use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-changed=src/ffi/variadic.c");
@@ -13,4 +16,40 @@ fn main() {
     // A hub may dlclose the library while thread-local data and fork handlers still point
     // into it. It is mapped once and stays; opening it again finds it as it was.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
+    if std::env::var_os("CARGO_FEATURE_BASELINE").is_some() {
+        baseline();
+    }
+}
+
+/// What the interpreter tells about itself, a line each.
+const QUESTION: &str = "\
+import sys, sysconfig
+get = sysconfig.get_config_var
+print(get('INCLUDEPY'), get('LIBDIR'), 'python' + get('LDVERSION'), sys.base_prefix, sys.executable, sep='\\n')
+";
+
+/// The in-process yardstick of the benchmarks: nothing else here needs Python's headers or library.
+fn baseline() {
+    println!("cargo:rerun-if-changed=benches/baseline");
+    println!("cargo:rerun-if-env-changed=VHPY_BASELINE_PYTHON");
+    let python = std::env::var("VHPY_BASELINE_PYTHON").unwrap_or_else(|_| "python3".into());
+    let output = Command::new(&python)
+        .args(["-c", QUESTION])
+        .output()
+        .unwrap_or_else(|error| panic!("{python} cannot be started ({error}): set VHPY_BASELINE_PYTHON"));
+    let told = String::from_utf8_lossy(&output.stdout);
+    let [include, libdir, library, prefix, executable] = told.lines().collect::<Vec<_>>()[..] else {
+        panic!("{python} did not say where its headers are: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    cc::Build::new()
+        .file("benches/baseline/baseline.c")
+        .include(include)
+        .opt_level(2)
+        .flag_if_supported("-std=gnu11")
+        .compile("vhpy_baseline");
+    println!("cargo:rustc-link-search=native={libdir}");
+    println!("cargo:rustc-link-lib=dylib={library}");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{libdir}");
+    println!("cargo:rustc-env=VHPY_BASELINE_PREFIX={prefix}");
+    println!("cargo:rustc-env=VHPY_BASELINE_EXECUTABLE={executable}");
 }

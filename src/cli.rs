@@ -41,6 +41,9 @@ enum Command {
     /// Editors, mypy and pyright find it as vh.pyi in the folder of the scripts.
     #[command(after_help = "Example:\n  vhpy stub > ~/.local/state/vhpy/scripts/vh.pyi")]
     Stub,
+
+    /// Measure what scripts cost, beside the same scripts in-process where that was built in.
+    Bench(vhpy::bench::Options),
 }
 
 #[derive(Args)]
@@ -108,9 +111,24 @@ pub fn main() -> ExitCode {
     let result = match program.command {
         Command::Hub(args) => run_hub(args),
         Command::Stub => print_stub(),
+        Command::Bench(options) => return run_bench(&options),
     };
     match result {
         Ok(code) => ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("vhpy: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_bench(options: &vhpy::bench::Options) -> ExitCode {
+    if std::env::var_os("RUST_LOG").is_none() {
+        // Scripts are loaded and killed on purpose.
+        log::set_max_level(log::LevelFilter::Off);
+    }
+    match vhpy::bench::run(options) {
+        Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vhpy: {error}");
             ExitCode::FAILURE

@@ -1,5 +1,6 @@
 //! Python scripting for Direct Connect hubs, every script in a process of its own.
 //!
+//! - [`bench`]: what all this costs
 //! - [`supervisor`]: scripts, their processes, events and calls
 //! - [`host`]: what a hub offers to its scripts
 //! - [`dynamic`]: closures that scripts call by name
@@ -8,6 +9,7 @@
 //! `libvhpy.so` exports the C functions of `vhpy.h` besides.
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+pub mod bench;
 pub mod dynamic;
 mod ffi;
 pub mod host;

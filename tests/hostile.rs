@@ -198,9 +198,71 @@ impl Worker {
                     }
                 }
             }
+            95 => self.abuse_descriptors(),
+            96 => self.fill_ring(),
+            97 => {
+                for number in 0..self.random.below(3000) {
+                    let nick = Value::from(format!("robot {number}"));
+                    let mut args = vec![Value::from("x"); 6];
+                    (args[0], args[1]) = (nick, Value::Int(1));
+                    self.send(&FromWorker::Call { id: 1, call: Call::AddRobot, args: Args::from_vec(args) });
+                }
+                let warnings = vec![b"w"[..].into(); 100_000];
+                self.send(&FromWorker::Loaded { hooks: HookSet::EMPTY, observers: HookSet::EMPTY, warnings });
+            }
+            98 => return self.leave_a_child(),
             _ => self.send(&FromWorker::Dynamic { id: 1, name: b"nothing"[..].into(), args: Args::new() }),
         }
         true
+    }
+
+    /// Flags, contents and ends of what it was given to wake and be woken.
+    fn abuse_descriptors(&mut self) {
+        let bytes = [7; 4096];
+        // SAFETY: system calls on descriptors of this very process; the bytes are valid.
+        unsafe {
+            for fd in [start::WAKE_FD, start::BELL_FD] {
+                libc::fcntl(fd, libc::F_SETFL, 0);
+            }
+            libc::fcntl(start::BELL_FD, libc::F_SETFL, libc::O_NONBLOCK);
+            match self.random.below(4) {
+                0 => while libc::write(start::BELL_FD, bytes.as_ptr().cast(), bytes.len()) > 0 {},
+                1 => drop(libc::dup2(start::MEMORY_FD, start::BELL_FD)),
+                2 => drop(libc::dup2(start::MEMORY_FD, start::WAKE_FD)),
+                // A hole in the memory, which seals do not prevent.
+                _ => drop(libc::fallocate(
+                    start::MEMORY_FD,
+                    libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+                    0,
+                    self.memory.len() as libc::off_t,
+                )),
+            }
+        }
+    }
+
+    /// The same header everywhere: a frame without an end, or the same frame for ever.
+    fn fill_ring(&mut self) {
+        let headers = [0b11 << 62, 0b11 << 62 | 1, 0b11 << 62 | 64, 1 << 63, 1 << 63 | 8];
+        let header = headers[self.random.below(headers.len() as u64) as usize];
+        for at in (1024..self.memory.len() as u64).step_by(8) {
+            self.write(at, header);
+        }
+    }
+
+    /// Dies, and lets a child in another process group go on with the memory for a while.
+    fn leave_a_child(&mut self) -> bool {
+        // SAFETY: this process has one thread.
+        if unsafe { libc::fork() } == 0 {
+            // SAFETY: has no conditions.
+            unsafe { libc::setsid() };
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(30) {
+                self.scribble();
+                self.fill_ring();
+            }
+            std::process::exit(0);
+        }
+        false
     }
 
     /// A frame that was right, with some bytes changed or cut off.
@@ -278,6 +340,12 @@ fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    resident.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
+}
+
 fn mappings() -> usize {
     std::fs::read_to_string("/proc/self/maps").map_or(0, |maps| maps.matches("vhpy").count())
 }
@@ -302,7 +370,7 @@ fn hub(actions: u64) {
         ..Config::default()
     };
     let mut host = Counter { calls: 0 };
-    let (before_files, before_maps) = (open_files(), mappings());
+    let (before_files, before_maps, before_memory) = (open_files(), mappings(), memory());
     let supervisor = Supervisor::new(config).expect("a supervisor");
     // A worker does about five bad things for each event.
     let events = actions / 5;
@@ -329,6 +397,9 @@ fn hub(actions: u64) {
     drop(supervisor);
     assert_eq!(open_files(), before_files, "descriptors of the hub");
     assert_eq!(mappings(), before_maps, "mappings of shared memory in the hub");
+    println!("memory: {before_memory} KiB before, {} after", memory());
+    // One frame may take 64 MiB, several times while it is parsed; what was freed may stay.
+    assert!(memory() < before_memory + (256 << 10), "memory of the hub");
     println!(
         "{events} events, {restarts} restarts, {} calls, the longest event took {longest:?}",
         host.calls

@@ -26,7 +26,7 @@ fn messages() -> usize {
 
 /// What a user says; every seventh message is one that the filter blocks.
 fn said(user: usize, number: usize) -> String {
-    let word = if (user + number) % 7 == 0 { "forbidden" } else { "allowed" };
+    let word = if (user + number).is_multiple_of(7) { "forbidden" } else { "allowed" };
     format!("<user{user}> message {number} with an {word} word|")
 }
 

@@ -100,7 +100,8 @@ fn all_bytes() -> Vec<u8> {
 #[test]
 fn no_byte_is_lost_in_any_encoding() {
     // The encoding, a nick that is text in it and how Python sees it, a nick that is none.
-    let table: &[(&str, &[u8], &str, &[u8], &str)] = &[
+    type Row = (&'static str, &'static [u8], &'static str, &'static [u8], &'static str);
+    let table: &[Row] = &[
         ("utf-8", "Jürgen_你".as_bytes(), r"'J\xfcrgen_\u4f60'", b"bad\xff\xc3", r"'bad\udcff\udcc3'"),
         ("cp1251", b"\xde\xe7\xe5\xf0", r"'\u042e\u0437\u0435\u0440'", b"bad\x98", r"'bad\udc98'"),
         ("cp1252", b"J\xfcrgen\x80", r"'J\xfcrgen\u20ac'", b"bad\x81", r"'bad\udc81'"),

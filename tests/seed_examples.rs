@@ -99,7 +99,7 @@ impl Stage {
         self.hub.message(id, hello.as_bytes());
         let end = Instant::now() + LIMIT;
         let hello = format!("$Hello {nick}");
-        while !self.heard(nick).iter().any(|message| *message == hello) {
+        while !self.heard(nick).contains(&hello) {
             assert!(Instant::now() < end, "waited for {hello}");
             self.turn();
         }

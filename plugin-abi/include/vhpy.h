@@ -143,7 +143,7 @@ int w_HasHook(int id, int hook);
 
 /* One event to one script. The result is NULL when there is no such script or the arguments
  * are not the hook's, else it has one of these formats:
- *   l      0 blocks, everything else goes on
+ *   l      0 blocks, everything else goes on; 1 also from a script without the hook
  *   ss     OnParsedMsgChat: go on with another nick, message (NULL keeps the original)
  *   sssss  OnParsedMsgMyINFO, OnFirstMyINFO: another desc, tag, speed, mail, size
  *   sl     send the string to the connection that the event came from; the number as l */
@@ -213,6 +213,10 @@ void vhpy_free(void *block);
  *   log_level     as w_LogLevel */
 int vhpy_set_option(const char *name, const char *value);
 
+/* An option's value as vhpy_set_option takes it, to be freed with vhpy_free; NULL for a name
+ * that there is not. */
+char *vhpy_option(const char *name);
+
 /* The bots' names, which scripts see as vh.botname and vh.opchatname; NULL keeps one. 1, or
  * 0. */
 int vhpy_set_names(const char *botname, const char *opchatname);
@@ -223,7 +227,8 @@ int vhpy_set_names(const char *botname, const char *opchatname);
 typedef void (*vhpy_log_function)(void *data, int level, const char *line);
 void vhpy_set_log(vhpy_log_function function, void *data);
 
-/* Loads a script with the options' names. Its id, or -1. */
+/* Loads a script with the options' names. Its id, or -1, also when the file is loaded
+ * already; w_Load loads it again. */
 int vhpy_load(const char *path);
 
 /* Loads all files *.py of a folder at the same time, with ids in the order of their names.
@@ -289,6 +294,14 @@ size_t vhpy_status(vhpy_script **scripts);
 /* Runs an operator's command, such as "pylist" or "!pyreload name". The text to show, in
  * UTF-8, to be freed with vhpy_free; NULL when it is none of this plugin's commands. */
 char *vhpy_console(const char *command);
+
+/* Whether vhpy_console would run this: 1 or 0. */
+int vhpy_is_command(const char *command);
+
+/* Text from UTF-8 to the hub's encoding, and back; to be freed with vhpy_free. What an
+ * encoding lacks becomes a question mark. NULL when there is no memory. */
+char *vhpy_to_hub(const char *text);
+char *vhpy_from_hub(const char *text);
 
 /* ---------------------------------------------------------------- numbers */
 

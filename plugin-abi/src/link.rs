@@ -152,9 +152,15 @@ impl HubEnd {
         receive(&mut self.consumer, &mut self.partial, frame)
     }
 
-    /// Whether the worker has taken everything that was sent.
-    pub fn is_drained(&self) -> bool {
-        self.producer.is_drained()
+    /// Where the next frame will begin, for [`HubEnd::has_read`].
+    #[inline]
+    pub fn position(&self) -> u64 {
+        self.producer.position()
+    }
+
+    /// Whether the worker has read the frame that began there, or the beginning of it.
+    pub fn has_read(&self, position: u64) -> bool {
+        self.producer.has_read(position)
     }
 
     /// Asks to be woken by the next frame. False when there is one already.
@@ -301,8 +307,9 @@ impl WorkerReceiver {
 
     /// Looks for a frame as long as that pays, without sleeping. Returns whether there may be one.
     #[inline]
-    pub fn stay_awake(&self) -> bool {
-        self.patience.stay_awake(self.is_crowded(), || self.consumer.is_ready())
+    pub fn stay_awake(&mut self) -> bool {
+        let crowded = self.is_crowded();
+        self.patience.stay_awake(crowded, || self.consumer.is_ready())
     }
 
     /// Whether there are more hot threads than processors, so that spinning only hurts.

@@ -50,7 +50,9 @@ pub struct Segment {
 
 impl Segment {
     /// Makes the memory, sealed against any change of its size, and maps it. The descriptor is
-    /// for the worker. A forked child of this process does not inherit the mapping.
+    /// for the worker. A forked child of this process inherits the mapping, and must not use
+    /// it; were it left out there, dropping this in the child would unmap whatever has been
+    /// mapped in its place since.
     pub fn create(ring_bytes: usize) -> io::Result<(Segment, OwnedFd)> {
         let ring_words = (ring_bytes / 8).next_power_of_two().max(MIN_WORDS);
         let fd = memfd_create("vhpy", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
@@ -59,7 +61,6 @@ impl Segment {
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         let segment = Segment::map(file.as_fd())?;
-        segment.map.advise(memmap2::Advice::DontFork)?;
         Ok((segment, file.into()))
     }
 

@@ -12,6 +12,13 @@ pub const BELL_FD: i32 = 5;
 /// standard error. It is handled in C at once, whatever Python code runs.
 pub const STACK_SIGNAL: i32 = 40;
 
+/// Exit code of a worker whose script ran into its limit of memory.
+pub const OVER_MEMORY: i32 = 81;
+/// Exit code of a worker whose script ran into its limit of open files.
+pub const OVER_FILES: i32 = 82;
+/// Exit code of a worker whose script ran into its limit of processes and threads.
+pub const OVER_PROCESSES: i32 = 83;
+
 /// What the interpreter is told to run: `python3 -c BOOT path/to/libvh_worker.so HUB_PID`.
 ///
 /// It loads the library as the module `vh` under whatever name the file has, without the

@@ -3,18 +3,29 @@
 //!
 //! A round trip between two spinning threads costs a quarter of a microsecond, one with a
 //! sleeper eighty. So a thread first spins, then lets others run, then sleeps. Which of these
-//! pays depends on the recent past: a thread whose last waits were long gives up spinning
-//! soon, and one that shares its processor with the thread it waits for must yield at once.
+//! pays depends on the recent past:
+//!
+//! * A thread whose last waits were long gives up soon.
+//! * Where there are more hot threads than processors, the one we wait for may need this very
+//!   processor: yield at once.
+//! * A yield that takes long gave the processor to somebody who keeps it, a program of others
+//!   with work to do. The scheduler wakes a sleeper at such a program's cost, but lets one who
+//!   yields wait for its whole turn, milliseconds. So for a while nothing is yielded: a short
+//!   spin, then sleep.
 
 use std::hint::spin_loop;
 use std::time::{Duration, Instant};
 
-/// How long a hot thread spins before it yields.
-const SPIN: Duration = Duration::from_micros(12);
+/// How long a thread spins before it yields.
+const SPIN: Duration = Duration::from_micros(5);
 /// How long a hot thread stays awake altogether.
 const AWAKE: Duration = Duration::from_micros(100);
 /// How long a thread stays awake whose last waits were longer than [`AWAKE`].
 const GLANCE: Duration = Duration::from_micros(2);
+/// A yield that takes longer gave the processor to somebody else than a peer.
+const ROBBED: Duration = Duration::from_micros(200);
+/// For how many waits nothing is yielded after that.
+const WARY: u16 = 1000;
 /// How many looks there are between two looks at the clock.
 const LOOKS: u32 = 32;
 
@@ -23,6 +34,8 @@ const LOOKS: u32 = 32;
 pub struct Patience {
     /// Waits in a row that were longer than it pays to stay awake.
     long: u8,
+    /// Waits that are left until yielding is tried again.
+    wary: u16,
 }
 
 impl Patience {
@@ -31,55 +44,66 @@ impl Patience {
     ///
     /// Before it gives up, it makes no system call unless it is crowded or [`SPIN`] is over.
     #[inline]
-    pub fn stay_awake(&self, crowded: bool, mut ready: impl FnMut() -> bool) -> bool {
+    pub fn stay_awake(&mut self, crowded: bool, mut ready: impl FnMut() -> bool) -> bool {
         if ready() {
             return true;
         }
-        if !crowded {
-            for _ in 0..LOOKS {
-                spin_loop();
-                if ready() {
-                    return true;
-                }
-            }
+        if !crowded && spin(&mut ready) {
+            return true;
         }
         self.stay_awake_longer(crowded, &mut ready)
     }
 
     #[cold]
-    fn stay_awake_longer(&self, crowded: bool, ready: &mut dyn FnMut() -> bool) -> bool {
-        let limit = if self.long >= 2 { GLANCE } else { AWAKE };
+    fn stay_awake_longer(&mut self, crowded: bool, ready: &mut dyn FnMut() -> bool) -> bool {
+        let limit = match (self.long, self.wary) {
+            (2.., _) => GLANCE,
+            (_, 0) => AWAKE,
+            (_, 1..) if crowded => Duration::ZERO,
+            (_, 1..) => SPIN,
+        };
+        self.wary = self.wary.saturating_sub(1);
         let start = Instant::now();
-        loop {
-            let waited = start.elapsed();
-            if waited > limit {
-                return false;
-            }
-            if crowded || waited > SPIN {
-                // The thread we wait for may need this very processor.
+        let mut waited = Duration::ZERO;
+        while waited <= limit {
+            if crowded && limit == AWAKE || waited > SPIN {
                 std::thread::yield_now();
                 if ready() {
                     return true;
                 }
-            } else {
-                for _ in 0..LOOKS {
-                    spin_loop();
-                    if ready() {
-                        return true;
-                    }
-                }
+            } else if spin(&mut *ready) {
+                return true;
+            }
+            let before = waited;
+            waited = start.elapsed();
+            if waited - before > ROBBED {
+                self.wary = WARY;
+                return false;
             }
         }
+        false
     }
 
     /// The patience of one who waits for a sleeper: it is better to sleep as well than to
     /// stay awake for as long as that takes.
     pub fn for_a_sleeper(self) -> Patience {
-        Patience { long: u8::MAX }
+        Patience { long: u8::MAX, ..self }
     }
 
     /// Remembers how long a wait took in which the thread slept.
     pub fn slept(&mut self, waited: Duration) {
         self.long = if waited > AWAKE * 2 { self.long.saturating_add(1) } else { 0 };
     }
+}
+
+/// Looks a few times.
+#[inline]
+fn spin(mut ready: impl FnMut() -> bool) -> bool {
+    for _ in 0..LOOKS {
+        spin_loop();
+        if ready() {
+            return true;
+        }
+    }
+    false
 }

@@ -9,7 +9,7 @@ use plugin_abi::value::MAX_VALUES;
 use plugin_abi::{Call, CallSpec, Numbering, Value};
 
 use super::geo;
-use super::state::Running;
+use super::state::{self, Running};
 use super::targs::{self, Callback, Element, Kept, Targs, list_items};
 use super::values::{self, CallbackArgs, Part};
 use super::{Fault, heap};
@@ -110,6 +110,7 @@ impl CHost {
         let args = CallbackArgs::new(parts, script)?;
         // SAFETY: as the caller promises; the arguments live until this function's end.
         let answer = unsafe { function(first, args.as_ptr()) };
+        state::after_callback();
         // SAFETY: as above.
         unsafe { take_answer(answer, &args.kept(), read) }
     }
@@ -193,6 +194,7 @@ pub(crate) unsafe fn call_dynamic(
     let parts: Vec<Part<'_>> = args.iter().map(|arg| values::part_of(arg, numbering)).collect();
     let args = CallbackArgs::new(&parts, script)?;
     let answer = function(args.as_ptr());
+    state::after_callback();
     if answer.is_null() {
         return Err(Fault::Null("the answer"));
     }

@@ -21,6 +21,7 @@
 //! - Functions may be called from any thread and from within callbacks; see [`lock`].
 //! - A callback must not throw or jump out: Rust cannot let foreign unwinding through.
 
+mod adapter;
 mod chost;
 mod geo;
 mod heap;
@@ -61,14 +62,16 @@ pub(crate) enum Fault {
     Memory,
     #[error("{0}")]
     Refused(String),
+    #[error("{0}")]
+    Raised(String),
 }
 
 impl Fault {
     /// Hosts try one format after another to learn what they were given; that is not worth
-    /// an operator's attention.
+    /// an operator's attention; nor is what the supervisor has logged before.
     fn level(&self) -> log::Level {
         match self {
-            Fault::Mismatch { .. } => log::Level::Debug,
+            Fault::Mismatch { .. } | Fault::Raised(_) => log::Level::Debug,
             _ => log::Level::Error,
         }
     }

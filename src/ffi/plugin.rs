@@ -424,7 +424,7 @@ unsafe extern "C" fn vhpy_set_option(name: *const c_char, value: *const c_char) 
 }
 
 /// The options' names; in capitals and after `VHPY_`, environment variables set them too.
-const OPTIONS: [&str; 22] = [
+pub(crate) const OPTIONS: [&str; 22] = [
     "worker",
     "python",
     "scripts_dir",
@@ -449,7 +449,7 @@ const OPTIONS: [&str; 22] = [
     "log_level",
 ];
 
-fn set_option(config: &mut Config, name: &str, value: &[u8]) -> Result<(), Fault> {
+pub(crate) fn set_option(config: &mut Config, name: &str, value: &[u8]) -> Result<(), Fault> {
     let path = || PathBuf::from(OsStr::from_bytes(value));
     let optional = || Some(path()).filter(|_| !value.is_empty());
     let text = || String::from_utf8_lossy(value).into_owned();
@@ -502,14 +502,13 @@ fn set_option(config: &mut Config, name: &str, value: &[u8]) -> Result<(), Fault
         "store_dir" => config.store_dir = optional(),
         "botname" => config.identity.botname = value.to_vec(),
         "log_level" => set_log_level(text().parse().map_err(|_| bad("a number from 0 to 5"))?),
-        _ => {
-            return Err(Fault::Refused(format!(
-                "there is no option {name}; there are {}",
-                OPTIONS.join(", ")
-            )));
-        }
+        _ => return Err(no_option(name)),
     }
     Ok(())
+}
+
+pub(crate) fn no_option(name: &str) -> Fault {
+    Fault::Refused(format!("there is no option {name}; there are {}", OPTIONS.join(", ")))
 }
 
 /// Options for hubs that know nothing of them.

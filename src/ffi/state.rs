@@ -155,7 +155,7 @@ fn defaults() -> Config {
 
 /// The encoding of a Python name; `None` is UTF-8, also for names nobody knows, whose
 /// escapes in JSON then stay UTF-8.
-fn encoding_of(name: &str) -> Option<&'static Encoding> {
+pub(crate) fn encoding_of(name: &str) -> Option<&'static Encoding> {
     let plain = name.replace('_', "-").to_ascii_lowercase();
     let label = match plain.as_str() {
         "latin-1" | "iso8859-1" => "iso-8859-1",
@@ -222,6 +222,13 @@ fn notice_fork(lock: &Guard<'static, Library>) {
     log::info!("the process was forked: its scripts are started anew");
     if let Err(error) = running.supervisor.after_fork(&mut CHost::new(running.clone())) {
         log::error!("no scripts run after the fork: {error}");
+    }
+}
+
+/// A callback may have forked, and the child be the one that returns from it.
+pub(crate) fn after_callback() {
+    if FORKED.load(Ordering::Relaxed) {
+        notice_fork(&LIBRARY.lock());
     }
 }
 

@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-use plugin_abi::{Call, HOOKS, Hook, Numbering, Value};
+use plugin_abi::{Answer, Call, HOOKS, Hook, Numbering, Value};
 
 use super::chost::{PLACES, call_dynamic};
 use super::state::{Running, visit};
 use super::targs::{Callback, Targs};
 use super::{Fault, guard, logger, state, targs, values};
 use crate::host::ScriptId;
-use crate::supervisor::Identity;
 use crate::supervisor::console::set_log_level;
+use crate::supervisor::{CallError, Identity};
 
 /// Starts, with the host's functions.
 #[unsafe(no_mangle)]
@@ -115,8 +115,13 @@ unsafe extern "C" fn w_CallHook(id: c_int, hook: c_int, args: *mut Targs) -> *mu
             values::read_event(hook, format, elements)?
         };
         visit(|running, visit| {
-            let answer = running.supervisor.event_to(&mut visit.host, ScriptId(id), hook, &values);
-            let answer = answer.ok_or(Fault::NoScript(id))?;
+            let script = ScriptId(id);
+            // One without this hook, stuck or dead goes on; only one that is not there is none.
+            if !running.supervisor.contains(script) {
+                return Err(Fault::NoScript(id));
+            }
+            let answer = running.supervisor.event_to(&mut visit.host, script, hook, &values);
+            let answer = answer.unwrap_or(Answer::GoOn);
             Ok(values::write_answer(answer, id)?.as_ptr())
         })
     })
@@ -135,10 +140,16 @@ unsafe extern "C" fn w_CallFunction(id: c_int, name: *const c_char, args: *mut T
                 // this runs.
                 false => unsafe { values::read(args, running.encoding()) }?,
             };
-            let value = running
-                .supervisor
-                .call(&mut visit.host, ScriptId(id), name, &values)
-                .map_err(|error| Fault::Refused(format!("script {id}, {name}: {error}")))?;
+            let value =
+                running.supervisor.call(&mut visit.host, ScriptId(id), name, &values).map_err(|error| {
+                    let reason = format!("script {id}, {name}: {error}");
+                    // What a script raises is in the log already, with its traceback.
+                    if matches!(error, CallError::Raised(_)) {
+                        Fault::Raised(reason)
+                    } else {
+                        Fault::Refused(reason)
+                    }
+                })?;
             Ok(values::write_return(&value, running.table.numbering(), id)?.as_ptr())
         })
     })

@@ -145,7 +145,7 @@ mod tests {
     impl Write for Slow {
         fn write(&mut self, data: &[u8]) -> io::Result<usize> {
             self.1 += 1;
-            if self.1 % 3 == 0 {
+            if self.1.is_multiple_of(3) {
                 return Err(ErrorKind::WouldBlock.into());
             }
             let most = data.len().min(3);

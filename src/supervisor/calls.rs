@@ -40,7 +40,7 @@ impl Supervisor {
                 self.came_back(process);
             }
             FromWorker::Raised { seq, reason } => {
-                process.settle(seq, Outcome::Raised(lossy(&reason)))?;
+                process.settle(seq, Outcome::Raised(short(&reason)))?;
                 self.came_back(process);
             }
             FromWorker::Dynamic { id, name, args } => {
@@ -62,11 +62,17 @@ impl Supervisor {
             }
             FromWorker::Hello { protocol, python } => hello(process, protocol, &python)?,
             FromWorker::Loaded { hooks, observers, warnings } => {
-                let warnings = warnings.iter().map(|warning| lossy(warning)).collect();
+                let warnings = warnings.iter().take(MAX_WARNINGS).map(|warning| short(warning)).collect();
                 self.loaded(process, hooks, observers, warnings)?;
             }
-            FromWorker::LoadFailed { reason } => self.load_failed(process, lossy(&reason))?,
-            FromWorker::Unloaded => process.phase.set(Phase::Unloaded),
+            FromWorker::LoadFailed { reason } => self.load_failed(process, short(&reason))?,
+            FromWorker::Unloaded => {
+                let is_stopping = owner(process)?.with_state(|state| matches!(state, State::Stopping { .. }));
+                if !is_stopping {
+                    return Err(Violation::Unexpected("it unloads without being told to".into()));
+                }
+                process.phase.set(Phase::Unloaded);
+            }
         }
         Ok(())
     }
@@ -77,20 +83,23 @@ impl Supervisor {
             return;
         }
         let mut buffer = self.take_buffer();
-        while let Ok(true) = process.receive(&mut buffer) {
+        // What a child of the worker writes into the ring, or what it holds if read round and
+        // round, would have no end.
+        for _ in 0..self.config.borrow().ring_bytes / 16 {
+            let Ok(true) = process.receive(&mut buffer) else { break };
             let handled = match FromWorker::read(&buffer) {
                 Ok(FromWorker::Answer { seq, answer }) => process.settle(seq, Outcome::Answered(own(answer))),
                 Ok(FromWorker::Returned { seq, value }) => {
                     process.settle(seq, Outcome::Returned(value.into_owned()))
                 }
                 Ok(FromWorker::Raised { seq, reason }) => {
-                    process.settle(seq, Outcome::Raised(lossy(&reason)))
+                    process.settle(seq, Outcome::Raised(short(&reason)))
                 }
                 Ok(FromWorker::Store { key, value }) => owner(process).map(|script| {
                     // One that is too big was refused by an honest worker already.
                     let _ = script.store.borrow_mut().set(&key, value.map(Value::into_owned), buffer.len());
                 }),
-                Ok(FromWorker::LoadFailed { reason }) => self.load_failed(process, lossy(&reason)),
+                Ok(FromWorker::LoadFailed { reason }) => self.load_failed(process, short(&reason)),
                 Ok(FromWorker::Unloaded) => {
                     process.phase.set(Phase::Unloaded);
                     Ok(())
@@ -127,6 +136,8 @@ impl Supervisor {
             script.become_(State::Ready { process: process.clone(), since: Instant::now() }, "it has loaded");
         }
         self.rebuild_listeners();
+        // A spare may be missing now.
+        self.untidy.set(true);
         Ok(())
     }
 
@@ -173,6 +184,10 @@ impl Supervisor {
         } else {
             args
         };
+        if call == Call::AddRobot && script.robots.borrow().len() >= MAX_ROBOTS {
+            log::warn!("script {}: AddRobot fails: it has {MAX_ROBOTS} robots already", script.name);
+            return Value::Int(0);
+        }
         let value = host.call(self, script.id, call, args);
         drop(level);
         if call == Call::name_and_version {
@@ -319,6 +334,21 @@ fn own(answer: plugin_abi::Answer<'_>) -> plugin_abi::Answer<'static> {
         Answer::Chat { nick, message } => Answer::Chat { nick: text(nick), message: text(message) },
         Answer::MyInfo(fields) => Answer::MyInfo(fields.map(text)),
         Answer::Send { data, then } => Answer::Send { data: Cow::Owned(data.into_owned()), then },
+    }
+}
+
+/// How many robots one script may have; the hub must remember them.
+const MAX_ROBOTS: usize = 1000;
+/// How many warnings of one load are logged.
+const MAX_WARNINGS: usize = 100;
+/// How long a text of a worker's for the log may be, in bytes.
+const MAX_TEXT: usize = 4096;
+
+/// A text for operators, cut where it gets too long for them.
+fn short(text: &[u8]) -> String {
+    match text.get(..MAX_TEXT) {
+        Some(start) if text.len() > MAX_TEXT => lossy(start) + " …",
+        _ => lossy(text),
     }
 }
 

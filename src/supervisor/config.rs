@@ -82,16 +82,19 @@ impl Default for RestartLimits {
     }
 }
 
-/// What one script's process may use. `None` is no limit.
+/// What one script's process may use. `None` is no limit. A process that runs into one ends,
+/// and the log says which; its script is started again as after any death.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Address space in bytes (`RLIMIT_AS`).
+    /// Address space in bytes (`RLIMIT_AS`); the interpreter itself takes about 40 MiB. The
+    /// script ends when a `MemoryError` leaves one of its hooks or functions.
     pub memory: Option<u64>,
-    /// Seconds of processor time (`RLIMIT_CPU`).
+    /// Seconds of processor time over the life of the process (`RLIMIT_CPU`).
     pub cpu_seconds: Option<u64>,
-    /// Open files (`RLIMIT_NOFILE`).
+    /// Open files (`RLIMIT_NOFILE`). The script ends when a hook or function fails for it.
     pub open_files: Option<u64>,
-    /// Processes and threads of the hub's user (`RLIMIT_NPROC`).
+    /// Processes and threads (`RLIMIT_NPROC`). The kernel counts all of the hub's user, and
+    /// does not limit root. The script ends when a hook or function fails for it.
     pub processes: Option<u64>,
     /// Niceness added to the hub's own, 0 to 19.
     pub nice: Option<i32>,

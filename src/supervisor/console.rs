@@ -16,7 +16,7 @@ struct Command {
     run: fn(&Supervisor, &mut dyn Host, &str) -> String,
 }
 
-const COMMANDS: [Command; 7] = [
+static COMMANDS: [Command; 7] = [
     Command {
         name: "pyload",
         usage: "PATH|NUMBER",
@@ -40,11 +40,22 @@ impl Supervisor {
     /// Runs an operator's command, with or without the hub's prefix: `pylist`, `!pyload x.py`.
     /// The answer is text of several lines in UTF-8. `None` when it is no command of ours.
     pub fn console(&self, host: &mut dyn Host, command: &str) -> Option<String> {
-        let command = command.trim().trim_start_matches(['!', '+', '.', '/', '*']);
-        let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
-        let found = COMMANDS.iter().find(|known| known.name.eq_ignore_ascii_case(name))?;
-        Some((found.run)(self, host, rest.trim()))
+        let (found, rest) = command_of(command)?;
+        Some((found.run)(self, host, rest))
     }
+}
+
+/// Whether [`Supervisor::console`] would run this.
+pub fn is_command(command: &str) -> bool {
+    command_of(command).is_some()
+}
+
+/// The command of an operator's line, and what follows its name.
+fn command_of(line: &str) -> Option<(&'static Command, &str)> {
+    let line = line.trim().trim_start_matches(['!', '+', '.', '/', '*']);
+    let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let found = COMMANDS.iter().find(|known| known.name.eq_ignore_ascii_case(name))?;
+    Some((found, rest.trim()))
 }
 
 fn load(supervisor: &Supervisor, host: &mut dyn Host, what: &str) -> String {
@@ -230,6 +241,12 @@ pub fn set_log_level(level: i64) {
     }
 }
 
+/// The log level as [`set_log_level`] numbers it.
+pub fn level_of_log() -> usize {
+    let current = log::max_level();
+    LEVELS.iter().position(|(filter, _)| *filter >= current).unwrap_or(0)
+}
+
 fn log_level(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
     if let Some(name) = what.strip_prefix("show") {
         return last_lines(supervisor, name.trim());
@@ -240,8 +257,7 @@ fn log_level(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> Strin
             format!("The log level is {level}: {}", LEVELS[level].1)
         }
         _ if what.is_empty() => {
-            let current = log::max_level();
-            let at = LEVELS.iter().position(|(filter, _)| *filter >= current).unwrap_or(0);
+            let at = level_of_log();
             format!("The log level is {at}: {}", LEVELS[at].1)
         }
         _ => usage("pylog"),
@@ -252,8 +268,24 @@ fn last_lines(supervisor: &Supervisor, what: &str) -> String {
     match supervisor.find(what).and_then(|id| supervisor.last_lines(id)) {
         None => unknown(what),
         Some(lines) if lines.is_empty() => format!("Script {what} has printed nothing"),
-        Some(lines) => lines[lines.len().saturating_sub(40)..].join("\n"),
+        Some(lines) => {
+            let lines = fold(lines);
+            lines[lines.len().saturating_sub(40)..].join("\n")
+        }
     }
+}
+
+/// Says once what is there many times in a row, as the stack of a recursion is.
+fn fold(lines: Vec<String>) -> Vec<String> {
+    let mut folded: Vec<(String, usize)> = Vec::new();
+    for line in lines {
+        match folded.last_mut() {
+            Some((last, count)) if *last == line => *count += 1,
+            _ => folded.push((line, 1)),
+        }
+    }
+    let shown = |(line, count)| if count == 1 { line } else { format!("{line} ({count} times)") };
+    folded.into_iter().map(shown).collect()
 }
 
 fn help(_supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {

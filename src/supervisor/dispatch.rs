@@ -24,6 +24,10 @@ pub(super) const NUDGE: u64 = u64::MAX - 1;
 
 /// How many frames of one process are handled before others and the clock get their turn.
 const TURN: usize = 256;
+/// How many frames or waits pass between two looks at the clock.
+const LOOKS: usize = 4;
+/// How long one process keeps the others and the clock waiting at most, but for one call.
+const SLICE: Duration = Duration::from_millis(5);
 
 /// All scripts' answers to one event, combined.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -175,7 +179,7 @@ impl Supervisor {
         }
         self.give_buffer(buffer);
         written?;
-        self.await_outcomes(host, seq, &asked, None);
+        self.await_outcomes(host, seq, &asked, None, &mut None);
         let outcome = process.take(seq);
         drop(level);
         self.tidy(host);
@@ -218,8 +222,11 @@ impl Supervisor {
             return;
         }
         let mut asked: SmallVec<[Asked; 8]> = SmallVec::new();
+        // Whatever delays the event counts towards its deadline.
+        let mut watch = None;
         for script in scripts {
             if script.with_state(|state| matches!(state, State::Starting { .. })) {
+                watch.get_or_insert_with(|| Watch::new(self));
                 self.await_restart(host, script);
             }
             let Some(process) = script.ready() else { continue };
@@ -228,15 +235,17 @@ impl Supervisor {
                 process.expect(seq);
                 asked.push((script.clone(), process.clone()));
             }
-            self.post(&process, &buffer);
+            if let Some(delayed) = self.post(&process, &buffer) {
+                watch.get_or_insert(delayed);
+            }
         }
         if !asked.is_empty() {
-            self.await_outcomes(host, seq, &asked, Some(hook));
+            self.await_outcomes(host, seq, &asked, Some(hook), &mut watch);
             for (script, process) in &asked {
                 match process.take(seq) {
                     Some(Outcome::Answered(answer)) => take(answer),
                     Some(Outcome::Gone { taken: false, why: Gone::Died }) => {
-                        if let Some(answer) = self.ask_again(host, script, hook, seq, &buffer) {
+                        if let Some(answer) = self.ask_again(host, script, hook, seq, &buffer, &mut watch) {
                             take(answer);
                         }
                     }
@@ -250,7 +259,7 @@ impl Supervisor {
     }
 
     /// A process died before it had read the event: the script has not seen it, so its next
-    /// process may.
+    /// process may, in what is left of the event's time.
     fn ask_again(
         &self,
         host: &mut dyn Host,
@@ -258,13 +267,18 @@ impl Supervisor {
         hook: Hook,
         seq: u64,
         event: &[u8],
+        watch: &mut Option<Watch>,
     ) -> Option<Answer<'static>> {
         self.do_chores(host);
         self.await_restart(host, script);
         let process = script.ready()?;
+        let spent = watch.as_ref().map_or(Duration::ZERO, |watch| watch.start.elapsed());
+        if spent >= self.hook_timeout(script, Some(hook)) {
+            return None;
+        }
         process.expect(seq);
         self.post(&process, event);
-        self.await_outcomes(host, seq, &[(script.clone(), process.clone())], Some(hook));
+        self.await_outcomes(host, seq, &[(script.clone(), process.clone())], Some(hook), watch);
         match process.take(seq) {
             Some(Outcome::Answered(answer)) => Some(answer),
             _ => None,
@@ -291,31 +305,38 @@ impl Supervisor {
         Some(Level(self))
     }
 
-    /// Sends a frame, waits for room if need be.
+    /// Sends a frame, waits for room if need be: then it tells since when.
     #[inline]
-    pub(super) fn post(&self, process: &Rc<Process>, frame: &[u8]) {
+    pub(super) fn post(&self, process: &Rc<Process>, frame: &[u8]) -> Option<Watch> {
         match process.try_send(frame) {
-            Ok(Push::Done) => {}
-            Ok(Push::Full) => self.post_slowly(process, frame),
-            Err(violation) => self.violated(process, violation.to_string()),
+            Ok(Push::Done) => None,
+            Ok(Push::Full) => Some(self.post_slowly(process, frame)),
+            Err(violation) => {
+                self.violated(process, violation.to_string());
+                None
+            }
         }
     }
 
     #[cold]
-    fn post_slowly(&self, process: &Rc<Process>, frame: &[u8]) {
-        let deadline = Instant::now() + self.config.borrow().hook_timeout;
-        match process.send(frame, deadline) {
+    fn post_slowly(&self, process: &Rc<Process>, frame: &[u8]) -> Watch {
+        let watch = Watch::new(self);
+        let script = process.script.borrow().upgrade();
+        let timeout =
+            script.map_or(self.config.borrow().hook_timeout, |script| self.hook_timeout(&script, None));
+        match process.send(frame, watch.start + timeout) {
             Ok(true) => {}
             Ok(false) => self.violated(process, "it does not read what it is sent".into()),
             Err(violation) => self.violated(process, violation.to_string()),
         }
+        watch
     }
 
     /// Encodes and sends a frame.
     pub(super) fn tell(&self, process: &Rc<Process>, frame: &frame::ToWorker<'_>) {
         let mut buffer = self.take_buffer();
         match frame.write(&mut buffer) {
-            Ok(()) => self.post(process, &buffer),
+            Ok(()) => drop(self.post(process, &buffer)),
             Err(error) => log::error!("process {}: not sent: {error}", process.pid),
         }
         self.give_buffer(buffer);
@@ -329,17 +350,25 @@ impl Supervisor {
     }
 
     /// Waits until every outcome is there, serving calls meanwhile.
-    fn await_outcomes(&self, host: &mut dyn Host, seq: u64, asked: &[Asked], hook: Option<Hook>) {
+    fn await_outcomes(
+        &self,
+        host: &mut dyn Host,
+        seq: u64,
+        asked: &[Asked],
+        hook: Option<Hook>,
+        watch: &mut Option<Watch>,
+    ) {
         let crowded = asked.len() + 1 > self.processors;
         let mut slept = false;
         for (_, process) in asked {
             process.set_crowded(crowded);
             slept |= process.was_woken();
         }
-        let mut watch: Option<Watch> = None;
         let mut turns = 0;
+        let mut looked: Option<Instant> = None;
         loop {
             let mut open = false;
+            let inner = self.inner_waits.get();
             for (_, process) in asked {
                 if process.is_ready() {
                     self.pump(host, process);
@@ -347,20 +376,30 @@ impl Supervisor {
                 open |= process.awaits(seq);
             }
             if !open {
-                return;
+                break;
             }
             turns += 1;
+            let is_slow = self.inner_waits.get() != inner
+                || turns % LOOKS == 0 && looked.get_or_insert_with(Instant::now).elapsed() > SLICE;
             let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
             let mut patience = self.patience.get();
-            if slept {
-                patience = patience.for_a_sleeper();
-                slept = false;
-            }
-            if patience.stay_awake(crowded, ready) && turns % TURN != 0 {
+            let mut stay_awake = || {
+                if std::mem::take(&mut slept) {
+                    return patience.for_a_sleeper().stay_awake(crowded, ready);
+                }
+                let awake = patience.stay_awake(crowded, ready);
+                self.patience.set(patience);
+                awake
+            };
+            if !is_slow && stay_awake() {
                 continue;
             }
             let watch = watch.get_or_insert_with(|| Watch::new(self));
             self.doze(host, seq, asked, hook, watch);
+            looked = None;
+        }
+        if let Some(watch) = watch {
+            watch.stop(self);
         }
     }
 
@@ -373,7 +412,9 @@ impl Supervisor {
             if !process.awaits(seq) {
                 continue;
             }
-            let deadline = watch.start + self.hook_timeout(script, hook) + watch.forgiven(self);
+            let timeout = self.hook_timeout(script, hook);
+            // Not more than as much again: else a script could buy time by raising events.
+            let deadline = watch.start + timeout + watch.forgiven(self).min(timeout);
             if now >= deadline {
                 self.overran(script, process, seq, hook);
             } else {
@@ -388,9 +429,6 @@ impl Supervisor {
             self.patience.set(patience);
             self.pump_others(host, asked);
         }
-        if self.depth.get() > 1 {
-            self.inner_waits.set(self.inner_waits.get() + now.elapsed());
-        }
     }
 
     fn overran(&self, script: &Rc<Script>, process: &Rc<Process>, seq: u64, hook: Option<Hook>) {
@@ -400,7 +438,7 @@ impl Supervisor {
         self.nudge();
     }
 
-    fn hook_timeout(&self, script: &Script, hook: Option<Hook>) -> Duration {
+    pub(super) fn hook_timeout(&self, script: &Script, hook: Option<Hook>) -> Duration {
         let overrides = script.overrides.borrow();
         hook.and_then(|hook| overrides.per_hook.get(&hook).copied())
             .or(overrides.hook_timeout)
@@ -421,6 +459,20 @@ impl Supervisor {
             }
             self.sleep(host, deadline);
         }
+    }
+
+    /// The same on behalf of a script or an operator: scripts that are inside a hook meanwhile
+    /// are not to blame for the time that passes.
+    pub(super) fn wait_inside(
+        &self,
+        host: &mut dyn Host,
+        deadline: Instant,
+        done: impl Fn() -> bool,
+    ) -> bool {
+        let watch = Watch::new(self);
+        let in_time = self.wait(host, deadline, done);
+        watch.stop(self);
+        in_time
     }
 
     /// Sleeps until something happens or the deadline, and notices what happened.
@@ -469,7 +521,7 @@ impl Supervisor {
         let Some(process) = self.processes().into_iter().find(|process| process.serial == token / 2) else {
             return;
         };
-        if token % 2 == 0 {
+        if token.is_multiple_of(2) {
             if !process.silence() {
                 // It would be readable for ever; what becomes of the process, its pidfd tells.
                 let _ = process.with_bell(|bell| self.engine().epoll.delete(bell));
@@ -508,7 +560,9 @@ impl Supervisor {
             return;
         }
         let mut buffer = self.take_buffer();
-        for _ in 0..TURN {
+        let inner = self.inner_waits.get();
+        let mut began: Option<Instant> = None;
+        for turn in 1..=TURN {
             match process.receive(&mut buffer) {
                 Ok(true) => {
                     if let Err(violation) = self.handle(host, process, &buffer) {
@@ -521,6 +575,11 @@ impl Supervisor {
                     self.violated(process, violation.to_string());
                     break;
                 }
+            }
+            let is_slow = self.inner_waits.get() != inner
+                || turn % LOOKS == 2 && began.get_or_insert_with(Instant::now).elapsed() > SLICE;
+            if is_slow {
+                break;
             }
         }
         if process.is_ready() {
@@ -538,7 +597,7 @@ impl Supervisor {
 }
 
 /// When a wait began, and how much of it inner levels had used before.
-struct Watch {
+pub(super) struct Watch {
     start: Instant,
     inner_before: Duration,
 }
@@ -546,6 +605,11 @@ struct Watch {
 impl Watch {
     fn new(supervisor: &Supervisor) -> Watch {
         Watch { start: Instant::now(), inner_before: supervisor.inner_waits.get() }
+    }
+
+    /// At the end of the wait: to the levels around it, all of it was an inner one.
+    fn stop(&self, supervisor: &Supervisor) {
+        supervisor.inner_waits.set(self.inner_before + self.start.elapsed());
     }
 
     /// Time in which this level's scripts could not go on because others were waited for.

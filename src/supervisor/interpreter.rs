@@ -5,9 +5,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, OsStr};
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Why no interpreter or worker was found.
 #[derive(Debug, thiserror::Error)]
@@ -66,18 +70,57 @@ impl Interpreters {
             return Ok(known.clone());
         }
         let failed = |reason: String| NotFound::Launcher { launcher: launcher.to_path_buf(), reason };
-        let output = Command::new(launcher)
-            .args(["-c", "import sys; sys.stdout.write(sys.executable)"])
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|error| failed(error.to_string()))?;
-        let python = PathBuf::from(OsStr::from_bytes(&output.stdout));
-        if !output.status.success() || !python.is_file() {
-            return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_string()));
+        let said = ask(launcher).map_err(|error| failed(error.to_string()))?;
+        let python = PathBuf::from(OsStr::from_bytes(&said));
+        if !python.is_file() {
+            return Err(failed(format!("it said {:?}", String::from_utf8_lossy(&said))));
         }
         self.launched.borrow_mut().insert(launcher.to_path_buf(), python.clone());
         Ok(python)
     }
+}
+
+/// How long a launcher may take.
+const LAUNCH: Duration = Duration::from_secs(15);
+
+/// What a launcher prints when its Python is asked where it is. Its exit status is not looked
+/// at: a hub that waits for or ignores its children would have taken it.
+fn ask(launcher: &Path) -> std::io::Result<Vec<u8>> {
+    let mut child = Command::new(launcher)
+        .args(["-c", "import sys; sys.stdout.write(sys.executable)"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let deadline = Instant::now() + LAUNCH;
+    let mut said = vec![0; 4096];
+    let mut length = 0;
+    let mut result = Ok(());
+    if let Some(mut stdout) = child.stdout.take() {
+        while length < said.len() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(1..) => {}
+                Err(nix::errno::Errno::EINTR) => continue,
+                _ => {
+                    result = Err(std::io::ErrorKind::TimedOut.into());
+                    break;
+                }
+            }
+            match stdout.read(said.get_mut(length..).unwrap_or_default()) {
+                Ok(0) => break,
+                Ok(count) => length += count,
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    said.truncate(length);
+    result.map(|()| said)
 }
 
 fn on_path(name: &OsStr) -> Result<PathBuf, NotFound> {

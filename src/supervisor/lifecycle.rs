@@ -100,14 +100,24 @@ impl Supervisor {
         identity: Option<Identity>,
     ) -> Result<Loaded, LoadError> {
         let script = self.begin_load(id, path, identity)?;
-        self.finish_load(host, &script)
+        let loaded = self.finish_load(host, &script);
+        // Only now a spare is started: it would compete with what is loading.
+        self.untidy.set(true);
+        self.tidy(host);
+        loaded
     }
 
     /// Loads several scripts at the same time. The results, the numbers and the load order are
     /// those of the paths.
     pub fn load_all(&self, host: &mut dyn Host, paths: &[PathBuf]) -> Vec<Result<Loaded, LoadError>> {
         let begun: Vec<_> = paths.iter().map(|path| self.begin_load(None, path, None)).collect();
-        begun.into_iter().map(|script| script.and_then(|script| self.finish_load(host, &script))).collect()
+        let loaded = begun
+            .into_iter()
+            .map(|script| script.and_then(|script| self.finish_load(host, &script)))
+            .collect();
+        self.untidy.set(true);
+        self.tidy(host);
+        loaded
     }
 
     fn begin_load(
@@ -120,7 +130,10 @@ impl Supervisor {
         if !path.is_file() {
             return Err(LoadError::NoFile(path));
         }
-        if let Some(loaded) = self.scripts.borrow().iter().find(|script| script.path == path) {
+        // Who asks for a number of its own keeps its own list, and may want one file twice.
+        if id.is_none()
+            && let Some(loaded) = self.scripts.borrow().iter().find(|script| script.path == path)
+        {
             return Err(LoadError::Twice { path, id: loaded.id });
         }
         let id = id.or_else(|| self.reserved.borrow().first().copied()).unwrap_or_else(|| self.free_id());
@@ -145,7 +158,7 @@ impl Supervisor {
             self.forget(script);
             return Err(LoadError::Script("calls are nested too deeply".into()));
         };
-        self.wait(host, never(), over);
+        self.wait_inside(host, never(), over);
         drop(level);
         let failure = script.with_state(|state| match state {
             State::Failed { reason } => Some(reason.clone()),
@@ -159,7 +172,6 @@ impl Supervisor {
         }
         let warnings = script.warnings.borrow().clone();
         log::info!("script {} is loaded as number {}", script.path.display(), script.id);
-        self.tidy(host);
         Ok(Loaded { id: script.id, name: script.name.clone(), warnings })
     }
 
@@ -195,7 +207,9 @@ impl Supervisor {
             script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
             return Err(error);
         }
-        self.wait(host, never(), || script.with_state(|state| !matches!(state, State::Starting { .. })));
+        self.wait_inside(host, never(), || {
+            script.with_state(|state| !matches!(state, State::Starting { .. }))
+        });
         let failure = script.with_state(|state| match state {
             State::Failed { reason } => Some(reason.clone()),
             _ => None,
@@ -236,7 +250,6 @@ impl Supervisor {
         }
         self.spares.borrow_mut().clear();
         self.chores.borrow_mut().clear();
-        self.depth.set(0);
         for script in self.snapshot() {
             script.robots.borrow_mut().clear();
             if let Err(error) = self.start(&script) {
@@ -271,6 +284,12 @@ impl Supervisor {
             }
             None => self.start_process(&python, script.output.clone())?,
         };
+        let limits = script.overrides.borrow().limits.unwrap_or(config.limits);
+        if let Err(error) = process.limit(limits) {
+            let error = io::Error::new(error.kind(), format!("its limits cannot be set: {error}"));
+            return Err(LoadError::Start { python, error });
+        }
+        *script.python.borrow_mut() = python;
         *process.script.borrow_mut() = Rc::downgrade(script);
         process.phase.set(Phase::Loading);
         *script.load_error.borrow_mut() = None;
@@ -304,11 +323,14 @@ impl Supervisor {
         self.tell(process, &ToWorker::Load(Box::new(load)));
     }
 
-    fn start_process(&self, python: &Path, output: std::sync::Arc<Output>) -> Result<Rc<Process>, LoadError> {
+    pub(super) fn start_process(
+        &self,
+        python: &Path,
+        output: std::sync::Arc<Output>,
+    ) -> Result<Rc<Process>, LoadError> {
         let engine = self.engine();
         let config = self.config.borrow();
-        let recipe =
-            Recipe { python, worker: &self.worker, limits: &config.limits, ring_bytes: config.ring_bytes };
+        let recipe = Recipe { python, worker: &self.worker, ring_bytes: config.ring_bytes };
         let serial = self.next_serial.get();
         self.next_serial.set(serial + 1);
         let started =
@@ -317,32 +339,6 @@ impl Supervisor {
                 Ok(process)
             });
         started.map_err(|error| LoadError::Start { python: python.to_path_buf(), error })
-    }
-
-    fn take_spare(&self, python: &Path) -> Option<Rc<Process>> {
-        let mut spares = self.spares.borrow_mut();
-        let at = spares.iter().position(|spare| spare.python == python && !spare.has_ended())?;
-        Some(spares.swap_remove(at))
-    }
-
-    /// Starts a spare for every interpreter in use that has none.
-    fn renew_spares(&self) {
-        if !self.config.borrow().spare || self.ending.get() {
-            return;
-        }
-        let mut wanted: Vec<PathBuf> = Vec::new();
-        for script in self.scripts.borrow().iter() {
-            if let Some(process) = script.process().filter(|process| !wanted.contains(&process.python)) {
-                wanted.push(process.python.clone());
-            }
-        }
-        wanted.retain(|python| !self.spares.borrow().iter().any(|spare| spare.python == *python));
-        for python in wanted {
-            match self.start_process(&python, Output::new("spare")) {
-                Ok(spare) => self.spares.borrow_mut().push(spare),
-                Err(error) => log::warn!("no spare interpreter: {error}"),
-            }
-        }
     }
 
     // ------------------------------------------------------------ chores
@@ -409,8 +405,7 @@ impl Supervisor {
             });
             match act {
                 Act::Kill(process, why) => {
-                    if process.killed_for.borrow().is_none() {
-                        self.dump_stack(&process);
+                    if process.killed_for.borrow().is_none() && !self.is_dumping(&script, &process) {
                         process.kill(why.into());
                     }
                 }
@@ -420,10 +415,28 @@ impl Supervisor {
         }
     }
 
+    /// A script that loads too long may say where it is before it is killed.
+    fn is_dumping(&self, script: &Script, process: &Rc<Process>) -> bool {
+        let awaited_until = script.with_state(|state| match state {
+            State::Starting { awaited_until, .. } => Some(*awaited_until),
+            _ => None,
+        });
+        let Some(awaited_until) = awaited_until.filter(|_| !process.dumped.replace(true)) else {
+            return false;
+        };
+        self.dump_stack(process);
+        let (process, deadline) = (process.clone(), Instant::now() + DUMP);
+        script.become_(State::Starting { process, deadline, awaited_until }, "it takes too long to load");
+        self.set_timer();
+        true
+    }
+
     /// Lets `poll_fd` become readable when the next thing is due.
     fn set_timer(&self) {
         let now = Instant::now();
-        let next = self.scripts.borrow().iter().filter_map(|script| script.with_state(State::due)).min();
+        let scripts = self.scripts.borrow();
+        let due = scripts.iter().filter_map(|script| script.with_state(State::due));
+        let next = due.chain(self.spares_from.get()).min();
         let engine = self.engine();
         let set = match next {
             None => engine.timer.unset(),
@@ -458,9 +471,8 @@ impl Supervisor {
         self.untidy.set(true);
         let script = process.script.borrow().upgrade();
         let Some(script) = script.filter(|script| script.runs_in(process)) else {
-            self.spares.borrow_mut().retain(|spare| spare.serial != process.serial);
-            if process.script.borrow().upgrade().is_none() && !self.ending.get() {
-                log::warn!("the spare interpreter {} ended with {exit}", process.python.display());
+            if process.script.borrow().upgrade().is_none() {
+                self.spare_died(process, exit);
             }
             return;
         };
@@ -472,13 +484,15 @@ impl Supervisor {
         // What it said last may still be on its way through the other thread.
         let _ = finished.recv_timeout(Duration::from_secs(1));
         let reason = self.reason_of_death(&script, process, exit);
-        script.output.note(format!("— process {} ended: {reason}", process.pid));
+        let shown = exit.to_string();
+        let shown = if reason.contains(&shown) { String::new() } else { format!(" ({shown})") };
+        script.output.note(format!("— process {} ended: {reason}{shown}", process.pid));
         if !script.was_ready.get() {
             script.become_(State::Failed { reason }, "it could not be loaded");
             self.remove_robots(host, &script);
             return;
         }
-        self.decide(host, &script, process.pid, &reason);
+        self.decide(host, &script, &format!("(process {}) died: {reason}", process.pid), &reason, true);
     }
 
     fn reason_of_death(&self, script: &Script, process: &Process, exit: Exit) -> String {
@@ -486,9 +500,10 @@ impl Supervisor {
             return reason;
         }
         if let Some(reason) = process.killed_for.borrow().clone() {
-            return reason;
+            let place = script.output.last_place().filter(|_| process.dumped.get());
+            return place.map_or(reason.clone(), |place| format!("{reason}: it was in {place}"));
         }
-        let exit = super::limits::explain(&self.config.borrow().limits, exit);
+        let exit = process.explain(exit);
         match process.phase.get() {
             Phase::Loading | Phase::Started | Phase::Waiting => {
                 let last = script.output.last_line().map_or(String::new(), |line| format!(": {line}"));
@@ -499,10 +514,14 @@ impl Supervisor {
     }
 
     /// A script that was ready is dead: start it again, or not.
-    fn decide(&self, host: &mut dyn Host, script: &Rc<Script>, pid: libc::pid_t, reason: &str) {
+    fn decide(&self, host: &mut dyn Host, script: &Rc<Script>, what: &str, reason: &str, had_process: bool) {
         let limits = self.config.borrow().restart;
         let now = Instant::now();
-        let decision = script.deaths.borrow_mut().another(now, &limits);
+        let decision = match script.deaths.borrow_mut().another(now, &limits) {
+            // What the system lacks at this moment it lacks for the next attempt, too.
+            Decision::Now if !had_process => Decision::After(limits.first_delay.max(BREATH)),
+            decision => decision,
+        };
         let name = &script.name;
         let what_next = match decision {
             Decision::Now => "it is being restarted".to_string(),
@@ -515,12 +534,12 @@ impl Supervisor {
             }
             Decision::After(pause) => script.become_(State::Backoff { until: now + pause }, reason),
         }
+        let text = format!("Script {name} {what}; {what_next}");
         if decision == Decision::Now {
             self.restart(host, script);
         }
         self.set_timer();
         self.remove_robots(host, script);
-        let text = format!("Script {name} (process {pid}) died: {reason}; {what_next}");
         log::error!("{text}");
         host.tell_operators(self, &text);
     }
@@ -528,9 +547,8 @@ impl Supervisor {
     fn restart(&self, host: &mut dyn Host, script: &Rc<Script>) {
         script.restarts.set(script.restarts.get() + 1);
         if let Err(error) = self.start(script) {
-            log::error!("script {} cannot be restarted: {error}", script.name);
-            host.tell_operators(self, &format!("Script {} cannot be restarted: {error}", script.name));
-            script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
+            let reason = error.to_string();
+            self.decide(host, script, &format!("cannot be restarted: {reason}"), &reason, false);
         }
     }
 
@@ -540,8 +558,7 @@ impl Supervisor {
             _ => None,
         });
         let Some(since) = since.filter(|_| !process.dead.get() && !process.has_caught_up()) else { return };
-        let kill_timeout =
-            script.overrides.borrow().kill_timeout.unwrap_or_else(|| self.config.borrow().kill_timeout);
+        let kill_timeout = self.kill_timeout(script);
         let kill_at = Instant::now() + kill_timeout;
         let text = format!(
             "Script {} is stuck in {what}: it gets no more events, and is killed in {} s if it does not return",
@@ -555,6 +572,10 @@ impl Supervisor {
         self.set_timer();
         log::warn!("{text}");
         host.tell_operators(self, &text);
+    }
+
+    fn kill_timeout(&self, script: &Script) -> Duration {
+        script.overrides.borrow().kill_timeout.unwrap_or_else(|| self.config.borrow().kill_timeout)
     }
 
     /// Asks the interpreter to write every thread's Python stack to the log.
@@ -587,6 +608,9 @@ impl Supervisor {
     fn forget(&self, script: &Rc<Script>) {
         if let Some(process) = script.process() {
             process.kill("its script was given up".into());
+            self.unwatch(&process);
+            // Even if a child of it still holds its pipes.
+            drop(self.engine().reader.finish(process.serial));
         }
         self.scripts.borrow_mut().retain(|other| other.id != script.id);
         script.become_(State::Stopped, "it was taken out of the list");
@@ -597,10 +621,11 @@ impl Supervisor {
     /// made to.
     fn stop(&self, host: &mut dyn Host, scripts: &[Rc<Script>]) {
         let Some(_level) = self.enter() else { return };
-        let (patience, kill_timeout) = {
-            let config = self.config.borrow();
-            (config.hook_timeout, config.kill_timeout)
+        let longest = |timeout: &dyn Fn(&Script) -> Duration| {
+            scripts.iter().map(|script| timeout(script)).max().unwrap_or_default()
         };
+        let patience = longest(&|script| self.hook_timeout(script, None));
+        let kill_timeout = longest(&|script| self.kill_timeout(script));
         for script in scripts {
             let Some(process) = script.process() else {
                 script.become_(State::Stopped, "it was told to end");
@@ -629,13 +654,19 @@ impl Supervisor {
                     process.signal(signal);
                 }
             }
-            if self.wait(host, Instant::now() + patience, stopped) {
+            if self.wait_inside(host, Instant::now() + patience, stopped) {
                 return;
             }
         }
         log::error!("a script's process does not end although it was killed: is its disk or network hung?");
     }
 }
+
+/// The shortest pause after a start that failed.
+const BREATH: Duration = Duration::from_millis(100);
+
+/// How long a script that is about to be killed may take to write its stack.
+const DUMP: Duration = Duration::from_millis(200);
 
 /// How long a killed process may take to vanish.
 fn never_ms() -> Duration {

@@ -1,22 +1,26 @@
 //! Limits on what a process may use, set from outside before the script runs; what follows
-//! when one is exceeded is the kernel's and Python's matter.
+//! when one is exceeded is the kernel's, Python's and the worker's matter.
 
 use std::io;
+
+use plugin_abi::start::{OVER_FILES, OVER_MEMORY, OVER_PROCESSES};
 
 use super::config::Limits;
 use super::spawn::Exit;
 
-/// Sets the limits of a process that was just started.
+/// Sets the limits of a process.
 pub fn apply(pid: libc::pid_t, limits: &Limits) -> io::Result<()> {
+    // Beyond the first limit of processor time the kernel sends SIGXCPU, which says why; a
+    // script that does not die of it is killed a second later.
     let table = [
-        (libc::RLIMIT_AS, limits.memory),
-        (libc::RLIMIT_CPU, limits.cpu_seconds),
-        (libc::RLIMIT_NOFILE, limits.open_files),
-        (libc::RLIMIT_NPROC, limits.processes),
+        (libc::RLIMIT_AS, limits.memory, 0),
+        (libc::RLIMIT_CPU, limits.cpu_seconds, 1),
+        (libc::RLIMIT_NOFILE, limits.open_files, 0),
+        (libc::RLIMIT_NPROC, limits.processes, 0),
     ];
-    for (resource, limit) in table {
+    for (resource, limit, more) in table {
         let Some(limit) = limit else { continue };
-        let new = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+        let new = libc::rlimit { rlim_cur: limit, rlim_max: limit.saturating_add(more) };
         // SAFETY: `new` is valid for reading, and the old limits are not asked for.
         if unsafe { libc::prlimit(pid, resource, &new, std::ptr::null_mut()) } != 0 {
             return Err(io::Error::last_os_error());
@@ -24,9 +28,12 @@ pub fn apply(pid: libc::pid_t, limits: &Limits) -> io::Result<()> {
     }
     if let Some(nice) = limits.nice {
         let who = libc::id_t::try_from(pid).map_err(io::Error::other)?;
-        // SAFETY: a system call without pointers.
-        if unsafe { libc::setpriority(libc::PRIO_PROCESS, who, nice) } != 0 {
-            return Err(io::Error::last_os_error());
+        // SAFETY: system calls without pointers.
+        unsafe {
+            let own = libc::getpriority(libc::PRIO_PROCESS, who);
+            if libc::setpriority(libc::PRIO_PROCESS, who, own.saturating_add(nice).min(19)) != 0 {
+                return Err(io::Error::last_os_error());
+            }
         }
     }
     Ok(())
@@ -34,9 +41,25 @@ pub fn apply(pid: libc::pid_t, limits: &Limits) -> io::Result<()> {
 
 /// How a process ended, with the limit that ended it if that can be told.
 pub fn explain(limits: &Limits, exit: Exit) -> String {
-    match (exit, limits) {
-        (Exit::Signal(libc::SIGXCPU | libc::SIGKILL), Limits { cpu_seconds: Some(seconds), .. }) => {
-            format!("{exit}: it used up its {seconds} s of processor time")
+    let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
+    match (exit, *limits) {
+        (Exit::Code(OVER_MEMORY), Limits { memory: Some(bytes), .. }) => {
+            format!("it needed more than its limit of {} MiB of memory", mib(bytes))
+        }
+        (Exit::Signal(libc::SIGABRT | libc::SIGSEGV | libc::SIGBUS), Limits { memory: Some(bytes), .. }) => {
+            format!("{exit}, perhaps for lack of memory: its limit is {} MiB", mib(bytes))
+        }
+        (Exit::Code(OVER_FILES), Limits { open_files: Some(files), .. }) => {
+            format!("it needed more than its limit of {files} open files")
+        }
+        (Exit::Code(OVER_PROCESSES), Limits { processes: Some(processes), .. }) => {
+            format!("it needed more than its limit of {processes} processes and threads")
+        }
+        (Exit::Signal(libc::SIGXCPU), Limits { cpu_seconds: Some(seconds), .. }) => {
+            format!("{exit}: it used up its limit of {seconds} s of processor time")
+        }
+        (Exit::Signal(libc::SIGKILL), Limits { cpu_seconds: Some(seconds), .. }) => {
+            format!("{exit}, perhaps for its limit of {seconds} s of processor time")
         }
         (exit, _) => exit.to_string(),
     }

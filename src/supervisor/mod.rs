@@ -32,6 +32,7 @@ mod output;
 mod process;
 mod restart;
 mod script;
+mod spares;
 mod spawn;
 mod store;
 
@@ -165,6 +166,8 @@ pub struct Supervisor {
     wanted: Cell<HookSet>,
     /// Started interpreters without a script.
     spares: RefCell<Vec<Rc<Process>>>,
+    /// No spare is started before this: the last one came to nothing.
+    spares_from: Cell<Option<Instant>>,
     reserved: RefCell<Vec<ScriptId>>,
     chores: RefCell<VecDeque<Chore>>,
     doing_chores: Cell<bool>,
@@ -199,6 +202,7 @@ impl Supervisor {
             listeners: RefCell::new(vec![none; Hook::COUNT]),
             wanted: Cell::default(),
             spares: RefCell::default(),
+            spares_from: Cell::default(),
             reserved: RefCell::default(),
             chores: RefCell::default(),
             doing_chores: Cell::new(false),
@@ -219,6 +223,11 @@ impl Supervisor {
     #[inline]
     pub fn wants(&self, hook: Hook) -> bool {
         self.wanted.get().contains(hook)
+    }
+
+    /// Whether there is a script with this id, ready or not.
+    pub fn contains(&self, id: ScriptId) -> bool {
+        self.script(id).is_some()
     }
 
     /// Whether this script defines the hook.
@@ -261,7 +270,7 @@ impl Supervisor {
         change(&mut self.config.borrow_mut());
     }
 
-    /// Changes the deadlines of one script. False when there is none with this id.
+    /// Changes the deadlines and limits of one script. False when there is none with this id.
     pub fn set_overrides(&self, id: ScriptId, overrides: Overrides) -> bool {
         self.script(id).map(|script| *script.overrides.borrow_mut() = overrides).is_some()
     }

@@ -54,6 +54,13 @@ impl Output {
         self.lock().kept.iter().rev().find(|line| !line.trim().is_empty()).cloned()
     }
 
+    /// Where the Python stack that was printed last begins: file, line, function.
+    pub fn last_place(&self) -> Option<String> {
+        let inner = self.lock();
+        let header = inner.kept.iter().rposition(|line| line.contains("(most recent call first)"))?;
+        inner.kept.get(header + 1).map(|line| line.trim().to_string())
+    }
+
     /// Keeps a line of the supervisor's own, such as the reason of a death.
     pub fn note(&self, line: String) {
         self.lock().keep(line);
@@ -176,9 +183,10 @@ impl OutputThread {
         let _ = self.nudge.write(1);
     }
 
-    /// Lets go of a thread that a fork left in the parent process.
+    /// Lets go of a thread that a fork left in the parent process. Dropping its handle would
+    /// detach it, and with it whichever thread of the child has got its stack since.
     pub fn forget(mut self) {
-        self.thread = None;
+        std::mem::forget(self.thread.take());
     }
 }
 

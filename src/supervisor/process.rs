@@ -12,6 +12,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use plugin_abi::frame::FrameError;
 use plugin_abi::link::HubEnd;
 use plugin_abi::ring::{Corrupt, Push};
@@ -19,6 +20,7 @@ use plugin_abi::{Answer, Value, start};
 use smallvec::SmallVec;
 
 use super::config::Limits;
+use super::limits;
 use super::output::{Output, OutputThread, Pipes};
 use super::script::Script;
 use super::spawn::{self, Child, Command, Exit, SpawnThread};
@@ -55,6 +57,8 @@ pub enum Gone {
 #[derive(Debug)]
 struct Pending {
     seq: u64,
+    /// Where its frame begins.
+    sent: u64,
     outcome: Option<Outcome>,
 }
 
@@ -113,6 +117,10 @@ pub struct Process {
     abandoned: RefCell<Vec<u64>>,
     crowded: Cell<bool>,
     reaped: Cell<Option<Exit>>,
+    /// What it may use.
+    limits: Cell<Limits>,
+    /// Set when its stack was asked for before it is killed.
+    pub dumped: Cell<bool>,
     /// Set after a fork in the process that did not start it.
     foreign: Cell<bool>,
 }
@@ -124,8 +132,6 @@ pub struct Recipe<'a> {
     pub python: &'a Path,
     /// `libvh_worker.so`.
     pub worker: &'a Path,
-    /// What it may use.
-    pub limits: &'a Limits,
     /// The size of a ring in bytes.
     pub ring_bytes: usize,
 }
@@ -155,7 +161,7 @@ impl Process {
             fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.bell],
         })?;
         reader.watch(serial, Pipes { stdout, stderr }, output.clone());
-        let process = Rc::new(Process {
+        Ok(Rc::new(Process {
             serial,
             pid,
             pidfd,
@@ -170,10 +176,20 @@ impl Process {
             abandoned: RefCell::default(),
             crowded: Cell::new(false),
             reaped: Cell::new(None),
+            limits: Cell::default(),
+            dumped: Cell::new(false),
             foreign: Cell::new(false),
-        });
-        super::limits::apply(pid, recipe.limits)?;
-        Ok(process)
+        }))
+    }
+
+    /// Sets what it may use, before it gets its script.
+    pub fn limit(&self, limits: Limits) -> io::Result<()> {
+        self.limits.set(limits);
+        match limits::apply(self.pid, &limits) {
+            // It has ended, which will be noticed.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            applied => applied,
+        }
     }
 
     /// Readable when the process has ended.
@@ -240,11 +256,6 @@ impl Process {
         self.link.borrow().woke_worker()
     }
 
-    /// Whether the worker has taken everything that was sent.
-    pub fn is_drained(&self) -> bool {
-        self.link.borrow().is_drained()
-    }
-
     /// Tells the worker whether there are more hot threads than processors.
     #[inline]
     pub fn set_crowded(&self, crowded: bool) {
@@ -253,10 +264,11 @@ impl Process {
         }
     }
 
-    /// Notes that an outcome is awaited.
+    /// Notes that an outcome is awaited of the frame that is sent next.
     #[inline]
     pub fn expect(&self, seq: u64) {
-        self.pending.borrow_mut().push(Pending { seq, outcome: None });
+        let sent = self.link.borrow().position();
+        self.pending.borrow_mut().push(Pending { seq, sent, outcome: None });
     }
 
     /// Whether the outcome is still awaited.
@@ -315,9 +327,9 @@ impl Process {
 
     /// Settles everything that is awaited: the process is dead.
     pub fn bury(&self) {
-        let taken = self.is_drained();
         for pending in self.pending.borrow_mut().iter_mut() {
             if pending.outcome.is_none() {
+                let taken = self.link.borrow().has_read(pending.sent);
                 pending.outcome = Some(Outcome::Gone { taken, why: Gone::Died });
             }
         }
@@ -325,17 +337,18 @@ impl Process {
 
     /// Whether the process has ended, noticed or not.
     pub fn has_ended(&self) -> bool {
-        if self.dead.get() {
-            return true;
-        }
-        let mut fds = [nix::poll::PollFd::new(self.pidfd(), nix::poll::PollFlags::POLLIN)];
-        matches!(nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO), Ok(1..))
+        self.dead.get() || self.ends_within(PollTimeout::ZERO)
+    }
+
+    fn ends_within(&self, timeout: PollTimeout) -> bool {
+        let mut fds = [PollFd::new(self.pidfd(), PollFlags::POLLIN)];
+        matches!(nix::poll::poll(&mut fds, timeout), Ok(1..))
     }
 
     /// Sends a signal to the process.
     pub fn signal(&self, number: i32) {
         if !self.foreign.get() {
-            spawn::signal(self.pidfd(), number);
+            spawn::signal(self.pidfd(), self.pid, number);
         }
     }
 
@@ -351,12 +364,18 @@ impl Process {
         if let Some(exit) = self.reaped.get() {
             return exit;
         }
-        // Its number, which is also the group's, belongs to nobody else until it is reaped.
-        // SAFETY: a system call without pointers.
-        unsafe { libc::kill(-self.pid, libc::SIGKILL) };
-        let exit = spawn::reap(self.pidfd(), true).unwrap_or(Exit::Unknown);
+        if spawn::is_number_ours(self.pidfd(), self.pid) {
+            // SAFETY: a system call without pointers.
+            unsafe { libc::kill(-self.pid, libc::SIGKILL) };
+        }
+        let exit = spawn::reap(self.pidfd(), self.pid, true).unwrap_or(Exit::Unknown);
         self.reaped.set(Some(exit));
         exit
+    }
+
+    /// How it ended, with the limit that ended it if that can be told.
+    pub fn explain(&self, exit: Exit) -> String {
+        limits::explain(&self.limits.get(), exit)
     }
 
     /// After a fork: the process belongs to the parent, and is not touched any more.
@@ -378,10 +397,17 @@ impl Drop for Process {
     fn drop(&mut self) {
         if self.reaped.get().is_none() && !self.foreign.get() {
             self.signal(libc::SIGKILL);
-            self.reap();
+            if self.ends_within(PollTimeout::from(VANISH_MS)) {
+                self.reap();
+            } else {
+                log::error!("process {} does not end although it was killed", self.pid);
+            }
         }
     }
 }
+
+/// How long a killed process may take to vanish: one that waits for a dead disk does not die.
+const VANISH_MS: u16 = 5000;
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)

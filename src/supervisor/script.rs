@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use plugin_abi::{Hook, HookSet};
 
-use super::config::Identity;
+use super::config::{Identity, Limits};
 use super::output::Output;
 use super::process::Process;
 use super::restart::Deaths;
@@ -107,7 +107,7 @@ impl fmt::Display for State {
     }
 }
 
-/// Deadlines of one script that differ from the supervisor's.
+/// Deadlines and limits of one script that differ from the supervisor's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Overrides {
     /// Instead of [`Config::hook_timeout`](super::Config::hook_timeout).
@@ -116,6 +116,8 @@ pub struct Overrides {
     pub per_hook: HashMap<Hook, Duration>,
     /// Instead of [`Config::kill_timeout`](super::Config::kill_timeout).
     pub kill_timeout: Option<Duration>,
+    /// Instead of [`Config::limits`](super::Config::limits), from its next process on.
+    pub limits: Option<Limits>,
 }
 
 /// A script.
@@ -130,6 +132,8 @@ pub struct Script {
     pub identity: RefCell<Identity>,
     /// Where it is in its life. Changed through [`Script::become_`] only.
     state: RefCell<State>,
+    /// The interpreter that ran it last.
+    pub python: RefCell<PathBuf>,
     /// The hooks it defines; kept while it is restarted.
     pub hooks: Cell<HookSet>,
     /// Those it marked as observers.
@@ -152,7 +156,7 @@ pub struct Script {
     pub functions: RefCell<HashMap<String, DynamicFunction>>,
     /// `vh.store`.
     pub store: RefCell<Store>,
-    /// Its own deadlines.
+    /// Its own deadlines and limits.
     pub overrides: RefCell<Overrides>,
     /// Unload it as soon as it is not inside a hook.
     pub doomed: Cell<bool>,
@@ -173,6 +177,7 @@ impl Script {
             path,
             identity: RefCell::new(identity),
             state: RefCell::new(State::Stopped),
+            python: RefCell::default(),
             hooks: Cell::default(),
             observers: Cell::default(),
             was_ready: Cell::new(false),

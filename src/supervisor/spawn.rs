@@ -11,7 +11,7 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -36,7 +36,8 @@ pub struct Command {
 pub struct Child {
     /// Its number, also that of its process group.
     pub pid: libc::pid_t,
-    /// Names the process even when its number is used again.
+    /// Names the process even when its number is used again, and is readable when it has
+    /// ended. Where the system has no such descriptors, only the latter; see [`watch_end`].
     pub pidfd: OwnedFd,
 }
 
@@ -71,9 +72,10 @@ impl SpawnThread {
         child.recv().map_err(|_| gone())?
     }
 
-    /// Lets go of a thread that a fork left in the parent process.
+    /// Lets go of a thread that a fork left in the parent process. Dropping its handle would
+    /// detach it, and with it whichever thread of the child has got its stack since.
     pub fn forget(mut self) {
-        self.thread = None;
+        std::mem::forget(self.thread.take());
     }
 }
 
@@ -204,7 +206,11 @@ fn spawn(command: &Command) -> io::Result<Child> {
             environ.cast(),
         )
     })?;
-    match pidfd_open(pid) {
+    let pidfd = pidfd_open(pid).or_else(|error| match error.raw_os_error() {
+        Some(libc::ENOSYS) => watch_end(pid),
+        _ => Err(error),
+    });
+    match pidfd {
         Ok(pidfd) => Ok(Child { pid, pidfd }),
         Err(error) => {
             // SAFETY: plain system calls on a child of ours that nobody has waited for.
@@ -236,6 +242,42 @@ fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Stands in for a pidfd under systems that lack them, such as older versions of valgrind: a
+/// thread waits for the end of the process, without taking its status, and makes the
+/// descriptor readable.
+fn watch_end(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    let ended = nix::sys::eventfd::EventFd::from_flags(nix::sys::eventfd::EfdFlags::EFD_CLOEXEC)?;
+    let told = ended.as_fd().try_clone_to_owned()?;
+    std::thread::Builder::new().name("vhpy-watch".into()).spawn(move || {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        let flags = libc::WEXITED | libc::WNOWAIT;
+        // SAFETY: the structure is valid for writing; any error but an interruption means that
+        // somebody else has taken the status, so the process has ended.
+        while unsafe { libc::waitid(libc::P_PID, pid.unsigned_abs(), info.as_mut_ptr(), flags) } != 0
+            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
+        {}
+        // Fails only if the number in it would overflow, and then it is readable.
+        let _ = nix::unistd::write(&told, &1u64.to_ne_bytes());
+    })?;
+    Ok(ended.into())
+}
+
+/// Whether a process that has ended still owns its number, and with it that of its group.
+pub fn is_number_ours(pidfd: BorrowedFd<'_>, pid: libc::pid_t) -> bool {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the structure is valid for writing; the other calls have no pointers.
+    unsafe {
+        let id = pidfd.as_raw_fd() as libc::id_t;
+        let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        if libc::waitid(libc::P_PIDFD, id, info.as_mut_ptr(), flags) == 0 {
+            return true;
+        }
+        // Somebody else has waited for it. As long as its group has members, nobody else gets
+        // the number; without members, it may be somebody's by now.
+        libc::kill(pid, 0) != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+    }
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -261,29 +303,36 @@ impl std::fmt::Display for Exit {
 }
 
 /// Sends a signal. Nothing happens to a process that has ended.
-pub fn signal(pidfd: BorrowedFd<'_>, number: i32) {
+pub fn signal(pidfd: BorrowedFd<'_>, pid: libc::pid_t, number: i32) {
     // SAFETY: a system call; the null pointer means "no siginfo".
-    unsafe {
+    let result = unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, std::ptr::null::<c_void>(), 0)
     };
+    if result != 0 && matches!(io::Error::last_os_error().raw_os_error(), Some(libc::ENOSYS | libc::EBADF)) {
+        // SAFETY: a system call without pointers; the number is the child's until it is reaped.
+        unsafe { libc::kill(pid, number) };
+    }
 }
 
 /// Takes the status of a process that has ended; `None` while it still runs.
-pub fn reap(pidfd: BorrowedFd<'_>, block: bool) -> Option<Exit> {
+pub fn reap(pidfd: BorrowedFd<'_>, pid: libc::pid_t, block: bool) -> Option<Exit> {
+    let mut by = (libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t);
     let flags = libc::WEXITED | if block { 0 } else { libc::WNOHANG };
     loop {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         // SAFETY: the structure is valid for writing; zeroed, it is a valid value, in which a
         // pid of 0 means that the process still runs.
-        let (result, info) = unsafe {
-            let id = pidfd.as_raw_fd() as libc::id_t;
-            (libc::waitid(libc::P_PIDFD, id, info.as_mut_ptr(), flags), info.assume_init())
-        };
+        let (result, info) =
+            unsafe { (libc::waitid(by.0, by.1, info.as_mut_ptr(), flags), info.assume_init()) };
         if result != 0 {
-            if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
-                continue;
+            match io::Error::last_os_error().raw_os_error() {
+                Some(libc::EINTR) => continue,
+                Some(libc::EBADF | libc::EINVAL) if by.0 == libc::P_PIDFD => {
+                    by = (libc::P_PID, pid.unsigned_abs());
+                    continue;
+                }
+                _ => return Some(Exit::Unknown),
             }
-            return Some(Exit::Unknown);
         }
         // SAFETY: waitid filled the fields of a child's end, or left them zero.
         let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
@@ -292,5 +341,27 @@ pub fn reap(pidfd: BorrowedFd<'_>, block: bool) -> Option<Exit> {
             (_, libc::CLD_EXITED) => Some(Exit::Code(status)),
             _ => Some(Exit::Signal(status)),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::zombie_processes, reason = "`reap` is what is tested")]
+    fn an_end_is_noticed_without_a_pidfd_too() {
+        let child = std::process::Command::new("sleep").arg("3600").spawn().expect("a child");
+        let pid = libc::pid_t::try_from(child.id()).expect("a small number");
+        let ended = watch_end(pid).expect("a watcher");
+        let readable = |wait: u16| {
+            let mut fds = [nix::poll::PollFd::new(ended.as_fd(), nix::poll::PollFlags::POLLIN)];
+            nix::poll::poll(&mut fds, wait).expect("a poll") > 0
+        };
+        assert!(!readable(0));
+        assert_eq!(reap(ended.as_fd(), pid, false), None);
+        signal(ended.as_fd(), pid, libc::SIGKILL);
+        assert!(readable(60_000), "waited a minute for the end of process {pid}");
+        assert_eq!(reap(ended.as_fd(), pid, true), Some(Exit::Signal(libc::SIGKILL)));
     }
 }

@@ -252,10 +252,10 @@ impl FakeHub {
             }
             self.end.disarm();
             self.end.silence();
-            if let Some(status) = self.child.try_wait().unwrap() {
-                if !self.end.is_ready() {
-                    panic!("the worker ended with {status} while the hub waited for {what}\n{}", self.log());
-                }
+            if let Some(status) = self.child.try_wait().unwrap()
+                && !self.end.is_ready()
+            {
+                panic!("the worker ended with {status} while the hub waited for {what}\n{}", self.log());
             }
             assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for {what}\n{}", self.log());
         }

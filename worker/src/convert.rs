@@ -22,7 +22,9 @@ static HANDLES: GilCell<Handles> = GilCell::new(Handles { next: 1, objects: None
 
 fn keep(gil: Gil, object: Obj) -> u64 {
     HANDLES.with(gil, |handles| {
-        let number = handles.next;
+        // No other process of this script gives the same numbers: one that the host kept
+        // through a restart must not name another object.
+        let number = (u64::from(std::process::id()) << 32) + handles.next;
         handles.next += 1;
         handles.objects.get_or_insert_default().insert(number, object);
         number

@@ -9,6 +9,7 @@
 //! - [`call`], [`reply`], [`nicks`]: the functions that the hub answers
 //! - [`module`], [`store`], [`entities`]: what else there is in `vh`
 //! - [`channel`]: the link to the hub, shared by all threads
+//! - [`limits`]: when the script has run into one
 //! - [`convert`], [`text`]: Python objects and values
 //! - [`py`], [`function`]: the interpreter's C interface
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
@@ -19,6 +20,7 @@ mod channel;
 mod convert;
 mod entities;
 mod function;
+mod limits;
 mod module;
 mod nicks;
 mod py;

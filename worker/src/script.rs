@@ -349,10 +349,10 @@ pub fn describe(gil: Gil, exception: &Obj) -> String {
 
 /// `FILE:LINE`: where the script, or a module beside it, raised.
 fn place(gil: Gil, exception: &Obj, script: &[u8]) -> Option<String> {
-    if let (Some(file), Some(line)) = (exception.attr_if_any(c"filename"), exception.attr_if_any(c"lineno")) {
-        if let Some(line) = line.as_int() {
-            return Some(format!("{}:{line}", file.lossy(gil)));
-        }
+    if let (Some(file), Some(line)) = (exception.attr_if_any(c"filename"), exception.attr_if_any(c"lineno"))
+        && let Some(line) = line.as_int()
+    {
+        return Some(format!("{}:{line}", file.lossy(gil)));
     }
     let folder = String::from_utf8_lossy(folder(script)).into_owned();
     let is_ours = |file: &str| {

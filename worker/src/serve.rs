@@ -19,7 +19,7 @@ use crate::py::{
     Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception, raise,
     take_exception,
 };
-use crate::{answer, module, script, text};
+use crate::{answer, limits, module, script, text};
 
 /// No hook has more arguments.
 const MOST: usize = 8;
@@ -226,7 +226,11 @@ fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Valu
         Ok(returned) => Some(returned),
         Err(Raised) if is_exit(gil) => return Err(Raised),
         Err(Raised) => {
+            let over = limits::reached(gil);
             print_exception(gil);
+            if let Some(code) = over {
+                limits::give_up(code);
+            }
             None
         }
     };
@@ -324,7 +328,11 @@ fn function(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[
         Ok(()) => Ok(()),
         Err(Raised) if is_exit(gil) => Err(Raised),
         Err(Raised) => {
+            let over = limits::reached(gil);
             let reason = describe(gil);
+            if let Some(code) = over {
+                limits::give_up(code);
+            }
             send(
                 gil,
                 channel,

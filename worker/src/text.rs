@@ -73,14 +73,14 @@ impl Encoding {
     #[inline]
     pub fn text(&self, _gil: Gil, bytes: &[u8]) -> PyResult<Obj> {
         let (start, length) = (bytes.as_ptr().cast(), bytes.len() as isize);
-        if let Encoding::Other { name, has_ascii } = self {
-            if !has_ascii || !bytes.is_ascii() {
-                // SAFETY: the GIL is held; pointer and length are those of a slice.
-                return unsafe {
-                    let errors = c"surrogateescape".as_ptr();
-                    Obj::own(ffi::PyUnicode_Decode(start, length, name.as_ptr(), errors))
-                };
-            }
+        if let Encoding::Other { name, has_ascii } = self
+            && (!has_ascii || !bytes.is_ascii())
+        {
+            // SAFETY: the GIL is held; pointer and length are those of a slice.
+            return unsafe {
+                let errors = c"surrogateescape".as_ptr();
+                Obj::own(ffi::PyUnicode_Decode(start, length, name.as_ptr(), errors))
+            };
         }
         // SAFETY: as above.
         unsafe { Obj::own(ffi::PyUnicode_FromStringAndSize(start, length)) }.or_else(|Raised| {

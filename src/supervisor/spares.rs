@@ -1,0 +1,66 @@
+//! Started interpreters that wait to take over a script, so that a restart costs less than
+//! starting Python; one for each interpreter in use.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::Supervisor;
+use super::output::Output;
+use super::process::Process;
+use super::spawn::Exit;
+
+/// How long to wait with the next spare after one that came to nothing.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    /// A spare that runs this interpreter, if there is one.
+    pub(super) fn take_spare(&self, python: &Path) -> Option<Rc<Process>> {
+        let mut spares = self.spares.borrow_mut();
+        let at = spares.iter().position(|spare| spare.python == python && !spare.has_ended())?;
+        Some(spares.swap_remove(at))
+    }
+
+    /// Starts a spare for every interpreter in use that has none, and ends the others.
+    pub(super) fn renew_spares(&self) {
+        if self.ending.get() {
+            return;
+        }
+        let mut wanted: Vec<PathBuf> = Vec::new();
+        if self.config.borrow().spare {
+            for script in self.scripts.borrow().iter() {
+                let python = script.python.borrow();
+                if !wanted.contains(&python) {
+                    wanted.push(python.clone());
+                }
+            }
+        }
+        let (kept, unused) = self.spares.take().into_iter().partition(|spare| wanted.contains(&spare.python));
+        self.spares.replace(kept);
+        // Each takes about a millisecond to end.
+        drop::<Vec<Rc<Process>>>(unused);
+        if self.spares_from.get().is_some_and(|from| Instant::now() < from) {
+            return;
+        }
+        self.spares_from.set(None);
+        wanted.retain(|python| !self.spares.borrow().iter().any(|spare| spare.python == *python));
+        for python in wanted {
+            match self.start_process(&python, Output::new("spare")) {
+                Ok(spare) => self.spares.borrow_mut().push(spare),
+                Err(error) => {
+                    log::warn!("no spare interpreter: {error}");
+                    self.spares_from.set(Some(Instant::now() + PAUSE));
+                }
+            }
+        }
+    }
+
+    /// A spare has ended before it was of any use.
+    pub(super) fn spare_died(&self, process: &Process, exit: Exit) {
+        self.spares.borrow_mut().retain(|spare| spare.serial != process.serial);
+        if !self.ending.get() {
+            log::warn!("the spare interpreter {} ended with {exit}", process.python.display());
+            self.spares_from.set(Some(Instant::now() + PAUSE));
+        }
+    }
+}

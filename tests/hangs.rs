@@ -1,0 +1,258 @@
+//! Every way in which a script can hang, and what the hub makes of it: the event goes on at its
+//! deadline, the others notice nothing, the stack is kept, the script is replaced.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use plugin_abi::Answer;
+use support::{LIMIT, Recorder, Stage, config, kill};
+use vhpy::supervisor::{Config, Overrides, RestartLimits, Verdict};
+use vhpy::{Call, Hook, ScriptId, Value};
+
+const DEADLINE: Duration = Duration::from_millis(150);
+
+/// Deadlines that a test can wait for.
+fn impatient() -> Config {
+    Config {
+        hook_timeout: DEADLINE,
+        kill_timeout: DEADLINE,
+        restart: RestartLimits { max_deaths: 1000, ..RestartLimits::default() },
+        ..config()
+    }
+}
+
+fn chat(stage: &mut Stage, message: &str) -> Verdict {
+    stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &["nick".into(), message.into()])
+}
+
+/// One more script, which answers whatever happens to others.
+fn bystander(stage: &mut Stage) -> ScriptId {
+    stage.load("bystander.py", "def OnParsedMsgChat(nick, message): return ('here', 1)").id
+}
+
+fn wait_for_restart(stage: &mut Stage, id: ScriptId, restarts: u64) {
+    stage.serve_until("the hanging script to be replaced", |supervisor, _| {
+        let status = supervisor.status(id).unwrap();
+        status.state == "ready" && status.restarts >= restarts
+    });
+}
+
+/// Name, top level, body of the hook.
+const HANGS: [(&str, &str, &str); 9] = [
+    ("loop", "", "while True: pass"),
+    ("sleep", "import time", "time.sleep(3600)"),
+    ("socket", "import socket\na, b = socket.socketpair()", "a.recv(1)"),
+    ("lock", "import threading\nlock = threading.Lock()\nlock.acquire()", "lock.acquire()"),
+    (
+        "handler",
+        "import os, signal, time\ndef forever(*_):\n    while True: time.sleep(1)\n\
+         signal.signal(signal.SIGUSR1, forever)",
+        "os.kill(os.getpid(), signal.SIGUSR1); time.sleep(3600)",
+    ),
+    ("child", "import subprocess", "subprocess.run(['sleep', '3600'])"),
+    ("native", "import ctypes\nlibc = ctypes.PyDLL(None)", "while True: libc.sleep(3600)"),
+    ("regex", "import re", "re.match(r'(a+)+$', 'a' * 64 + 'b')"),
+    ("deaf", "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))", "while True: pass"),
+];
+
+#[test]
+fn every_hang_costs_one_deadline_and_the_script_is_replaced() {
+    let mut stage = Stage::with(impatient());
+    let other = bystander(&mut stage);
+    let other_pid = stage.pid(other);
+    for (name, top, body) in HANGS {
+        let name = &format!("hangs_in_{name}");
+        let file = format!("{name}.py");
+        let source = format!(
+            "{top}\ndef OnParsedMsgChat(nick, message):\n    if message == 'hang':\n        {body}\n    return 0\n"
+        );
+        let id = stage.load(&file, &source).id;
+        let pid = stage.pid(id);
+        let start = Instant::now();
+        let verdict = chat(&mut stage, "hang");
+        assert!(start.elapsed() >= DEADLINE, "{name}: it has its time");
+        assert!(!verdict.blocked, "{name}: the event goes on");
+        assert_eq!(verdict.send, [b"here|"], "{name}: the others are heard");
+        assert_eq!(stage.state(id), "stuck", "{name}");
+        assert!(!chat(&mut stage, "next").blocked, "{name}: it gets no more events");
+        wait_for_restart(&mut stage, id, 1);
+        assert_ne!(stage.pid(id), pid, "{name}");
+        assert!(chat(&mut stage, "hello").blocked, "{name}: it serves again");
+        let lines = stage.supervisor.console(&mut stage.host, &format!("!pylog show {name}")).unwrap();
+        assert!(lines.contains("SIGKILL") && lines.contains("stuck"), "{name}: the end is kept: {lines}");
+        // Nothing reaches a script that has blocked all signals but SIGKILL.
+        if name != "hangs_in_deaf" {
+            assert!(lines.contains(&file) && lines.contains("OnParsedMsgChat"), "{name}: the stack: {lines}");
+        }
+        let told = stage.host.told.join("\n");
+        assert!(told.contains(&format!("Script {name} is stuck in OnParsedMsgChat")), "{name}: {told}");
+        assert!(told.contains("died: it was stuck"), "{name}: {told}");
+        stage.host.told.clear();
+        stage.supervisor.unload(&mut stage.host, id);
+        assert_eq!(stage.pid(other), other_pid, "{name}: the others notice nothing");
+    }
+}
+
+#[test]
+fn a_stopped_script_is_replaced() {
+    let mut stage = Stage::with(impatient());
+    let id = stage.load("stopped.py", "def OnParsedMsgChat(nick, message): return 0").id;
+    let other = bystander(&mut stage);
+    let (pid, other_pid) = (stage.pid(id), stage.pid(other));
+    kill(pid, libc::SIGSTOP);
+    let verdict = chat(&mut stage, "one");
+    assert!(!verdict.blocked);
+    assert_eq!(verdict.send, [b"here|"]);
+    wait_for_restart(&mut stage, id, 1);
+    assert_ne!(stage.pid(id), pid);
+    assert_eq!(stage.pid(other), other_pid);
+    assert!(chat(&mut stage, "two").blocked);
+}
+
+#[test]
+fn a_stopped_observer_costs_its_deadline_once() {
+    let mut stage = Stage::with(Config { ring_bytes: 4096, ..impatient() });
+    let id = stage.load("observer.py", "@vh.observer\ndef OnParsedMsgChat(nick, message): pass").id;
+    bystander(&mut stage);
+    kill(stage.pid(id), libc::SIGSTOP);
+    // Its ring is full after a few of these; nothing waits for it until then.
+    for _ in 0..100 {
+        assert_eq!(chat(&mut stage, &"x".repeat(1000)).send, [b"here|"]);
+    }
+    wait_for_restart(&mut stage, id, 1);
+    let told = stage.host.told.join("\n");
+    assert!(told.contains("does not read"), "{told}");
+}
+
+#[test]
+fn a_hang_in_an_event_that_a_call_raised_ends_too() {
+    let mut stage = Stage::with(impatient());
+    stage.host = Recorder::answering(|supervisor, host, call, args| {
+        if call == Call::KickUser {
+            supervisor.event(host, Hook::OnOperatorKicks, &args[..3]);
+        }
+        Value::Int(1)
+    });
+    let outer = stage.load(
+        "outer.py",
+        "def OnParsedMsgChat(nick, message):\n    vh.KickUser('op', nick, 'why')\n    return 0",
+    );
+    let inner = stage.load("inner.py", "def OnOperatorKicks(op, nick, reason):\n    while True: pass");
+    assert!(chat(&mut stage, "kick").blocked, "the outer script's time stood still meanwhile");
+    assert_eq!(stage.state(outer.id), "ready");
+    assert_eq!(stage.state(inner.id), "stuck");
+}
+
+#[test]
+fn a_script_cannot_buy_time_with_calls() {
+    let mut stage = Stage::with(impatient());
+    stage.host = Recorder::answering(|supervisor, host, call, args| {
+        match call {
+            Call::KickUser => drop(supervisor.event(host, Hook::OnOperatorKicks, &args[..3])),
+            // A slow hub, such as one that asks a database.
+            Call::SQL => std::thread::sleep(Duration::from_millis(5)),
+            _ => {}
+        }
+        Value::Int(1)
+    });
+    for (name, body) in [
+        // An event inside the event, again and again, each of which ends in time.
+        ("nesting", "vh.KickUser('op', nick, 'why')"),
+        ("calling", "vh.SQL('SELECT 1')"),
+        ("quick", "vh.GetUserClass(nick)"),
+        ("flooding", "threading.Thread(target=vh.SQL, args=('SELECT 1',), daemon=True).start()"),
+    ] {
+        let id = stage
+            .load(
+                &format!("{name}.py"),
+                &format!(
+                    "import threading, time\n\
+                     def OnParsedMsgChat(nick, message):\n    while True: {body}\n\
+                     def OnOperatorKicks(op, nick, reason): time.sleep(0.1)"
+                ),
+            )
+            .id;
+        let start = Instant::now();
+        chat(&mut stage, "go");
+        // Twice the deadline and no more is what nested events can take; the rest is room for
+        // a busy machine. Without an end to it, this test would not end either.
+        assert!(start.elapsed() < LIMIT, "{name}: {:?}", start.elapsed());
+        assert_ne!(stage.state(id), "ready", "{name}");
+        stage.supervisor.unload(&mut stage.host, id);
+    }
+}
+
+#[test]
+fn a_script_that_hangs_while_it_ends_is_made_to() {
+    let mut stage = Stage::with(impatient());
+    for (name, body) in [
+        ("loops", "while True: pass"),
+        ("sleeps", "import time; time.sleep(3600)"),
+        ("native", "import ctypes; ctypes.PyDLL(None).sleep(3600)"),
+        ("ignores", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"),
+    ] {
+        let id = stage.load(&format!("{name}.py"), &format!("def UnLoad():\n    {body}")).id;
+        let pid = stage.pid(id);
+        assert!(stage.supervisor.unload(&mut stage.host, id), "{name}");
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists(), "{name}: nothing is left");
+    }
+    let id = stage.load("exits.py", "import atexit, time\natexit.register(time.sleep, 3600)").id;
+    assert!(stage.supervisor.unload(&mut stage.host, id));
+    assert!(stage.supervisor.scripts().is_empty());
+}
+
+#[test]
+fn a_script_that_hangs_while_it_loads_says_where() {
+    let mut stage = Stage::with(Config { load_timeout: Duration::from_secs(1), ..config() });
+    let path = stage.write("loads.py", "def forever():\n    while True: pass\nforever()");
+    let error = stage.supervisor.load(&mut stage.host, &path).unwrap_err().to_string();
+    assert!(error.contains("in time") && error.contains("loads.py\", line 2 in forever"), "{error}");
+}
+
+#[test]
+fn a_function_that_hangs_is_given_up() {
+    let mut stage = Stage::with(impatient());
+    let id = stage.load("function.py", "def run():\n    while True: pass\ndef one(): return 1").id;
+    let error = stage.supervisor.call(&mut stage.host, id, "run", &[]).unwrap_err();
+    assert!(matches!(error, vhpy::supervisor::CallError::Overran), "{error}");
+    wait_for_restart(&mut stage, id, 1);
+    assert_eq!(stage.call(id, "one", &[]), Value::Int(1));
+}
+
+#[test]
+fn deadlines_can_be_set_for_a_script_and_for_a_hook() {
+    let mut stage = Stage::with(Config { hook_timeout: LIMIT, kill_timeout: LIMIT, ..config() });
+    let id = stage
+        .load(
+            "own.py",
+            "
+            import time
+            def OnParsedMsgChat(nick, message): time.sleep(3600)
+            def OnTimer(msec): time.sleep(3600)
+            def OnUserLogin(nick):
+                time.sleep(0.3)
+                return 0
+            ",
+        )
+        .id;
+    let short = Duration::from_millis(50);
+    let per_hook = [(Hook::OnTimer, 4 * short), (Hook::OnUserLogin, LIMIT)].into_iter().collect();
+    let overrides =
+        Overrides { hook_timeout: Some(short), per_hook, kill_timeout: Some(short), ..Overrides::default() };
+    assert!(stage.supervisor.set_overrides(id, overrides));
+
+    let start = Instant::now();
+    chat(&mut stage, "x");
+    assert!(start.elapsed() >= short && start.elapsed() < LIMIT, "the script's own: {:?}", start.elapsed());
+    wait_for_restart(&mut stage, id, 1);
+
+    let start = Instant::now();
+    stage.supervisor.event(&mut stage.host, Hook::OnTimer, &[0.0.into()]);
+    assert!(start.elapsed() >= 4 * short, "the hook's own: {:?}", start.elapsed());
+    wait_for_restart(&mut stage, id, 2);
+
+    let answer = stage.supervisor.event_to(&mut stage.host, id, Hook::OnUserLogin, &["nick".into()]);
+    assert_eq!(answer, Some(Answer::Block), "a longer one for a hook beats the script's shorter one");
+    assert!(!stage.supervisor.set_overrides(ScriptId(77), Overrides::default()));
+}

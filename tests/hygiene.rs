@@ -1,0 +1,465 @@
+//! What a script's process gets from the hub and what is left of it: descriptors, signals,
+//! zombies, shared memory; under the circumstances that hubs run in.
+//!
+//! Some circumstances are a whole process's. For those this program runs itself again with
+//! `HYGIENE_CASE` set; that is a hub with one script, which prints what it finds.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use support::{LIMIT, Recorder, Stage, config, kill, wait_until};
+use vhpy::supervisor::{Config, RestartLimits};
+use vhpy::{Hook, Value};
+
+fn patient() -> Config {
+    let restart = RestartLimits { window: Duration::ZERO, ..RestartLimits::default() };
+    Config { restart_wait: LIMIT, hook_timeout: LIMIT, restart, ..config() }
+}
+
+/// A script that evaluates what it is asked.
+const ASKED: &str = "
+    import os, signal, sys
+    def ask(what): return eval(what)
+    def OnParsedMsgChat(nick, message):
+        if message == 'die': os.abort()
+        return 0
+    ";
+
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+fn gone(pid: i64) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.is_empty() || stat.contains(") Z ")
+}
+
+// ---------------------------------------------------------------- one process
+
+#[test]
+fn no_descriptor_of_the_hub_is_in_a_worker() {
+    let mut stage = Stage::new();
+    // Without close-on-exec, as C hubs open theirs.
+    // SAFETY: plain system calls; the descriptors belong to nobody else.
+    let leaky: Vec<OwnedFd> = (0..20)
+        .map(|_| unsafe { OwnedFd::from_raw_fd(libc::open(c"/dev/zero".as_ptr(), libc::O_RDONLY)) })
+        .collect();
+    // More of them come and go while processes are started.
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let opener = std::thread::spawn({
+        let stop = stop.clone();
+        move || {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                // SAFETY: as above.
+                unsafe { libc::close(libc::open(c"/dev/zero".as_ptr(), libc::O_RDONLY)) };
+                std::thread::yield_now();
+            }
+        }
+    });
+    for number in 0..20 {
+        let id = stage.load(&format!("s{number}.py"), ASKED).id;
+        let pid = stage.pid(id);
+        let targets: Vec<String> = std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .unwrap()
+            .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+            .map(|target| target.display().to_string())
+            .collect();
+        for target in &targets {
+            let is_ours = target.starts_with("pipe:")
+                || target == "/dev/null"
+                || target.starts_with("/memfd:vhpy")
+                || target.starts_with("anon_inode:[eventfd]");
+            assert!(is_ours, "{targets:?}");
+        }
+        assert_eq!(targets.iter().filter(|target| target.starts_with("pipe:")).count(), 4, "{targets:?}");
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    opener.join().unwrap();
+    drop(leaky);
+}
+
+#[test]
+fn what_a_script_starts_inherits_nothing_of_the_link() {
+    let mut stage = Stage::new();
+    let id = stage.load("asked.py", ASKED).id;
+    let code = "__import__('subprocess').run([sys.executable, '-c', \
+                'import os; print(sorted(map(int, os.listdir(\"/proc/self/fd\"))))'], \
+                capture_output=True, close_fds=False).stdout.decode()";
+    let listed = support::text(&stage.call(id, "ask", &[code.into()]));
+    assert!(listed.starts_with("[0, 1, 2, 3]"), "0 to 2, and the folder that is listed: {listed}");
+}
+
+#[test]
+fn nothing_is_left_after_restarts_and_reloads() {
+    let folder_before = std::fs::read_dir("/dev/shm").map_or(0, Iterator::count);
+    let before = open_files();
+    let mut stage = Stage::with(patient());
+    let id = stage.load("asked.py", ASKED).id;
+    for _ in 0..5 {
+        kill(stage.pid(id), libc::SIGKILL);
+        let event = [Value::from("n"), Value::from("x")];
+        assert!(stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &event).blocked);
+        stage.supervisor.reload(&mut stage.host, id).unwrap();
+    }
+    let pid = stage.pid(id);
+    stage.supervisor.shutdown(&mut stage.host);
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    drop(stage);
+    assert!(open_files() <= before + 30, "other tests run beside this one; `chaos` counts exactly");
+    assert_eq!(std::fs::read_dir("/dev/shm").map_or(0, Iterator::count), folder_before);
+}
+
+#[test]
+fn dropping_the_supervisor_ends_everything() {
+    let mut stage = Stage::with(Config { spare: true, ..patient() });
+    let id = stage.load("asked.py", ASKED).id;
+    let pid = stage.pid(id);
+    let Stage { supervisor, .. } = stage;
+    drop(supervisor);
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+}
+
+// ---------------------------------------------------------------- hot spares
+
+/// The processes that this one has started as spares: its children without a script.
+fn children() -> Vec<i64> {
+    let own = std::process::id();
+    let mut found = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let path = task.unwrap().path().join("children");
+        let listed = std::fs::read_to_string(path).unwrap_or_default();
+        found.extend(listed.split_whitespace().filter_map(|pid| pid.parse::<i64>().ok()));
+    }
+    assert!(!found.contains(&i64::from(own)));
+    found
+}
+
+#[test]
+fn a_spare_takes_over() {
+    run_again("spare");
+}
+
+fn spare() {
+    let mut stage = Stage::with(Config { spare: true, ..patient() });
+    let id = stage.load("asked.py", ASKED).id;
+    let spare_of = |stage: &mut Stage| {
+        let mut found = None;
+        stage.serve_until("a spare", |supervisor, _| {
+            let own = supervisor.scripts()[0].pid.map(i64::from);
+            let others: Vec<_> =
+                children().into_iter().filter(|pid| Some(*pid) != own && !gone(*pid)).collect();
+            assert!(others.len() <= 1, "one per interpreter: {others:?}");
+            found = others.first().copied();
+            found.is_some()
+        });
+        found.unwrap()
+    };
+    let spare = spare_of(&mut stage);
+    kill(stage.pid(id), libc::SIGKILL);
+    stage.serve_until("the restart", |supervisor, _| supervisor.status(id).unwrap().restarts == 1);
+    assert_eq!(i64::from(stage.pid(id)), spare, "the script is where the spare was");
+    let event = [Value::from("n"), Value::from("x")];
+    assert!(stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &event).blocked);
+
+    let next = spare_of(&mut stage);
+    assert_ne!(next, spare);
+    kill(i32::try_from(next).unwrap(), libc::SIGKILL);
+    stage.serve_until("another spare", |_, _| gone(next));
+    assert_ne!(spare_of(&mut stage), next);
+    assert!(stage.host.told.len() == 1, "operators do not care about spares: {:?}", stage.host.told);
+
+    // Switched off.
+    stage.supervisor.configure(|config| config.spare = false);
+    stage.supervisor.reload(&mut stage.host, id).unwrap();
+    stage.serve_until("no spare", |supervisor, _| {
+        let own = supervisor.scripts()[0].pid.map(i64::from);
+        children().into_iter().all(|pid| Some(pid) == own)
+    });
+    // And back on, until no script is left that could need it.
+    stage.supervisor.configure(|config| config.spare = true);
+    stage.supervisor.reload(&mut stage.host, id).unwrap();
+    spare_of(&mut stage);
+    stage.supervisor.unload(&mut stage.host, id);
+    stage.supervisor.serve(&mut stage.host);
+    assert!(children().is_empty(), "{:?}", children());
+}
+
+// ---------------------------------------------------------------- circumstances
+
+/// Name and what it does to the process before there is a supervisor; false: not possible here.
+type Case = (&'static str, fn() -> bool);
+
+const CASES: [Case; 10] = [
+    ("plain", || true),
+    ("spare", || true),
+    ("sigchld ignored", || set_signal(libc::SIGCHLD, libc::SIG_IGN)),
+    ("children reaped", reap_all_children),
+    ("signals ignored and blocked", || {
+        for signal in [libc::SIGINT, libc::SIGPIPE, libc::SIGTERM, libc::SIGHUP, libc::SIGUSR1] {
+            set_signal(signal, libc::SIG_IGN);
+        }
+        // SAFETY: the set is filled before it is used.
+        unsafe {
+            let mut all = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut()) == 0
+        }
+    }),
+    ("sigpipe deadly", || set_signal(libc::SIGPIPE, libc::SIG_DFL)),
+    ("no locked memory", || set_limit(libc::RLIMIT_MEMLOCK, 0)),
+    ("few descriptors", || set_limit(libc::RLIMIT_NOFILE, 64)),
+    ("no shm", without_shm),
+    ("nobody", become_nobody),
+];
+
+fn set_signal(signal: i32, handler: libc::sighandler_t) -> bool {
+    // SAFETY: ignoring or resetting a signal runs no code.
+    unsafe { libc::signal(signal, handler) != libc::SIG_ERR }
+}
+
+fn set_limit(resource: libc::__rlimit_resource_t, limit: u64) -> bool {
+    let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+    // SAFETY: the structure is valid for reading.
+    unsafe { libc::setrlimit(resource, &limit) == 0 }
+}
+
+extern "C" fn reap(_signal: i32) {
+    // SAFETY: waitpid is allowed in signal handlers; errno is put back.
+    unsafe {
+        let errno = *libc::__errno_location();
+        while libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) > 0 {}
+        *libc::__errno_location() = errno;
+    }
+}
+
+fn reap_all_children() -> bool {
+    set_signal(libc::SIGCHLD, reap as extern "C" fn(i32) as libc::sighandler_t)
+}
+
+fn is_root() -> bool {
+    // SAFETY: a call without pointers.
+    unsafe { libc::geteuid() == 0 }
+}
+
+fn without_shm() -> bool {
+    // SAFETY: the strings end with NUL; only this process's view of the files changes.
+    unsafe {
+        is_root()
+            && libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(
+                std::ptr::null(),
+                c"/".as_ptr(),
+                std::ptr::null(),
+                libc::MS_REC | libc::MS_PRIVATE,
+                std::ptr::null(),
+            ) == 0
+    }
+}
+
+fn become_nobody() -> bool {
+    // SAFETY: system calls without pointers, but for an empty list.
+    unsafe {
+        is_root()
+            && libc::setgroups(0, std::ptr::null()) == 0
+            && libc::setgid(65534) == 0
+            && libc::setuid(65534) == 0
+            // As a program that gave up its rights would be otherwise.
+            && libc::prctl(libc::PR_SET_DUMPABLE, 1) == 0
+    }
+}
+
+fn run_again(case: &str) {
+    let own = std::env::current_exe().unwrap();
+    // For what another user must be able to read; removed here, where that is allowed.
+    let folder = tempfile::Builder::new()
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let output = Command::new(own)
+        .args(["--exact", "the_case", "--nocapture", "--include-ignored"])
+        .env("HYGIENE_CASE", case)
+        .env("HYGIENE_FOLDER", folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{case}: {}\n{said}", output.status);
+    if said.contains("CASE SKIPPED") {
+        println!("{case}: skipped, it is not possible here");
+    } else {
+        assert!(said.contains("CASE OK"), "{case}: {said}");
+    }
+}
+
+#[test]
+fn it_works_whatever_the_hub_does_with_signals_and_limits() {
+    for (case, _) in CASES {
+        run_again(case);
+    }
+}
+
+/// The body of the process that `run_again` starts.
+#[test]
+#[ignore = "run by the others"]
+fn the_case() {
+    let Ok(name) = std::env::var("HYGIENE_CASE") else { return };
+    let (_, prepare) = CASES.iter().find(|(case, _)| *case == name).unwrap();
+    // What nobody may read is read before.
+    let mut config = patient();
+    if name == "nobody" {
+        match python_for_all() {
+            Some(python) => config.python = Some(python),
+            None => return println!("CASE SKIPPED"),
+        }
+        let folder = std::path::PathBuf::from(std::env::var_os("HYGIENE_FOLDER").unwrap());
+        let worker = folder.join("libvh_worker.so");
+        let built = std::env::current_exe().unwrap();
+        std::fs::copy(built.ancestors().nth(2).unwrap().join("libvh_worker.so"), &worker).unwrap();
+        config.worker = Some(worker);
+    }
+    if !prepare() {
+        return println!("CASE SKIPPED");
+    }
+    if name == "spare" {
+        spare();
+    } else {
+        one_life(config, name == "few descriptors");
+    }
+    println!("CASE OK");
+}
+
+/// An interpreter that every user may run.
+fn python_for_all() -> Option<std::path::PathBuf> {
+    ["/usr/bin/python3", "/usr/local/bin/python3"].map(std::path::PathBuf::from).into_iter().find(|python| {
+        Command::new(python)
+            .args(["-c", "import sys; sys.exit(sys.version_info < (3, 10))"])
+            .status()
+            .is_ok_and(|status| status.success())
+    })
+}
+
+/// Load, events, death, restart, function, unload: all of it works and leaves nothing.
+fn one_life(config: Config, few_descriptors: bool) {
+    let mut stage = Stage::with(config);
+    let before = open_files();
+    let event = |stage: &mut Stage, text: &'static str| {
+        stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &["n".into(), text.into()]).blocked
+    };
+    let id = stage.load("asked.py", ASKED).id;
+    assert!(event(&mut stage, "x"));
+    let pid = stage.pid(id);
+    assert!(!event(&mut stage, "die"));
+    stage.serve_until("the restart", |supervisor, _| supervisor.status(id).unwrap().state == "ready");
+    assert!(event(&mut stage, "x"));
+    assert!(gone(i64::from(pid)), "the first process");
+    let ask = |stage: &mut Stage, what: &'static str| stage.call(id, "ask", &[what.into()]);
+    assert_eq!(ask(&mut stage, "list(signal.pthread_sigmask(signal.SIG_BLOCK, []))"), Value::List(vec![]));
+    // SIGPIPE and SIGXFSZ are ignored by Python itself, SIGINT has its handler.
+    let ignored = "sorted(int(s) for s in signal.valid_signals() if signal.getsignal(s) == signal.SIG_IGN)";
+    assert_eq!(ask(&mut stage, ignored), [13i64, 25].into_iter().collect());
+    assert_eq!(
+        ask(&mut stage, "signal.getsignal(signal.SIGINT) == signal.default_int_handler"),
+        Value::Bool(true)
+    );
+    assert_eq!(ask(&mut stage, "os.getpgrp() == os.getpid()"), Value::Bool(true));
+
+    if few_descriptors {
+        let mut loaded = 0;
+        let refused = (0..100).find_map(|number| {
+            let path = stage.write(&format!("more{number}.py"), ASKED);
+            let result = stage.supervisor.load(&mut stage.host, &path);
+            loaded += usize::from(result.is_ok());
+            result.err()
+        });
+        let refused = refused.expect("64 descriptors do not do for 100 scripts").to_string();
+        assert!(refused.contains("files"), "{refused}");
+        assert!(loaded >= 3, "{loaded}");
+        assert!(event(&mut stage, "x"), "those that are there go on");
+        // None is free for the restart at first: it is tried again.
+        // SAFETY: a system call without pointers; the descriptors are closed below.
+        let mut taken = Vec::new();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            taken.push(file);
+        }
+        kill(stage.pid(id), libc::SIGKILL);
+        let told = |host: &Recorder| host.told.iter().any(|told| told.contains("cannot be restarted"));
+        // Its own death may free enough; then there is nothing to see.
+        stage.serve_until("the restart or its failure", |supervisor, host| {
+            told(host) || supervisor.status(id).unwrap().restarts == 2
+        });
+        drop(taken);
+        stage.serve_until("the restart", |supervisor, _| supervisor.status(id).unwrap().state == "ready");
+    }
+    let pids: Vec<i64> =
+        stage.supervisor.scripts().iter().filter_map(|script| script.pid).map(i64::from).collect();
+    stage.supervisor.shutdown(&mut stage.host);
+    assert!(pids.into_iter().all(gone));
+    assert!(children().is_empty(), "zombies: {:?}", children());
+    // Pipes are closed by another thread, once what they hold is read.
+    wait_until("descriptors to be closed", || open_files() == before);
+    let Stage { supervisor, folder, .. } = stage;
+    drop(supervisor);
+    drop(folder);
+}
+
+// ---------------------------------------------------------------- the hub's own death
+
+#[test]
+fn workers_die_with_a_hub_that_is_killed() {
+    let own = std::env::current_exe().unwrap();
+    let mut hub = Command::new(own)
+        .args(["--exact", "a_hub_to_kill", "--nocapture", "--include-ignored"])
+        .env("HYGIENE_CASE", "hub")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let mut pids = Vec::new();
+    for line in BufReader::new(hub.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some(listed) = line.strip_prefix("WORKERS ") {
+            pids = listed.split_whitespace().map(|pid| pid.parse::<i64>().unwrap()).collect();
+            break;
+        }
+    }
+    assert_eq!(pids.len(), 4, "three scripts and a spare");
+    assert!(pids.iter().all(|pid| !gone(*pid)));
+    hub.kill().unwrap();
+    hub.wait().unwrap();
+    wait_until("the workers' end", || pids.iter().all(|pid| gone(*pid)));
+}
+
+/// The body of the process that `workers_die_with_a_hub_that_is_killed` starts.
+#[test]
+#[ignore = "run by the other"]
+fn a_hub_to_kill() {
+    if std::env::var("HYGIENE_CASE").as_deref() != Ok("hub") {
+        return;
+    }
+    let mut stage = Stage::with(Config { spare: true, ..patient() });
+    stage.load("idle.py", ASKED);
+    stage.load(
+        "busy.py",
+        "import threading\ndef work():\n    while True: pass\nthreading.Thread(target=work).start()",
+    );
+    stage.load("deaf.py", "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))");
+    stage.serve_until("a spare", |_, _| children().len() == 4);
+    // The spare must have come far enough to ask for its death.
+    let pids: Vec<String> = children().iter().map(i64::to_string).collect();
+    println!("\nWORKERS {}", pids.join(" "));
+    // The folder of scripts goes with the hub's last breath otherwise.
+    let _ = std::fs::remove_dir_all(stage.folder.path());
+    loop {
+        support::poll(stage.supervisor.poll_fd(), 1000);
+        stage.supervisor.serve(&mut stage.host);
+    }
+}

@@ -1,0 +1,306 @@
+// cases.cpp - the adapter's translation with a fake hub: everything of libpython_pi.so but
+// what needs Verlihub's classes.
+//
+//     cases NAME FOLDER      with fake.py in FOLDER/scripts
+#include <poll.h>
+
+#include "fake_hub.h"
+
+using namespace vhpy_verlihub;
+
+namespace {
+
+// A hub with its scripts.
+struct Both {
+    FakeHub hub;
+    Scripts scripts{hub};
+
+    explicit Both(const std::string &folder) : hub(folder) { hub.scripts = &scripts; }
+    ~Both() { hub.scripts = nullptr; }
+
+    Both &begin()
+    {
+        hub.scripts = nullptr; // the hub raises no events of what the adapter itself stores
+        CHECK(scripts.begin());
+        hub.scripts = &scripts;
+        return *this;
+    }
+
+    // The text that a function of the script returns.
+    std::string ask(const char *function)
+    {
+        w_Targs *answer = w_CallFunction(vhpy_find("fake"), function, nullptr);
+        const char *text = nullptr;
+        std::string copy = "nothing";
+        if (answer && w_unpack(answer, "s", &text) && text)
+            copy = text;
+        else
+            for (const std::string &line : hub.logged)
+                fprintf(stderr, "    log %s\n", line.c_str());
+        w_free_args(answer);
+        return copy;
+    }
+
+    Answer chat(const std::string &text)
+    {
+        return scripts.raise(W_OnParsedMsgChat, this, std::string("user"), text);
+    }
+
+    bool command(const std::string &line, long rank, bool in_pm = false)
+    {
+        const std::string nick = "op";
+        hub.replies.clear();
+        return scripts.command({this, nick, line, rank, in_pm}, 5);
+    }
+};
+
+const char *const CALLS[] = {
+    "send_to_op_chat a NULL",
+    "send_to_active a 1",
+    "send_to_passive a 0",
+    "send_to_active_class a 1 2 3",
+    "send_to_passive_class a 1 2 0",
+    "send_to_user a user 0",
+    "send_to_all a 0 10 0",
+    "send_pm_to_all a b 0 10",
+    "close_connection user 5 21",
+    "my_info user",
+    "my_info nobody",
+    "set_my_info user NULL <t> NULL NULL NULL",
+    "user_host user",
+    "user_host nobody",
+    "user_ip user",
+    "user_ip nobody",
+    "set_user_ip user 1.1.1.1",
+    "set_flag user 2",
+    "unset_flag user 2",
+    "user_hub_url user",
+    "user_ext_json nobody",
+    "user_cc user",
+    "ip_cc 1",
+    "ip_country nobody",
+    "ip_asn 1 file",
+    "ip_place 1 NULL",
+    "ip_place nobody NULL",
+    "add_reg_user new 1 pass NULL",
+    "del_reg_user new",
+    "set_reg_class new 3",
+    "ban op user why 60 1",
+    "kick op user why NULL NULL NULL",
+    "del_nick_temp_ban user",
+    "del_ip_temp_ban 1.2.3.4",
+    "script_command /scripts/fake.py command data 0",
+    "add_robot R 1 d s m 0",
+    "sql select 10",
+    "sql empty 100",
+    "sql bad 100",
+    "sql throw 100",
+    "restrictions user 1d NULL NULL NULL",
+    "restrictions nobody NULL NULL NULL NULL",
+    "chat_to_all m NULL",
+    "chat_to_user m user NULL",
+    "chat_to_class m 1 10 f",
+    "pm m user op shown",
+    "stop_hub 1 2",
+};
+
+void calls(const std::string &folder)
+{
+    Both both(folder);
+    both.begin();
+    CHECK_EQUAL(both.ask("functions"), "all");
+    size_t at = 0;
+    for (const char *wanted : CALLS) {
+        CHECK(at < both.hub.calls.size());
+        CHECK_EQUAL(both.hub.calls[at++], wanted);
+    }
+    CHECK_EQUAL(both.hub.calls.size(), at);
+    CHECK_EQUAL(both.hub.settings["config.hub_name"], "x");
+    // Its robot goes with the script.
+    w_Unload(vhpy_find("fake"));
+    CHECK_EQUAL(both.hub.calls.back(), "del_robot R");
+}
+
+void events(const std::string &folder)
+{
+    Both both(folder);
+    CHECK(both.chat("before").go_on);
+    both.begin();
+    CHECK_EQUAL(both.ask("names"), "Bot OpChat config 1234567890");
+    Answer answer = both.chat("plain");
+    CHECK(answer.go_on && !answer.replaced);
+    CHECK(!both.chat("block").go_on);
+    answer = both.chat("replace");
+    CHECK(answer.go_on && answer.replaced);
+    CHECK_EQUAL(answer.part(0, "user"), "user");
+    CHECK_EQUAL(answer.part(1, "replace"), "other&#124;text");
+    answer = both.chat("both");
+    CHECK_EQUAL(answer.part(0, "user") + " " + answer.part(1, ""), "Other else");
+    CHECK(!both.chat("send").go_on);
+    CHECK_EQUAL(both.hub.sent.back(), "<Bot> you|");
+    // Without a connection there is nobody to send it to.
+    both.scripts.raise(W_OnParsedMsgChat, nullptr, std::string("user"), std::string("send"));
+    CHECK_EQUAL(both.hub.sent.size(), 1);
+    const std::string text = "x";
+    answer = both.scripts.raise(W_OnFirstMyINFO, &both, text, text, text, text, text, text);
+    CHECK_EQUAL(answer.part(0, "") + "," + answer.part(1, "tag") + "," + answer.part(3, "mail") + "," + answer.part(4, ""),
+                "d&#124;&#36;,tag,,7");
+    CHECK(!both.scripts.wants(W_OnParsedMsgSearch));
+    CHECK(both.scripts.raise(W_OnParsedMsgSearch, &both, text, text).go_on);
+    both.scripts.tick(12.5);
+    CHECK_EQUAL(both.ask("last"), "12.5");
+    both.chat("caf\xe9 \x81");
+    CHECK_EQUAL(both.ask("last"), "'caf\xe9 \\udc81'");
+    both.chat("nested");
+    CHECK_EQUAL(both.ask("last"), "('inner', 'data')");
+    CHECK(!both.scripts.inside());
+    both.scripts.script_command("_hub_security_change", "Guard", "", "");
+    both.scripts.script_command("_opchat_name_change", "Ops", "", "");
+    both.scripts.script_command("_hub_security_change", "Fake", "python", "x.py");
+    CHECK_EQUAL(both.ask("names"), "Guard Ops config 1234567890");
+    both.scripts.tick(1);
+    CHECK_EQUAL(both.ask("names"), "Bot OpChat config 1234567890");
+}
+
+void console(const std::string &folder)
+{
+    Both both(folder);
+    both.begin();
+    CHECK(!both.command("!pylist", 10));
+    CHECK(both.hub.replies.at(0).find("\r\n0   fake  ready") != std::string::npos);
+    CHECK(!both.command("+pyreload fake", 5, true));
+    CHECK_EQUAL(both.hub.replies.at(0), "PM: Script fake is reloaded as number 0");
+    CHECK(!both.command("!pylist", 3));
+    CHECK_EQUAL(both.hub.replies.at(0), "You have no rights to do this.");
+    // The script blocks every command, but not ours, and of users it gets all.
+    CHECK(!both.command("!pyothers", 10));
+    CHECK(!both.command("+pylist", 0));
+    CHECK(both.hub.replies.empty());
+    // Names that UTF-8 knows and the hub's encoding does not, and separators, do no harm.
+    CHECK(!both.command("!pyload a|b\xe9.py", 10));
+    CHECK(both.hub.replies.at(0).find("a&#124;b\xe9.py") != std::string::npos);
+    // Kept for the next start.
+    CHECK(!both.command("!pylog 4", 10));
+    CHECK_EQUAL(both.hub.settings["pi_python.log_level"], "4");
+    CHECK(!both.command("!pylog 2", 10));
+    CHECK_EQUAL(both.hub.settings["pi_python.log_level"], "2");
+    // From within a script's call the plugin cannot be unloaded, from outside it can.
+    both.hub.replies.clear();
+    CHECK(both.chat("unload").go_on);
+    CHECK_EQUAL(both.hub.replies.at(0), "A Python script cannot unload plugins.");
+    CHECK(!both.command("!pyunload fake", 10));
+    CHECK(both.command("!plugout Python", 10));
+    CHECK(both.hub.replies.empty());
+}
+
+void options(const std::string &folder)
+{
+    Both both(folder);
+    both.hub.settings["pi_python.kill_timeout"] = "7";
+    both.hub.settings["pi_python.load_timeout"] = "nonsense";
+    both.begin();
+    // Stored options count, bad ones are logged, the others are there to be seen.
+    CHECK_EQUAL(vhpy_option("kill_timeout"), "7");
+    CHECK(both.hub.has_logged("load_timeout must be"));
+    CHECK_EQUAL(vhpy_option("load_timeout"), "30");
+    CHECK_EQUAL(both.hub.settings["pi_python.hook_timeout"], "2");
+    CHECK_EQUAL(both.hub.settings["pi_python.limit_memory"], "");
+    CHECK_EQUAL(both.hub.step_delay, 1);
+    const auto set = [&](const char *name, const char *value) {
+        both.hub.replies.clear();
+        return both.scripts.set_config(&both, "op", CONFIG_FILE, name, value, "old", 12);
+    };
+    CHECK(set("hook_timeout", "0.5"));
+    CHECK_EQUAL(vhpy_option("hook_timeout"), "0.5");
+    CHECK(!set("hook_timeout", "never"));
+    CHECK(both.hub.replies.at(0).find("must be a number of seconds") != std::string::npos);
+    CHECK(!set("colour", "red"));
+    CHECK(both.hub.replies.at(0).find("there is no option colour; there are step_delay, log_level") == 0);
+    CHECK(!set("basedir", "/"));
+    CHECK(set("step_delay", "20"));
+    CHECK_EQUAL(both.hub.step_delay, 20);
+    CHECK(set("step_delay", ""));
+    CHECK_EQUAL(both.hub.step_delay, -1);
+    CHECK(!set("step_delay", "-5"));
+    CHECK(!set("step_delay", "5 ms"));
+    // A script may refuse.
+    CHECK(!set("python", "refused"));
+    CHECK_EQUAL(vhpy_option("python"), "");
+    CHECK(both.scripts.set_config(&both, "op", "config", "hub_name", "x", "y", 12));
+    // Another encoding: scripts are loaded again with it.
+    both.hub.charset = "utf-8";
+    both.scripts.tick(1);
+    both.chat("caf\xc3\xa9");
+    CHECK_EQUAL(both.ask("last"), "'caf\xc3\xa9'");
+}
+
+void endings(const std::string &folder)
+{
+    Both both(folder);
+    for (int cycle = 0; cycle < 3; cycle++) {
+        both.begin();
+        CHECK_EQUAL(both.hub.step_delay, 1);
+        both.hub.calls.clear();
+        both.scripts.end(0);
+        CHECK_EQUAL(both.hub.calls.at(0), "chat_to_all OnUnLoad 0 NULL");
+        CHECK_EQUAL(both.hub.calls.at(1), "chat_to_all UnLoad NULL");
+        CHECK_EQUAL(both.hub.calls.size(), 2);
+        CHECK_EQUAL(both.hub.step_delay, -1);
+        CHECK(!both.scripts.running());
+        // All is harmless now.
+        both.scripts.end(0);
+        both.scripts.tick(1);
+        both.scripts.serve();
+        both.scripts.script_command("a", "b", "", "");
+        CHECK(both.chat("block").go_on);
+        CHECK(both.command("!pylist", 10));
+        CHECK(both.scripts.set_config(nullptr, "op", CONFIG_FILE, "hook_timeout", "never", "", 12));
+        CHECK_EQUAL(both.hub.calls.size(), 2);
+    }
+}
+
+void thread(const std::string &folder)
+{
+    Both both(folder);
+    both.begin();
+    w_free_args(w_CallFunction(vhpy_find("fake"), "thread", nullptr));
+    // The call may have been answered within that one already.
+    for (int rounds = 0; both.hub.calls.empty(); rounds++) {
+        CHECK(rounds < 1000);
+        pollfd wake{vhpy_poll_fd(), POLLIN, 0};
+        CHECK(poll(&wake, 1, 60000) == 1);
+        both.scripts.serve();
+    }
+    CHECK_EQUAL(both.hub.calls.at(0), "chat_to_all from a thread NULL");
+}
+
+void broken(const std::string &folder)
+{
+    setenv("VHPY_WORKER", "/nowhere/libvh_worker.so", 1);
+    Both both(folder);
+    CHECK(!both.scripts.begin());
+    CHECK(both.hub.has_logged("Python scripts cannot run: "));
+    CHECK_EQUAL(both.hub.step_delay, -1);
+    CHECK(both.chat("block").go_on);
+    CHECK(both.command("!pylist", 10));
+    both.scripts.tick(1);
+}
+
+} // namespace
+
+int main(int, char **argv)
+{
+    const std::string name = argv[1], folder = argv[2];
+    const std::pair<const char *, void (*)(const std::string &)> CASES[] = {
+        {"calls", calls},     {"events", events}, {"console", console}, {"options", options},
+        {"endings", endings}, {"thread", thread}, {"broken", broken},
+    };
+    for (const auto &[known, run] : CASES) {
+        if (name == known) {
+            run(folder);
+            puts("ok");
+            return 0;
+        }
+    }
+    failed(__FILE__, __LINE__, "no case " + name);
+}

@@ -1,0 +1,345 @@
+"""Checks of the scripts' life: the console, options, crashes, threads, and the plugin's and
+the hub's own end."""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+
+from hub import is_alive, wait_for, wait_for_end
+
+HERE = pathlib.Path(__file__).resolve().parent
+VENV = HERE.parent.parent / "target/verlihub/fastapi"
+
+
+def add(hub, *scripts):
+    for script in scripts:
+        shutil.copy(HERE / "scripts" / script, hub.scripts)
+
+
+def load(hub, master, *scripts):
+    add(hub, *scripts)
+    for script in scripts:
+        master.command(f"!pyload {script}", f"Script {script.removesuffix('.py')} is loaded")
+
+
+# ---------------------------------------------------------------- on a hub that goes on
+
+
+def check_console(hub, master):
+    listed = master.command("!pylist", r"^<Verlihub> ID +Name")
+    assert re.search(r"\r\n\d+ +probe +ready", listed), listed
+    assert "probe.py" in master.command("!pyfiles", "^<Verlihub> Scripts in")
+    master.command("!pyreload probe", "Script probe is reloaded")
+    master.command("!pyhelp", "!pyunload NAME")
+    master.pm("Verlihub", "!pylist")
+    master.expect(r"^\$To: master From: Verlihub \$<Verlihub> ID +Name")
+    with hub.client("oper") as oper, hub.client("guest") as guest:
+        oper.command("!pylist", "no rights", never="probe")
+        guest.command("!pylist", "nknown", never="probe.py")
+    # No script can lock an operator out.
+    for hook in ("OnHubCommand", "OnOperatorCommand"):
+        master.eval(f"answer('{hook}', 0)")
+    master.command("!pyunload probe", "Script probe is unloaded")
+    master.command("!pyload nothing.py", "is not loaded")
+    master.command("!pyload probe", "Script probe is loaded")
+
+
+def check_options(hub, master):
+    def stored(name):
+        return hub.database.sql(f"SELECT val FROM SetupList WHERE file = 'pi_python' AND var = '{name}'").strip()
+
+    assert stored("hook_timeout") == "2" and stored("step_delay") == "1"
+    master.command("!set [pi_python] hook_timeout 1.5", "hook_timeout")
+    wait_for("the option", lambda: stored("hook_timeout") == "1.5")
+    master.command("!set [pi_python] hook_timeout never", "must be a number of seconds")
+    master.command("!set pi_python.hook_timout 3", "there is no option hook_timout")
+    master.command("!set [pi_python] hook_timeout 2", "hook_timeout")
+    assert stored("hook_timout") == ""
+    master.command("!pylog 3", "The log level is 3")
+    wait_for("the level", lambda: stored("log_level") == "3")
+    master.command("!set [pi_python] log_level 2", "log_level")
+    master.command("!pylog", "The log level is 2")
+
+
+def check_crash_under_chat(hub, master):
+    load(hub, master, "crash.py")
+    with hub.client("guest") as guest, hub.client("oper") as oper:
+        for number in range(3):
+            guest.chat(f"before {number}")
+            guest.chat("crash")
+            # After its first death a script is back before anything else is said; then it
+            # has to wait.
+            if number:
+                wait_for("the script's return", lambda: is_back(master, "crash", number + 1))
+            guest.chat(f"a secret {number}")
+            guest.chat(f"after {number}")
+            master.expect(f"^<guest> before {number}$", never="secret")
+            master.expect(f"^<guest> after {number}$", never="secret")
+        oper.expect("crash")  # the operators are told
+    master.command("!pyunload crash", "is unloaded")
+
+
+def is_back(master, name, restarts):
+    """Whether a script is ready and was started again so often."""
+    table = master.command("!pylist", r"^<Verlihub> ID +Name")
+    rows = [re.split(r" {2,}| (?=\d+$)", line.strip()) for line in table.splitlines()]
+    row = next((row for row in rows if row[1:2] == [name]), [""] * 9)
+    return row[2] == "ready" and int(row[5]) >= restarts
+
+
+def check_hang_under_chat(hub, master):
+    master.command("!set [pi_python] hook_timeout 0.5", "hook_timeout")
+    master.command("!set [pi_python] kill_timeout 1", "kill_timeout")
+    load(hub, master, "crash.py")
+    with hub.client("guest") as guest:
+        guest.chat("hang")
+        for number in range(50):
+            guest.chat(f"line {number}")
+        master.expect("^<guest> line 49$")
+        wait_for("the script's restart", lambda: is_back(master, "crash", 1))
+        guest.chat("a secret")
+        guest.chat("said")
+        master.expect("^<guest> said$", never="secret")
+    master.command("!pyunload crash", "is unloaded")
+    master.command("!set [pi_python] hook_timeout 2", "hook_timeout")
+    master.command("!set [pi_python] kill_timeout 10", "kill_timeout")
+
+
+def check_thread_on_an_idle_hub(hub, master):
+    load(hub, master, "caller.py")
+    answer = ""
+
+    def all_measured():
+        nonlocal answer
+        answer = master.command("delays", r"^<Verlihub> \d+ calls, worst").split("> ", 1)[1]
+        return answer.startswith("20 ")
+
+    # Asked seldom: the hub must be idle between its calls.
+    threading.Event().wait(2)
+    wait_for("20 calls", all_measured)
+    master.command("!pyunload caller", "is unloaded")
+    return answer
+
+
+def fastapi():
+    """An environment with FastAPI; made once."""
+    if not (VENV / "ready").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
+        subprocess.run([VENV / "bin/pip", "install", "-q", "fastapi", "uvicorn"], check=True)
+        (VENV / "ready").touch()
+    return VENV
+
+
+def check_fastapi_in_a_thread(hub, master):
+    try:
+        environment = fastapi()
+    except (subprocess.CalledProcessError, OSError) as error:
+        return f"skipped: FastAPI cannot be installed ({error})"
+    folder = hub.folder / "web"
+    folder.mkdir()
+    (folder / ".venv").symlink_to(environment)
+    shutil.copy(HERE / "scripts/api.py", folder)
+    master.command(f"!pyload {folder}/api.py", "Script api is loaded")
+    port = hub.folder / "port"
+    wait_for("the web server", port.exists)
+    address = f"http://127.0.0.1:{port.read_text()}"
+    with hub.client("guest") as guest:
+        with urllib.request.urlopen(address + "/users", timeout=60) as answer:
+            told = json.load(answer)
+        assert {"guest", "master"} <= set(told["users"]) and told["count"] == 2, told
+        urllib.request.urlopen(urllib.request.Request(address + "/say/hello", method="POST"), timeout=60).close()
+        guest.expect("^<Web> hello$")
+    master.command("!pyunload api", "is unloaded")
+
+
+def check_ncdc(hub, master):
+    missing = [program for program in ("ncdc", "tmux") if not shutil.which(program)]
+    if missing:
+        return f"skipped: install {' and '.join(missing)}"
+    master.eval("answer('OnParsedMsgChat', lambda nick, text: 0 if 'secret' in text else text.replace('cat', 'dog'))")
+    session, folder = f"vhpy-{os.getpid()}", hub.root / "ncdc"
+
+    def tmux(*args):
+        return subprocess.run(["tmux", "-L", session, *args], check=True, capture_output=True, text=True).stdout
+
+    def keys(line):
+        tmux("send-keys", "-t", session, "-l", line)
+        tmux("send-keys", "-t", session, "Enter")
+
+    def screen():
+        return tmux("capture-pane", "-p", "-t", session)
+
+    tmux("new-session", "-d", "-s", session, "-x", "120", "-y", "40", f"ncdc -c {folder}")
+    try:
+        wait_for("ncdc", lambda: "ncdc" in screen())
+        for line in ("/set nick realone", "/set encoding CP1252", f"/open test nmdc://127.0.0.1:{hub.port}/"):
+            keys(line)
+        master.expect(r"^\$MyINFO \$ALL realone .*<ncdc V:")
+        master.chat("welcome")
+        wait_for("the line on ncdc's screen", lambda: "<master> welcome" in screen())
+        keys("a secret")
+        keys("my cat")
+        master.expect("^<realone> my dog$", never="secret")
+        wait_for("the own line", lambda: "<realone> my dog" in screen())
+        master.pm("realone", "psst")
+        wait_for("the private message's tab", lambda: "~master" in screen())
+        assert master.eval("'realone' in vh.GetNickList(), vh.CloseConnection('realone')") == (True, True)
+        # The hub drops a connection when the next thing happens on another one.
+        wait_for("its end", lambda: master.eval("('realone',) in seen.get('OnUserLogout', [])"))
+    finally:
+        tmux("kill-server")
+
+
+def check_a_script_cannot_unload_the_plugin(hub, master):
+    for command in ("!plugout Python", "!offplug python", "!plugreload Python"):
+        master.chat(f"eval 0 vh.ParseCommand('master', '{command}', 0)")
+        master.expect("cannot unload plugins")
+    assert master.eval("1 + 1") == 2
+
+
+def check_storms(hub, master):
+    """Users drop off, are kicked and banned by a script while others come."""
+    master.eval("answer('OnUserLogin', lambda nick: vh.KickUser('master', nick, 'storm') if nick.startswith('kicked') else 1)")
+    master.eval("answer('OnParsedMsgChat', lambda nick, text: vh.Ban('master', nick, 'storm', 60, vh.eBF_NICK) if text == 'ban me' else 1)")
+    clients = []
+    for number in range(60):
+        kind = ("kicked", "banned", "dropped")[number % 3]
+        client = hub.client(f"{kind}{number}", login=kind != "kicked")
+        clients.append(client)
+        if kind == "kicked":
+            try:
+                client.login()
+            except AssertionError:
+                pass  # thrown out while it logged in
+        elif kind == "banned":
+            client.chat("ban me")
+        else:
+            client.send("$Search 127.0.0.1:412 F?T?0?1?x")
+            client.close()
+        # Kicks ban the address, too.
+        hub.database.sql("DELETE FROM banlist")
+    wait_for("all to be gone", lambda: master.eval("vh.GetUsersCount()") == 1)
+    for client in clients:
+        client.close()
+    assert master.eval("len([n for n in vh.GetNickList() if n[-1].isdigit()])") == 0
+    hub.database.sql("DELETE FROM banlist")
+
+
+SHARED = [check for name, check in list(globals().items()) if name.startswith("check_")]
+
+
+# ---------------------------------------------------------------- on a hub of its own
+
+
+def own_autoload_in_order(hub):
+    add(hub, "crash.py", "ending.py")
+    hub.start()
+    with hub.client("master") as master:
+        table = master.command("!pylist", r"^<Verlihub> ID +Name")
+        assert re.findall(r"(\d) +(\w+) +ready", table) == [("0", "crash"), ("1", "ending"), ("2", "probe")], table
+
+
+def own_plugin_cycles(hub):
+    """The plugin goes and comes; nothing is left behind."""
+    add(hub, "ending.py")
+    hub.start()
+    descriptors = pathlib.Path(f"/proc/{hub.process.pid}/fd")
+    threads = pathlib.Path(f"/proc/{hub.process.pid}/task")
+
+    def counts():
+        return len(list(descriptors.iterdir())), len(list(threads.iterdir()))
+
+    with hub.client("master") as master, hub.client("guest") as guest:
+        master.eval("vh.AddRobot('Robot', 0, '', '', '', '')")
+        seen = []
+        for number in range(12):
+            old = hub.workers()
+            off, on = (("!offplug python", "!onplug python"), ("!plugreload Python", None))[number % 2]
+            guest.chat(f"during {number}")
+            master.chat(off)
+            wait_for_end(old)
+            if on:
+                master.command(on, "loaded|success")
+            master.command("!pylist", "probe +ready")
+            guest.chat(f"after {number}")
+            master.expect(f"^<guest> after {number}$")
+            assert master.eval("vh.GetUserClass('guest'), vh.GetUserClass('Robot')") == (0, -2)
+            seen.append(counts())
+        assert seen[-1] == seen[1], f"descriptors and threads after each cycle: {seen}"
+        # As often as the plugin went, both; in order.
+        lines = (hub.folder / "ended").read_text().split("\n")
+        assert lines[:4] == ["OnUnLoad 0", "UnLoad"] * 2, lines
+        master.chat("!offplug python")
+        wait_for_end(hub.workers())
+        master.command("!pylist", "nknown", never="ready")
+        guest.chat("without")
+        master.expect("^<guest> without$")
+
+
+def own_quit_and_restart(hub):
+    add(hub, "ending.py")
+    hub.start()
+    with hub.client("master") as master, hub.client("guest"):
+        master.command("!pylog 1", "level is 1")
+        workers = hub.workers()
+        master.chat("!restart")
+        assert hub.wait() == 1
+    wait_for_end(workers)
+    assert (hub.folder / "ended").read_text() == "OnUnLoad 0\nUnLoad\n"
+    hub.start()
+    with hub.client("master") as master:
+        master.command("!pylog", "level is 1")
+        workers = hub.workers()
+        master.eval("vh.StopHub(7)")
+        assert hub.wait() == 7
+    wait_for_end(workers)
+
+
+def own_signals(hub):
+    """Signals end the hub at once, without a word to its plugins: no worker stays."""
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGKILL, signal.SIGSEGV):
+        hub.start()
+        with hub.client("master") as master:
+            master.eval("1")
+            workers = hub.workers()
+            assert workers and all(map(is_alive, workers))
+            hub.process.send_signal(number)
+            hub.wait()
+        wait_for_end(workers)
+
+
+def own_reload_of_the_configuration(hub):
+    hub.start()
+    with hub.client("master") as master:
+        hub.set("hub_security", "Other")
+        hub.process.send_signal(signal.SIGHUP)
+        wait_for("the new name", lambda: master.eval("vh.botname") == "Other")
+        master.chat("said")
+        master.expect("^<master> said$")
+
+
+def own_missing_worker(hub):
+    """Half an installation: the hub says why, and goes on without scripts."""
+    lonely = hub.root / "lonely"
+    lonely.mkdir()
+    for name in ("libpython_pi.so", "libvhpy.so"):
+        shutil.copy(hub.plugin.parent / name, lonely)
+    hub.database.sql(f"UPDATE pi_plug SET path = '{lonely}/libpython_pi.so'")
+    hub.start()
+    with hub.client("master") as master, hub.client("guest") as guest:
+        guest.chat("said")
+        master.expect("^<guest> said$")
+        assert hub.logged("Python scripts cannot run: ") and hub.logged("libvh_worker.so"), hub.tail()
+        master.chat("!offplug python")
+        guest.chat("again")
+        master.expect("^<guest> again$")
+
+
+OWN = [check for name, check in list(globals().items()) if name.startswith("own_")]

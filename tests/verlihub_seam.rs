@@ -1,0 +1,80 @@
+//! The adapter for Verlihub with a fake hub: what of it needs no Verlihub is compiled by the
+//! system's compiler and runs with real scripts.
+
+#[path = "c/compiled.rs"]
+mod compiled;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use compiled::{library, run, worker};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, program) = PROGRAM.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a folder for the program");
+        let program = folder.path().join("cases");
+        let root = Path::new(ROOT);
+        let adapter = root.join("plugin-abi/verlihub");
+        let library = library();
+        let beside = library.parent().expect("the library's folder");
+        let mut compiler = Command::new("c++");
+        compiler.args(["-std=c++17", "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-pthread"]);
+        compiler.arg("-I").arg(root.join("plugin-abi/include")).arg("-I").arg(&adapter);
+        compiler.arg(root.join("tests/verlihub/fake/cases.cpp"));
+        compiler.arg(adapter.join("callbacks.cpp")).arg(adapter.join("scripts.cpp"));
+        compiler.arg("-o").arg(&program).arg(&library).arg(format!("-Wl,-rpath,{}", beside.display()));
+        run(&mut compiler);
+        (folder, program)
+    });
+    program
+}
+
+fn case(name: &str) {
+    let folder = tempfile::tempdir().expect("a folder for the hub");
+    let scripts = folder.path().join("scripts");
+    std::fs::create_dir(&scripts).expect("a folder for scripts");
+    std::fs::copy(Path::new(ROOT).join("tests/verlihub/fake/fake.py"), scripts.join("fake.py"))
+        .expect("the script");
+    // The hub shows the folder's real path.
+    let folder = folder.path().canonicalize().expect("the folder's path");
+    run(Command::new(program()).arg(name).arg(folder).env("VHPY_WORKER", worker()));
+}
+
+#[test]
+fn every_function_reaches_the_hub_with_its_arguments() {
+    case("calls");
+}
+
+#[test]
+fn events_and_their_answers() {
+    case("events");
+}
+
+#[test]
+fn the_operators_console() {
+    case("console");
+}
+
+#[test]
+fn options_in_the_hubs_configuration() {
+    case("options");
+}
+
+#[test]
+fn scripts_end_in_order_and_begin_again() {
+    case("endings");
+}
+
+#[test]
+fn a_scripts_thread_wakes_the_hub() {
+    case("thread");
+}
+
+#[test]
+fn half_an_installation_is_harmless() {
+    case("broken");
+}
