@@ -10,7 +10,7 @@ use support::{LIMIT, Recorder, Stage, config, kill};
 use vhpy::supervisor::{Config, Overrides, RestartLimits, Verdict};
 use vhpy::{Call, Hook, ScriptId, Value};
 
-const DEADLINE: Duration = Duration::from_millis(150);
+const DEADLINE: Duration = Duration::from_millis(250);
 
 /// Deadlines that a test can wait for.
 fn impatient() -> Config {
@@ -112,7 +112,8 @@ fn a_stopped_script_is_replaced() {
 
 #[test]
 fn a_stopped_observer_costs_its_deadline_once() {
-    let mut stage = Stage::with(Config { ring_bytes: 4096, ..impatient() });
+    let mut stage =
+        Stage::with(Config { ring_bytes: 4096, hook_timeout: Duration::from_secs(2), ..impatient() });
     let id = stage.load("observer.py", "@vh.observer\ndef OnParsedMsgChat(nick, message): pass").id;
     bystander(&mut stage);
     kill(stage.pid(id), libc::SIGSTOP);

@@ -222,22 +222,21 @@ impl Supervisor {
             return;
         }
         let mut asked: SmallVec<[Asked; 8]> = SmallVec::new();
-        // Whatever delays the event counts towards its deadline.
-        let mut watch = None;
+        let mut delayed: SmallVec<[Rc<Script>; 8]> = SmallVec::new();
         for script in scripts {
             if script.with_state(|state| matches!(state, State::Starting { .. })) {
-                watch.get_or_insert_with(|| Watch::new(self));
-                self.await_restart(host, script);
+                delayed.push(script.clone());
+                continue;
             }
             let Some(process) = script.ready() else { continue };
-            script.events.set(script.events.get() + 1);
-            if !script.observers.get().contains(hook) {
-                process.expect(seq);
-                asked.push((script.clone(), process.clone()));
+            if !self.hand_over(script, &process, hook, seq, &buffer, &mut asked) {
+                delayed.push(script.clone());
             }
-            if let Some(delayed) = self.post(&process, &buffer) {
-                watch.get_or_insert(delayed);
-            }
+        }
+        let mut watch = None;
+        if !delayed.is_empty() {
+            watch = Some(self.hand_over_late(host, &delayed, hook, seq, &buffer, &mut asked));
+            asked.sort_by_key(|(script, _)| scripts.iter().position(|other| other.id == script.id));
         }
         if !asked.is_empty() {
             self.await_outcomes(host, seq, &asked, Some(hook), &mut watch);
@@ -256,6 +255,62 @@ impl Supervisor {
         self.give_buffer(buffer);
         drop(level);
         self.tidy(host);
+    }
+
+    /// Gives a script the event. False when there is no room for it at the moment.
+    #[inline]
+    fn hand_over(
+        &self,
+        script: &Rc<Script>,
+        process: &Rc<Process>,
+        hook: Hook,
+        seq: u64,
+        event: &[u8],
+        asked: &mut SmallVec<[Asked; 8]>,
+    ) -> bool {
+        let is_awaited = !script.observers.get().contains(hook);
+        if is_awaited {
+            process.expect(seq);
+        }
+        match process.try_send(event) {
+            Ok(Push::Done) => {}
+            Ok(Push::Full) => {
+                process.take(seq);
+                return false;
+            }
+            Err(violation) => self.violated(process, violation.to_string()),
+        }
+        script.events.set(script.events.get() + 1);
+        if is_awaited {
+            asked.push((script.clone(), process.clone()));
+        }
+        true
+    }
+
+    /// The same for scripts that are being restarted or do not read, while the others work
+    /// already. What passes meanwhile counts towards the deadline of the event.
+    #[cold]
+    fn hand_over_late(
+        &self,
+        host: &mut dyn Host,
+        scripts: &[Rc<Script>],
+        hook: Hook,
+        seq: u64,
+        event: &[u8],
+        asked: &mut SmallVec<[Asked; 8]>,
+    ) -> Watch {
+        let watch = Watch::new(self);
+        for script in scripts {
+            self.await_restart(host, script);
+            let Some(process) = script.ready() else { continue };
+            script.events.set(script.events.get() + 1);
+            if !script.observers.get().contains(hook) {
+                process.expect(seq);
+                asked.push((script.clone(), process.clone()));
+            }
+            self.post_until(&process, event, watch.start + self.hook_timeout(script, Some(hook)));
+        }
+        watch
     }
 
     /// A process died before it had read the event: the script has not seen it, so its next
@@ -305,38 +360,37 @@ impl Supervisor {
         Some(Level(self))
     }
 
-    /// Sends a frame, waits for room if need be: then it tells since when.
+    /// Sends a frame, waits for room if need be.
     #[inline]
-    pub(super) fn post(&self, process: &Rc<Process>, frame: &[u8]) -> Option<Watch> {
+    pub(super) fn post(&self, process: &Rc<Process>, frame: &[u8]) {
         match process.try_send(frame) {
-            Ok(Push::Done) => None,
-            Ok(Push::Full) => Some(self.post_slowly(process, frame)),
-            Err(violation) => {
-                self.violated(process, violation.to_string());
-                None
-            }
+            Ok(Push::Done) => {}
+            Ok(Push::Full) => self.post_slowly(process, frame),
+            Err(violation) => self.violated(process, violation.to_string()),
         }
     }
 
     #[cold]
-    fn post_slowly(&self, process: &Rc<Process>, frame: &[u8]) -> Watch {
-        let watch = Watch::new(self);
+    fn post_slowly(&self, process: &Rc<Process>, frame: &[u8]) {
         let script = process.script.borrow().upgrade();
         let timeout =
             script.map_or(self.config.borrow().hook_timeout, |script| self.hook_timeout(&script, None));
-        match process.send(frame, watch.start + timeout) {
+        self.post_until(process, frame, Instant::now() + timeout);
+    }
+
+    fn post_until(&self, process: &Rc<Process>, frame: &[u8], deadline: Instant) {
+        match process.send(frame, deadline) {
             Ok(true) => {}
             Ok(false) => self.violated(process, "it does not read what it is sent".into()),
             Err(violation) => self.violated(process, violation.to_string()),
         }
-        watch
     }
 
     /// Encodes and sends a frame.
     pub(super) fn tell(&self, process: &Rc<Process>, frame: &frame::ToWorker<'_>) {
         let mut buffer = self.take_buffer();
         match frame.write(&mut buffer) {
-            Ok(()) => drop(self.post(process, &buffer)),
+            Ok(()) => self.post(process, &buffer),
             Err(error) => log::error!("process {}: not sent: {error}", process.pid),
         }
         self.give_buffer(buffer);
