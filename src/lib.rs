@@ -1,6 +1,6 @@
 //! Python scripting for Direct Connect hubs, every script in a process of its own.
 //!
-//! - [`bench`]: what all this costs
+//! - [`mod@bench`]: what all this costs
 //! - [`supervisor`]: scripts, their processes, events and calls
 //! - [`host`]: what a hub offers to its scripts
 //! - [`dynamic`]: closures that scripts call by name

@@ -244,7 +244,7 @@ settings! {
     cmd_start_op: Vec<u8> = *b"!+", "With which characters operators' commands begin.";
     cmd_start_user: Vec<u8> = *b"+!", "With which characters users' commands begin.";
     unknown_cmd_chat: bool = false, "Whether an unknown command is sent to the chat.";
-    msg_welcome_guest: Vec<u8> = *b"", "What a guest is told at login; %[nick] is his nick.";
+    msg_welcome_guest: Vec<u8> = *b"", "What a guest is told at login; `%[nick]` is his nick.";
     msg_welcome_reg: Vec<u8> = *b"", "What a registered user is told at login.";
     msg_welcome_vip: Vec<u8> = *b"", "What a VIP is told at login.";
     msg_welcome_op: Vec<u8> = *b"", "What an operator is told at login.";
