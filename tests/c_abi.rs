@@ -124,3 +124,34 @@ fn cpp_templates_read_and_write_every_type() {
 fn a_cpp_plugin_opens_closes_and_opens_again() {
     run_cpp("reopen.cpp", false);
 }
+
+/// The file that stands in for the old plugin's wrapper library: it adds one C++ function to
+/// what libvhpy.so exports.
+#[test]
+fn the_old_plugins_wrapper_can_be_exchanged() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (wrapper, program) = (folder.path().join("libvh_python_wrapper.so"), folder.path().join("old"));
+    let library = library();
+    let beside = library.parent().expect("a folder");
+    let root = env!("CARGO_MANIFEST_DIR");
+    let compile = |source: &str, out: &std::path::Path, more: &[&std::ffi::OsStr]| {
+        let mut command = Command::new("c++");
+        command.args(["-std=c++17", "-Wall", "-Wextra", "-Werror", "-fPIC"]).arg(format!("{root}/{source}"));
+        run(command.arg("-o").arg(out).args(more));
+    };
+    let rpath = format!("-Wl,-rpath,{}", beside.display());
+    let search = format!("-L{}", beside.display());
+    compile(
+        "plugin-abi/verlihub/old_wrapper.cpp",
+        &wrapper,
+        &[
+            "-shared".as_ref(),
+            "-Wl,--no-as-needed".as_ref(),
+            search.as_ref(),
+            "-lvhpy".as_ref(),
+            rpath.as_ref(),
+        ],
+    );
+    compile("tests/c/old_wrapper.cpp", &program, &[wrapper.as_os_str(), "-ldl".as_ref(), rpath.as_ref()]);
+    run(Command::new(&program).arg(&wrapper).env("LD_LIBRARY_PATH", folder.path()));
+}
