@@ -93,7 +93,9 @@ impl Hub {
         let (ok, rows) = match self.database.query(query, args.int(1)) {
             Ok(rows) => (1, rows),
             Err(error) => {
-                log::warn!("SQL of script {script}: {error}; the query: {}", self.readable(query));
+                // A query can have megabytes; its start tells which it is.
+                let start = self.readable(query.get(..1000).unwrap_or(query));
+                log::warn!("SQL of script {script}: {error:.1000}; the query: {start}");
                 (0, Vec::new())
             }
         };
