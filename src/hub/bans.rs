@@ -407,7 +407,14 @@ mod tests {
         assert_eq!(database.lift_bans(b"10.0.0.0/8", b"op", b"", 2000).unwrap(), 1);
         assert_eq!(database.find_ban(&bad, 2000).unwrap(), None);
         assert_eq!(
-            database.query(b"select unban_reason from unbanlist where nick = 'bad'", 9).unwrap().len(),
+            database
+                .query(
+                    b"select unban_reason from unbanlist where nick = 'bad'",
+                    9,
+                    crate::hub::text::Charset::UTF_8
+                )
+                .unwrap()
+                .len(),
             1
         );
     }

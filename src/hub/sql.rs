@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rusqlite::params_from_iter;
 
 use super::database::{Database, Text, bytes_of};
+use super::text::Charset;
 
 /// How long one query may take.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -41,9 +42,9 @@ pub enum SqlError {
 }
 
 impl Database {
-    /// Runs a query and gives at most so many rows.
-    pub fn query(&mut self, query: &[u8], limit: i64) -> Result<Rows, SqlError> {
-        let translated = translate(query);
+    /// Runs a query and gives at most so many rows. `charset` is what its text is in.
+    pub fn query(&mut self, query: &[u8], limit: i64, charset: Charset) -> Result<Rows, SqlError> {
+        let translated = translate(query, charset);
         let first = translated.words.first().map(String::as_str).unwrap_or_default();
         match first {
             "" | "begin" | "commit" | "rollback" | "savepoint" | "release" | "start" | "set" | "lock"
@@ -114,8 +115,8 @@ enum Token {
     Sign(char),
 }
 
-fn translate(query: &[u8]) -> Translated {
-    let mut tokens = tokens(query);
+fn translate(query: &[u8], charset: Charset) -> Translated {
+    let mut tokens = tokens(query, charset);
     replace_words(&mut tokens);
     let mut text = String::with_capacity(query.len() + 16);
     let mut strings = Vec::new();
@@ -157,7 +158,10 @@ fn replace_words(tokens: &mut Vec<Token>) {
     match (words.next().as_deref(), words.next().as_deref()) {
         (Some("create"), Some("table")) => create_table(tokens),
         (Some("show"), Some("tables")) => {
-            *tokens = self::tokens(b"select name from sqlite_master where type = 'table' order by name");
+            *tokens = self::tokens(
+                b"select name from sqlite_master where type = 'table' order by name",
+                Charset::UTF_8,
+            );
         }
         (Some("truncate"), _) => {
             for token in tokens.iter_mut() {
@@ -184,9 +188,9 @@ fn replace_words(tokens: &mut Vec<Token>) {
         let Some(Token::Word(word)) = tokens.get(at) else { continue };
         let empty_call = matches!(tokens.get(at + 1..at + 3), Some([Token::Sign('('), Token::Sign(')')]));
         if word.eq_ignore_ascii_case("unix_timestamp") && empty_call {
-            tokens.splice(at..at + 3, self::tokens(b"cast(strftime('%s') as integer)"));
+            tokens.splice(at..at + 3, self::tokens(b"cast(strftime('%s') as integer)", Charset::UTF_8));
         } else if word.eq_ignore_ascii_case("now") && empty_call {
-            tokens.splice(at..at + 3, self::tokens(b"datetime()"));
+            tokens.splice(at..at + 3, self::tokens(b"datetime()", Charset::UTF_8));
         }
     }
 }
@@ -228,12 +232,12 @@ fn create_table(tokens: &mut Vec<Token>) {
     }
 }
 
-fn tokens(query: &[u8]) -> Vec<Token> {
+fn tokens(query: &[u8], charset: Charset) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut rest = query;
     while let Some((&first, after)) = rest.split_first() {
         let (token, left) = match first {
-            b'\'' | b'"' => string(first, after),
+            b'\'' | b'"' => string(first, after, charset.has_pairs()),
             b'`' => {
                 let end = after.iter().position(|byte| *byte == b'`').unwrap_or(after.len());
                 let name = String::from_utf8_lossy(&after[..end]);
@@ -264,12 +268,17 @@ fn after_line(text: &[u8]) -> &[u8] {
     text.iter().position(|byte| *byte == b'\n').and_then(|at| text.get(at..)).unwrap_or_default()
 }
 
-/// A string in MySQL's form; the text begins after the quote.
-fn string(quote: u8, text: &[u8]) -> (Token, &[u8]) {
+/// A string in MySQL's form; the text begins after the quote. With `pairs`, a byte that is no
+/// ASCII begins a character of two, whose second may look like a backslash.
+fn string(quote: u8, text: &[u8], pairs: bool) -> (Token, &[u8]) {
     let mut out = Vec::new();
     let mut bytes = text.iter().enumerate().peekable();
     while let Some((at, &byte)) = bytes.next() {
         match byte {
+            0x81..=0xfe if pairs => {
+                out.push(byte);
+                out.extend(bytes.next_if(|(_, second)| **second >= 0x40).map(|(_, second)| *second));
+            }
             b'\\' => {
                 if let Some((_, &escaped)) = bytes.next() {
                     match escaped {
@@ -324,27 +333,36 @@ mod tests {
             "begin",
             "update `pi_test` set `points` = unix_timestamp() where `nick` = 'it''s'; ",
         ] {
-            assert_eq!(database.query(query.as_bytes(), 0).unwrap(), Rows::new(), "{query}");
+            assert_eq!(database.query(query.as_bytes(), 0, Charset::UTF_8).unwrap(), Rows::new(), "{query}");
         }
-        let rows =
-            database.query(b"select `id`, nick, points > 1600000000 from `pi_test` order by id", 0).unwrap();
+        let rows = database
+            .query(b"select `id`, nick, points > 1600000000 from `pi_test` order by id", 0, Charset::UTF_8)
+            .unwrap();
         assert_eq!(rows, [[text("1"), text("it's"), text("1")], [text("2"), text("say \"hi\""), text("0")],]);
-        assert_eq!(database.query(b"select id from pi_test", 1).unwrap().len(), 1);
-        assert_eq!(database.query(b"select null", 1).unwrap(), [[None]]);
-        assert!(database.query(b"show tables", 0).unwrap().contains(&vec![text("reglist")]));
-        database.query(b"truncate table `pi_test`", 0).unwrap();
-        assert_eq!(database.query(b"select * from pi_test", 0).unwrap(), Rows::new());
+        assert_eq!(database.query(b"select id from pi_test", 1, Charset::UTF_8).unwrap().len(), 1);
+        assert_eq!(database.query(b"select null", 1, Charset::UTF_8).unwrap(), [[None]]);
+        assert!(database.query(b"show tables", 0, Charset::UTF_8).unwrap().contains(&vec![text("reglist")]));
+        database.query(b"truncate table `pi_test`", 0, Charset::UTF_8).unwrap();
+        assert_eq!(database.query(b"select * from pi_test", 0, Charset::UTF_8).unwrap(), Rows::new());
     }
 
     #[test]
     fn bytes_of_any_encoding_survive() {
         let (_folder, mut database) = database();
-        database.query(b"create table pi_x (t text)", 0).unwrap();
-        database.query(b"insert into pi_x values ('\xff\\'\xfe')", 0).unwrap();
+        database.query(b"create table pi_x (t text)", 0, Charset::UTF_8).unwrap();
+        database.query(b"insert into pi_x values ('\xff\\'\xfe')", 0, Charset::UTF_8).unwrap();
         assert_eq!(
-            database.query(b"select t from pi_x where t = '\xff\\'\xfe'", 0).unwrap(),
+            database.query(b"select t from pi_x where t = '\xff\\'\xfe'", 0, Charset::UTF_8).unwrap(),
             [[Some(b"\xff'\xfe".to_vec())]]
         );
+    }
+
+    #[test]
+    fn a_character_of_two_bytes_can_end_in_a_backslash() {
+        let (_folder, mut database) = database();
+        let gbk = Charset::named("gbk").unwrap();
+        let rows = database.query(b"select '\x81\x5c', 'it\\'s'", 9, gbk).unwrap();
+        assert_eq!(rows, [[Some(b"\x81\x5c".to_vec()), text("it's")]]);
     }
 
     #[test]
@@ -358,7 +376,7 @@ mod tests {
             "select 1; select 2",
             "select 'open",
         ] {
-            if let Ok(rows) = database.query(query.as_bytes(), 0) {
+            if let Ok(rows) = database.query(query.as_bytes(), 0, Charset::UTF_8) {
                 assert_eq!(query, "select 'open", "{rows:?}");
             }
         }
@@ -369,20 +387,20 @@ mod tests {
         let (_folder, mut database) = database();
         let endless =
             b"with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
-        assert!(database.query(endless, 0).is_err());
-        assert_eq!(database.query(b"select 1", 0).unwrap().len(), 1);
+        assert!(database.query(endless, 0, Charset::UTF_8).is_err());
+        assert_eq!(database.query(b"select 1", 0, Charset::UTF_8).unwrap().len(), 1);
     }
 
     proptest! {
         #[test]
         fn any_text_is_taken(query in proptest::collection::vec(any::<u8>(), 0..200)) {
-            translate(&query);
+            translate(&query, Charset::UTF_8);
         }
 
         #[test]
         fn near_queries_are_taken(query in "[a-z'\"`\\\\();#-]{0,60}") {
-            translate(query.as_bytes());
-            translate(format!("create table {query}").as_bytes());
+            translate(query.as_bytes(), Charset::UTF_8);
+            translate(format!("create table {query}").as_bytes(), Charset::UTF_8);
         }
     }
 }

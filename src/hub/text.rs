@@ -19,6 +19,12 @@ impl Charset {
         (encoding.is_ascii_compatible() && encoding != encoding_rs::REPLACEMENT).then_some(Charset(encoding))
     }
 
+    /// Whether it has characters of two bytes whose second can be an ASCII letter or sign.
+    pub fn has_pairs(self) -> bool {
+        use encoding_rs::{BIG5, EUC_KR, GB18030, GBK, SHIFT_JIS};
+        [GBK, GB18030, BIG5, SHIFT_JIS, EUC_KR].contains(&self.0)
+    }
+
     /// The name by which Python knows it.
     pub fn python_name(self) -> String {
         let name = self.0.name().to_ascii_lowercase();
