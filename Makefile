@@ -55,7 +55,8 @@ install: all ## install to PREFIX (default /usr/local)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include plugin-abi/include/*.h*
 	install -D -m 644 worker/vh.pyi $(DESTDIR)$(PREFIX)/share/vhpy/stubs/vh.pyi
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vhpy/examples examples/scripts/*.py
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vhpy README.md docs/*.md
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vhpy README.md
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vhpy/docs docs/*.md
 
 VERLIHUB_CONFIG = $(if $(VERLIHUB_PREFIX),$(VERLIHUB_PREFIX)/bin/verlihub_config,verlihub_config)
 VERLIHUB_MAKE = $(MAKE) --no-print-directory -C plugin-abi/verlihub LIBDIR=$(PREFIX)/lib
