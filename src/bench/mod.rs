@@ -65,6 +65,9 @@ pub enum Error {
     /// A benchmark's function failed.
     #[error("a benchmark's function failed: {0}")]
     Call(#[from] CallError),
+    /// The embedded hub did not do its part.
+    #[error("the embedded hub: {0}")]
+    Hub(String),
     /// The system refused something.
     #[error("{what}: {error}")]
     System {

@@ -21,7 +21,7 @@ pub const ELSEWHERE: &str = "def OnUserLogin(nick):\n    return 1\n";
 
 /// A folder that is removed at the end.
 #[derive(Debug)]
-pub struct Scratch(PathBuf);
+pub struct Scratch(pub PathBuf);
 
 impl Scratch {
     /// A new one in the system's folder for such things.
