@@ -26,6 +26,9 @@ const GLANCE: Duration = Duration::from_micros(2);
 const ROBBED: Duration = Duration::from_micros(200);
 /// For how many waits nothing is yielded after that.
 const WARY: u16 = 1000;
+/// How many looks come before the first look at the clock: one to five microseconds, by the
+/// processor. A hot answer must come within them, for the way behind them costs as much again.
+const FIRST_LOOKS: u32 = 100;
 /// How many looks there are between two looks at the clock.
 const LOOKS: u32 = 32;
 
@@ -48,7 +51,7 @@ impl Patience {
         if ready() {
             return true;
         }
-        if !crowded && spin(&mut ready) {
+        if !crowded && spin(FIRST_LOOKS, &mut ready) {
             return true;
         }
         self.stay_awake_longer(crowded, &mut ready)
@@ -71,7 +74,7 @@ impl Patience {
                 if ready() {
                     return true;
                 }
-            } else if spin(&mut *ready) {
+            } else if spin(LOOKS, &mut *ready) {
                 return true;
             }
             let before = waited;
@@ -96,10 +99,10 @@ impl Patience {
     }
 }
 
-/// Looks a few times.
+/// Looks so many times.
 #[inline]
-fn spin(mut ready: impl FnMut() -> bool) -> bool {
-    for _ in 0..LOOKS {
+fn spin(looks: u32, mut ready: impl FnMut() -> bool) -> bool {
+    for _ in 0..looks {
         spin_loop();
         if ready() {
             return true;
