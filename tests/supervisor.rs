@@ -197,6 +197,27 @@ fn a_frame_beyond_the_limit_is_refused_with_a_reason() {
 }
 
 #[test]
+fn an_answer_beyond_the_limit_fails_the_call_and_nothing_else() {
+    let mut stage = Stage::new();
+    let loaded = stage.load(
+        "big.py",
+        "
+        def run():
+            try:
+                return len(vh.CallDynamicFunction('huge'))
+            except RuntimeError as error:
+                return str(error)
+        ",
+    );
+    let huge = std::rc::Rc::new(|_: &mut dyn vhpy::Host, _: &vhpy::Supervisor, _: &[Value<'_>]| {
+        Ok(Value::from("x".repeat(65 << 20)))
+    });
+    assert!(stage.supervisor.register_raw(loaded.id, "huge", huge));
+    let reason = text(&stage.call(loaded.id, "run", &[]));
+    assert!(reason.contains("at most"), "{reason}");
+}
+
+#[test]
 fn a_killed_script_is_back_before_the_next_event() {
     let mut stage = Stage::with(Config { restart_wait: support::LIMIT, ..config() });
     let loaded = stage.load("filter.py", "def OnParsedMsgChat(nick, message): return 'bad' not in message");

@@ -69,7 +69,7 @@ fn ring(pipe: &OwnedFd) {
 const TAKEN: usize = 512;
 
 impl HubEnd {
-    /// Makes the shared memory and the eventfds, and the descriptors for the worker.
+    /// Makes the shared memory and the pipes, and the descriptors for the worker.
     pub fn create(ring_bytes: usize) -> io::Result<(HubEnd, WorkerFds)> {
         let (segment, memory) = Segment::create(ring_bytes)?;
         let segment = Arc::new(segment);

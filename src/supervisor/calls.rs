@@ -33,7 +33,7 @@ impl Supervisor {
                 let script = owner(process)?;
                 check(call, &args)?;
                 let value = self.serve_call(host, &script, process, call, &args);
-                self.tell(process, &ToWorker::Reply { id, value });
+                self.reply(process, id, value);
             }
             FromWorker::Returned { seq, value } => {
                 process.settle(seq, Outcome::Returned(value.into_owned()))?;
@@ -47,7 +47,7 @@ impl Supervisor {
                 let script = owner(process)?;
                 let reply = self.serve_dynamic(host, &script, &lossy(&name), &args);
                 match reply {
-                    Ok(value) => self.tell(process, &ToWorker::Reply { id, value }),
+                    Ok(value) => self.reply(process, id, value),
                     Err((failure, reason)) => {
                         let reason = Cow::Borrowed(reason.as_bytes());
                         self.tell(process, &ToWorker::Refusal { id, failure, reason });
@@ -75,6 +75,24 @@ impl Supervisor {
             }
         }
         Ok(())
+    }
+
+    /// Answers a call. An answer that no frame can carry fails the call: a script that got
+    /// none would wait for it until its deadline.
+    fn reply(&self, process: &Rc<Process>, id: u64, value: Value<'static>) {
+        let mut buffer = self.take_buffer();
+        let written = ToWorker::Reply { id, value }.write(&mut buffer);
+        if written.is_ok() {
+            self.post(process, &buffer);
+        }
+        self.give_buffer(buffer);
+        if let Err(error) = written {
+            let reason = error.to_string();
+            log::error!("process {}: the answer to a call: {reason}", process.pid);
+            let refusal =
+                ToWorker::Refusal { id, failure: Failure::Failed, reason: Cow::Borrowed(reason.as_bytes()) };
+            self.tell(process, &refusal);
+        }
     }
 
     /// After a death: what had been written still counts, except calls, whose caller is gone.

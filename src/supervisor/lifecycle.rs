@@ -22,6 +22,9 @@ use super::store::Store;
 use super::{Chore, Engine, ScriptStatus, StartError, Supervisor, never, status};
 use crate::host::{Host, ScriptId};
 
+/// How long a killed process may take to vanish.
+const VANISH: Duration = Duration::from_secs(10);
+
 /// A script that was loaded.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -644,7 +647,7 @@ impl Supervisor {
         let steps = [
             (None, patience),
             (Some(libc::SIGTERM), kill_timeout.min(patience)),
-            (Some(libc::SIGKILL), never_ms()),
+            (Some(libc::SIGKILL), VANISH),
         ];
         for (signal, patience) in steps {
             for script in scripts {
@@ -667,11 +670,6 @@ const BREATH: Duration = Duration::from_millis(100);
 
 /// How long a script that is about to be killed may take to write its stack.
 const DUMP: Duration = Duration::from_millis(200);
-
-/// How long a killed process may take to vanish.
-fn never_ms() -> Duration {
-    Duration::from_secs(10)
-}
 
 fn name_of(signal: i32) -> &'static str {
     if signal == libc::SIGTERM { "SIGTERM" } else { "SIGKILL" }
