@@ -269,22 +269,23 @@ pub(crate) mod tests {
             let mut consumer = Consumer::new(memory.clone());
             let producer = loom::thread::spawn(move || {
                 let mut producer = Producer::new(memory);
-                // Three records of three words in a ring of eight: the last ones reuse words.
-                for number in 1..=3u8 {
-                    while producer.push(&[number; 12], number == 1).unwrap() == Push::Full {
+                // Three records of three words in a ring of eight: the last ones reuse words. Each
+                // word of a payload would pass for a header, were it not cleared.
+                for number in 0x81..=0x83u8 {
+                    while producer.push(&[number; 12], number == 0x81).unwrap() == Push::Full {
                         loom::thread::yield_now();
                     }
                 }
             });
             let mut frame = Vec::new();
-            for number in 1..=3u8 {
+            for number in 0x81..=0x83u8 {
                 let whole = loop {
                     match consumer.pop(&mut frame).unwrap() {
                         Some(whole) => break whole,
                         None => loom::thread::yield_now(),
                     }
                 };
-                assert_eq!(whole, number != 1);
+                assert_eq!(whole, number != 0x81);
                 assert_eq!(frame, [number; 12]);
                 frame.clear();
             }
