@@ -162,7 +162,10 @@ fn spare() {
     };
     let spare = spare_of(&mut stage);
     kill(stage.pid(id), libc::SIGKILL);
-    stage.serve_until("the restart", |supervisor, _| supervisor.status(id).unwrap().restarts == 1);
+    stage.serve_until("the restart", |supervisor, _| {
+        let status = supervisor.status(id).unwrap();
+        status.restarts == 1 && status.state == "ready"
+    });
     assert_eq!(i64::from(stage.pid(id)), spare, "the script is where the spare was");
     let event = [Value::from("n"), Value::from("x")];
     assert!(stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &event).blocked);
@@ -186,8 +189,7 @@ fn spare() {
     stage.supervisor.reload(&mut stage.host, id).unwrap();
     spare_of(&mut stage);
     stage.supervisor.unload(&mut stage.host, id);
-    stage.supervisor.serve(&mut stage.host);
-    assert!(children().is_empty(), "{:?}", children());
+    stage.serve_until("no spare", |_, _| children().is_empty());
 }
 
 // ---------------------------------------------------------------- circumstances

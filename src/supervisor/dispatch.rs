@@ -21,6 +21,7 @@ use crate::host::{Host, ScriptId};
 /// Tokens in the epoll set beside those of processes.
 pub(super) const TIMER: u64 = u64::MAX;
 pub(super) const NUDGE: u64 = u64::MAX - 1;
+pub(super) const BORN: u64 = u64::MAX - 2;
 
 /// How many frames of one process are handled before others and the clock get their turn.
 const TURN: usize = 256;
@@ -224,7 +225,7 @@ impl Supervisor {
         let mut asked: SmallVec<[Asked; 8]> = SmallVec::new();
         let mut delayed: SmallVec<[Rc<Script>; 8]> = SmallVec::new();
         for script in scripts {
-            if script.with_state(|state| matches!(state, State::Starting { .. })) {
+            if script.with_state(State::is_starting) {
                 delayed.push(script.clone());
                 continue;
             }
@@ -342,12 +343,8 @@ impl Supervisor {
 
     /// Waits for a script that is being started again, as long as events wait for it.
     fn await_restart(&self, host: &mut dyn Host, script: &Rc<Script>) {
-        let until = script.with_state(|state| match state {
-            State::Starting { awaited_until, .. } => *awaited_until,
-            _ => None,
-        });
-        if let Some(until) = until {
-            self.wait(host, until, || !script.with_state(|state| matches!(state, State::Starting { .. })));
+        if let Some(until) = script.with_state(State::awaited_until) {
+            self.wait(host, until, || !script.with_state(State::is_starting));
         }
     }
 
@@ -566,6 +563,7 @@ impl Supervisor {
                 NUDGE => {
                     let _ = engine.nudge.read();
                 }
+                BORN => self.collect_births(),
                 token => self.happened(token),
             }
         }

@@ -8,13 +8,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{Expiration, TimerSetTimeFlags};
-use plugin_abi::frame::Load;
 use plugin_abi::{Call, HookSet, ToWorker, Value, start};
 
 use super::config::Identity;
 use super::interpreter::NotFound;
-use super::output::Output;
-use super::process::{Phase, Process, Recipe};
+use super::process::{Birth, Phase, Process};
 use super::restart::Decision;
 use super::script::{Script, State};
 use super::spawn::Exit;
@@ -156,7 +154,7 @@ impl Supervisor {
     }
 
     fn finish_load(&self, host: &mut dyn Host, script: &Rc<Script>) -> Result<Loaded, LoadError> {
-        let over = || script.with_state(|state| !matches!(state, State::Starting { .. }));
+        let over = || !script.with_state(State::is_starting);
         let Some(level) = self.enter() else {
             self.forget(script);
             return Err(LoadError::Script("calls are nested too deeply".into()));
@@ -210,9 +208,7 @@ impl Supervisor {
             script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
             return Err(error);
         }
-        self.wait_inside(host, never(), || {
-            script.with_state(|state| !matches!(state, State::Starting { .. }))
-        });
+        self.wait_inside(host, never(), || !script.with_state(State::is_starting));
         let failure = script.with_state(|state| match state {
             State::Failed { reason } => Some(reason.clone()),
             _ => None,
@@ -232,6 +228,7 @@ impl Supervisor {
     pub fn shutdown(&self, host: &mut dyn Host) {
         self.ending.set(true);
         self.end(host, &self.snapshot());
+        self.births.take().into_iter().for_each(Birth::abort);
         self.spares.borrow_mut().clear();
         self.ending.set(false);
     }
@@ -242,6 +239,7 @@ impl Supervisor {
         for process in self.processes() {
             process.disown();
         }
+        self.births.take().into_iter().for_each(Birth::disown);
         let engine = self.engine.replace(Rc::new(Engine::start()?));
         // The threads of the old engine exist in the parent only; nothing may wait for them.
         match Rc::try_unwrap(engine) {
@@ -271,77 +269,6 @@ impl Supervisor {
     /// The last lines that a script printed, and what became of its processes.
     pub fn last_lines(&self, id: ScriptId) -> Option<Vec<String>> {
         self.script(id).map(|script| script.output.last_lines())
-    }
-
-    // ------------------------------------------------------------ starting
-
-    /// Gives a script a process, a spare one if there is, and lets it load.
-    fn start(&self, script: &Rc<Script>) -> Result<(), LoadError> {
-        let config = self.config();
-        let python = self.interpreters.for_script(&script.path, config.python.as_deref())?;
-        let process = match self.take_spare(&python) {
-            Some(spare) => {
-                self.engine().reader.rename(spare.serial, script.output.clone());
-                *spare.output.borrow_mut() = script.output.clone();
-                spare
-            }
-            None => self.start_process(&python, script.output.clone())?,
-        };
-        let limits = script.overrides.borrow().limits.unwrap_or(config.limits);
-        if let Err(error) = process.limit(limits) {
-            let error = io::Error::new(error.kind(), format!("its limits cannot be set: {error}"));
-            return Err(LoadError::Start { python, error });
-        }
-        *script.python.borrow_mut() = python;
-        *process.script.borrow_mut() = Rc::downgrade(script);
-        process.phase.set(Phase::Loading);
-        *script.load_error.borrow_mut() = None;
-        let now = Instant::now();
-        let awaited_until = script.was_ready.get().then(|| now + config.restart_wait);
-        let starting =
-            State::Starting { process: process.clone(), deadline: now + config.load_timeout, awaited_until };
-        script.become_(starting, "its process was started");
-        self.send_load(script, &process, &config);
-        self.set_timer();
-        Ok(())
-    }
-
-    fn send_load(&self, script: &Script, process: &Rc<Process>, config: &super::Config) {
-        use std::os::unix::ffi::OsStrExt;
-        let identity = script.identity.borrow();
-        let scripts_dir = config.scripts_dir.clone().unwrap_or_default();
-        let load = Load {
-            id: i64::from(script.id.0),
-            path: script.path.as_os_str().as_bytes().into(),
-            scripts_dir: scripts_dir.as_os_str().as_bytes().into(),
-            botname: identity.botname.as_slice().into(),
-            opchatname: identity.opchatname.as_slice().into(),
-            basedir: identity.basedir.as_os_str().as_bytes().into(),
-            config_name: identity.config_name.as_bytes().into(),
-            starttime: identity.starttime,
-            encoding: config.encoding.as_bytes().into(),
-            has_ip_city: config.has_ip_city,
-            store: script.store.borrow().entries(),
-        };
-        self.tell(process, &ToWorker::Load(Box::new(load)));
-    }
-
-    pub(super) fn start_process(
-        &self,
-        python: &Path,
-        output: std::sync::Arc<Output>,
-    ) -> Result<Rc<Process>, LoadError> {
-        let engine = self.engine();
-        let config = self.config.borrow();
-        let recipe = Recipe { python, worker: &self.worker, ring_bytes: config.ring_bytes };
-        let serial = self.next_serial.get();
-        self.next_serial.set(serial + 1);
-        let started =
-            Process::start(&recipe, serial, &engine.spawner, &engine.reader, output).and_then(|process| {
-                self.watch(&process)?;
-                Ok(process)
-            });
-        started.map_err(|error| LoadError::Start { python: python.to_path_buf(), error })
     }
 
     // ------------------------------------------------------------ chores
@@ -377,6 +304,7 @@ impl Supervisor {
             let chore = self.chores.borrow_mut().pop_front();
             match chore {
                 Some(Chore::Died(process)) => self.after_death(host, &process),
+                Some(Chore::NotStarted(script, reason)) => self.not_started(host, &script, &reason),
                 Some(Chore::Overran(script, process, what)) => self.stuck(host, &script, &process, &what),
                 None => break,
             }
@@ -398,12 +326,14 @@ impl Supervisor {
             enum Act {
                 Kill(Rc<Process>, &'static str),
                 Start,
+                Forsake,
                 Nothing,
             }
             let act = script.with_state(|state| match state {
                 State::Starting { process, .. } => Act::Kill(process.clone(), "it did not load in time"),
                 State::Stuck { process, .. } => Act::Kill(process.clone(), "it was stuck"),
                 State::Backoff { .. } => Act::Start,
+                State::Spawning { .. } => Act::Forsake,
                 _ => Act::Nothing,
             });
             match act {
@@ -413,6 +343,11 @@ impl Supervisor {
                     }
                 }
                 Act::Start => self.restart(host, &script),
+                Act::Forsake => {
+                    let reason =
+                        format!("{} does not start: does its disk hang?", script.python.borrow().display());
+                    self.not_started(host, &script, &reason);
+                }
                 Act::Nothing => {}
             }
         }
@@ -420,13 +355,11 @@ impl Supervisor {
 
     /// A script that loads too long may say where it is before it is killed.
     fn is_dumping(&self, script: &Script, process: &Rc<Process>) -> bool {
-        let awaited_until = script.with_state(|state| match state {
-            State::Starting { awaited_until, .. } => Some(*awaited_until),
-            _ => None,
-        });
-        let Some(awaited_until) = awaited_until.filter(|_| !process.dumped.replace(true)) else {
+        let is_loading = script.with_state(|state| matches!(state, State::Starting { .. }));
+        if !is_loading || process.dumped.replace(true) {
             return false;
-        };
+        }
+        let awaited_until = script.with_state(State::awaited_until);
         self.dump_stack(process);
         let (process, deadline) = (process.clone(), Instant::now() + DUMP);
         script.become_(State::Starting { process, deadline, awaited_until }, "it takes too long to load");
@@ -435,7 +368,7 @@ impl Supervisor {
     }
 
     /// Lets `poll_fd` become readable when the next thing is due.
-    fn set_timer(&self) {
+    pub(super) fn set_timer(&self) {
         let now = Instant::now();
         let scripts = self.scripts.borrow();
         let due = scripts.iter().filter_map(|script| script.with_state(State::due));
@@ -470,7 +403,8 @@ impl Supervisor {
 
     fn after_death(&self, host: &mut dyn Host, process: &Rc<Process>) {
         let exit = process.reap();
-        let finished = self.engine().reader.finish(process.serial);
+        // What it said last may explain its death.
+        self.engine().reader.finish(process.serial);
         self.untidy.set(true);
         let script = process.script.borrow().upgrade();
         let Some(script) = script.filter(|script| script.runs_in(process)) else {
@@ -484,8 +418,6 @@ impl Supervisor {
             self.remove_robots(host, &script);
             return;
         }
-        // What it said last may still be on its way through the other thread.
-        let _ = finished.recv_timeout(Duration::from_secs(1));
         let reason = self.reason_of_death(&script, process, exit);
         let shown = exit.to_string();
         let shown = if reason.contains(&shown) { String::new() } else { format!(" ({shown})") };
@@ -550,8 +482,16 @@ impl Supervisor {
     fn restart(&self, host: &mut dyn Host, script: &Rc<Script>) {
         script.restarts.set(script.restarts.get() + 1);
         if let Err(error) = self.start(script) {
-            let reason = error.to_string();
-            self.decide(host, script, &format!("cannot be restarted: {reason}"), &reason, false);
+            self.not_started(host, script, &error.to_string());
+        }
+    }
+
+    /// A script got no process.
+    fn not_started(&self, host: &mut dyn Host, script: &Rc<Script>, reason: &str) {
+        if script.was_ready.get() {
+            self.decide(host, script, &format!("cannot be restarted: {reason}"), reason, false);
+        } else {
+            script.become_(State::Failed { reason: reason.to_string() }, "it could not be started");
         }
     }
 
@@ -613,7 +553,7 @@ impl Supervisor {
             process.kill("its script was given up".into());
             self.unwatch(&process);
             // Even if a child of it still holds its pipes.
-            drop(self.engine().reader.finish(process.serial));
+            self.engine().reader.finish(process.serial);
         }
         self.scripts.borrow_mut().retain(|other| other.id != script.id);
         script.become_(State::Stopped, "it was taken out of the list");

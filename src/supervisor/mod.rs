@@ -13,14 +13,16 @@
 //! carries the number of its event, and is kept with the process until the level that waits
 //! for it looks.
 //!
-//! A script's state is one enum, [`script::State`]; all that moves it is in [`lifecycle`]. Deaths,
-//! deadlines and pauses are noticed where the hub's thread would sleep anyway.
+//! A script's state is one enum, [`script::State`]; all that moves it is in [`lifecycle`] and
+//! [`births`]. Deaths, deadlines and pauses are noticed where the hub's thread would sleep anyway.
 //!
 //! Two threads help: one starts processes ([`spawn`]), one reads what they print ([`output`]).
+//! The hub's thread waits for neither.
 //!
 //! Nothing is borrowed and no lock is held while the host runs, so it may call any method from
 //! within its own.
 
+mod births;
 mod calls;
 mod config;
 pub mod console;
@@ -60,7 +62,7 @@ pub use spawn::Exit;
 use crate::host::{Host, ScriptId};
 use interpreter::Interpreters;
 use output::OutputThread;
-use process::Process;
+use process::{Birth, Process};
 use script::Script;
 use spawn::SpawnThread;
 
@@ -118,6 +120,8 @@ pub struct ScriptStatus {
 enum Chore {
     /// It ended.
     Died(Rc<Process>),
+    /// It did not come to be.
+    NotStarted(Rc<Script>, String),
     /// Its answer is late.
     Overran(Rc<Script>, Rc<Process>, String),
 }
@@ -148,6 +152,7 @@ impl Engine {
         let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
         engine.epoll.add(engine.timer.as_fd(), event(dispatch::TIMER))?;
         engine.epoll.add(engine.nudge.as_fd(), event(dispatch::NUDGE))?;
+        engine.epoll.add(engine.spawner.started(), event(dispatch::BORN))?;
         Ok(engine)
     }
 }
@@ -164,6 +169,8 @@ pub struct Supervisor {
     /// For each hook the scripts that define it, in load order.
     listeners: RefCell<Vec<Rc<[Rc<Script>]>>>,
     wanted: Cell<HookSet>,
+    /// Processes that are being started, for scripts and as spares.
+    births: RefCell<Vec<Birth>>,
     /// Started interpreters without a script.
     spares: RefCell<Vec<Rc<Process>>>,
     /// No spare is started before this: the last one came to nothing.
@@ -201,6 +208,7 @@ impl Supervisor {
             scripts: RefCell::default(),
             listeners: RefCell::new(vec![none; Hook::COUNT]),
             wanted: Cell::default(),
+            births: RefCell::default(),
             spares: RefCell::default(),
             spares_from: Cell::default(),
             reserved: RefCell::default(),
@@ -386,6 +394,7 @@ impl Supervisor {
 impl Drop for Supervisor {
     /// Kills what still runs; [`Supervisor::shutdown`] lets scripts finish.
     fn drop(&mut self) {
+        self.births.get_mut().clear();
         self.spares.get_mut().clear();
         for script in self.scripts.get_mut().drain(..) {
             script.become_(script::State::Stopped, "the supervisor is gone");

@@ -10,7 +10,6 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender};
 use log::Level;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -67,8 +66,7 @@ impl Output {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // The data is whole after a panic of another thread: each change is one step.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     fn line(&self, level: Level, line: &[u8]) {
@@ -120,88 +118,15 @@ pub struct Pipes {
     pub stderr: OwnedFd,
 }
 
-enum Order {
-    Watch {
-        key: u64,
-        pipes: Pipes,
-        output: Arc<Output>,
-    },
-    /// A spare got its script.
-    Rename {
-        key: u64,
-        output: Arc<Output>,
-    },
-    /// The process is gone: read what is left and close, even if a child of it still holds
-    /// the pipe. The sender is dropped when that is done.
-    Finish {
-        key: u64,
-        done: Sender<()>,
-    },
-    Stop,
-}
-
 /// The thread that reads all pipes. It sleeps while nothing is printed.
 #[derive(Debug)]
 pub struct OutputThread {
-    orders: Sender<Order>,
-    nudge: Arc<EventFd>,
+    shared: Arc<Shared>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-impl OutputThread {
-    /// Starts the thread.
-    pub fn start() -> std::io::Result<OutputThread> {
-        let (orders, receiver) = crossbeam_channel::unbounded();
-        let nudge = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        epoll.add(nudge.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, NUDGE))?;
-        let mut reader = Reader { epoll, nudge: nudge.clone(), orders: receiver, streams: HashMap::new() };
-        let thread = std::thread::Builder::new().name("vhpy-output".into()).spawn(move || reader.run())?;
-        Ok(OutputThread { orders, nudge, thread: Some(thread) })
-    }
-
-    /// Reads the pipes of a process from now on. The key is the caller's.
-    pub fn watch(&self, key: u64, pipes: Pipes, output: Arc<Output>) {
-        self.order(Order::Watch { key, pipes, output });
-    }
-
-    /// Logs what a process prints from now on under another name.
-    pub fn rename(&self, key: u64, output: Arc<Output>) {
-        self.order(Order::Rename { key, output });
-    }
-
-    /// Reads what a dead process left and closes its pipes. The receiver tells when that is done.
-    pub fn finish(&self, key: u64) -> Receiver<()> {
-        let (done, finished) = crossbeam_channel::bounded(0);
-        self.order(Order::Finish { key, done });
-        finished
-    }
-
-    fn order(&self, order: Order) {
-        // Both fail only if the thread is gone, and then there is nobody to read anything.
-        let _ = self.orders.send(order);
-        let _ = self.nudge.write(1);
-    }
-
-    /// Lets go of a thread that a fork left in the parent process. Dropping its handle would
-    /// detach it, and with it whichever thread of the child has got its stack since.
-    pub fn forget(mut self) {
-        std::mem::forget(self.thread.take());
-    }
-}
-
-impl Drop for OutputThread {
-    fn drop(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            self.order(Order::Stop);
-            let _ = thread.join();
-        }
-    }
-}
-
-const NUDGE: u64 = u64::MAX;
-
 /// One pipe.
+#[derive(Debug)]
 struct Stream {
     file: std::fs::File,
     level: Level,
@@ -209,16 +134,83 @@ struct Stream {
     line: Vec<u8>,
 }
 
-struct Reader {
+/// What the thread and the hub's thread share. The hub's thread never waits for the other
+/// one, except for the pipe that this one is just reading.
+#[derive(Debug)]
+struct Shared {
     epoll: Epoll,
-    nudge: Arc<EventFd>,
-    orders: Receiver<Order>,
+    /// Ends the thread's sleep for good.
+    stop: EventFd,
     /// By twice the process's key, plus one for standard error.
-    streams: HashMap<u64, Stream>,
+    streams: Mutex<HashMap<u64, Arc<Mutex<Stream>>>>,
 }
 
-impl Reader {
-    fn run(&mut self) {
+const STOP: u64 = u64::MAX;
+
+/// How many buffers of one pipe are read before the others get their turn.
+const TURN: u32 = 16;
+/// How many buffers of a dead process are read at most: a child of it may go on printing.
+const LAST: u32 = 256;
+
+impl OutputThread {
+    /// Starts the thread.
+    pub fn start() -> std::io::Result<OutputThread> {
+        let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(stop.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
+        let shared = Arc::new(Shared { epoll, stop, streams: Mutex::default() });
+        let reader = shared.clone();
+        let thread = std::thread::Builder::new().name("vhpy-output".into()).spawn(move || reader.run())?;
+        Ok(OutputThread { shared, thread: Some(thread) })
+    }
+
+    /// Reads the pipes of a process from now on. The key is the caller's.
+    pub fn watch(&self, key: u64, pipes: Pipes, output: Arc<Output>) {
+        self.shared.add(key * 2, pipes.stdout, Level::Info, output.clone());
+        self.shared.add(key * 2 + 1, pipes.stderr, Level::Warn, output);
+    }
+
+    /// Logs what a process prints from now on under another name: a spare got its script.
+    pub fn rename(&self, key: u64, output: &Arc<Output>) {
+        for key in [key * 2, key * 2 + 1] {
+            if let Some(stream) = self.shared.stream(key) {
+                lock(&stream).output = output.clone();
+            }
+        }
+    }
+
+    /// Reads what a dead process left, on the caller's thread, and closes its pipes, even if
+    /// a child of it still holds them.
+    pub fn finish(&self, key: u64) {
+        for key in [key * 2, key * 2 + 1] {
+            self.shared.read(key, LAST);
+            self.shared.close(key);
+        }
+    }
+
+    /// Lets go of a thread that a fork left in the parent process. Dropping its handle would
+    /// detach it, and with it whichever thread of the child has got its stack since.
+    pub fn forget(mut self) {
+        std::mem::forget(self.thread.take());
+        // Locked for ever if the fork came in the wrong moment.
+        if let Ok(mut streams) = self.shared.streams.try_lock() {
+            streams.clear();
+        }
+    }
+}
+
+impl Drop for OutputThread {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // Fails only if the counter is at its limit, and then the thread is awake.
+            let _ = self.shared.stop.write(1);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self) {
         let mut events = [EpollEvent::empty(); 32];
         loop {
             let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
@@ -229,81 +221,75 @@ impl Reader {
                     return;
                 }
             };
-            let mut nudged = false;
             for event in &events[..count] {
                 match event.data() {
-                    NUDGE => nudged = true,
-                    key => self.read(key, 16),
+                    STOP => return,
+                    key => self.read(key, TURN),
                 }
-            }
-            if nudged && !self.obey() {
-                return;
             }
         }
     }
 
-    /// Carries out what was ordered; false at the end.
-    fn obey(&mut self) -> bool {
-        let _ = self.nudge.read();
-        while let Ok(order) = self.orders.try_recv() {
-            match order {
-                Order::Watch { key, pipes, output } => {
-                    self.add(key * 2, pipes.stdout, Level::Info, output.clone());
-                    self.add(key * 2 + 1, pipes.stderr, Level::Warn, output);
-                }
-                Order::Rename { key, output } => {
-                    for key in [key * 2, key * 2 + 1] {
-                        if let Some(stream) = self.streams.get_mut(&key) {
-                            stream.output = output.clone();
-                        }
-                    }
-                }
-                Order::Finish { key, done } => {
-                    for key in [key * 2, key * 2 + 1] {
-                        self.read(key, 256);
-                        self.close(key);
-                    }
-                    drop(done);
-                }
-                Order::Stop => return false,
-            }
-        }
-        true
+    fn stream(&self, key: u64) -> Option<Arc<Mutex<Stream>>> {
+        lock(&self.streams).get(&key).cloned()
     }
 
-    fn add(&mut self, key: u64, fd: OwnedFd, level: Level, output: Arc<Output>) {
-        let event = EpollEvent::new(EpollFlags::EPOLLIN, key);
-        if let Err(error) = set_nonblocking(&fd).and_then(|()| Ok(self.epoll.add(&fd, event)?)) {
-            log::error!("{}: its output cannot be read: {error}", output.name);
-            return;
+    fn add(&self, key: u64, fd: OwnedFd, level: Level, output: Arc<Output>) {
+        let name = output.name.clone();
+        let added = set_nonblocking(&fd).and_then(|()| {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, key);
+            let mut streams = lock(&self.streams);
+            self.epoll.add(&fd, event)?;
+            let stream = Stream { file: fd.into(), level, output, line: Vec::new() };
+            streams.insert(key, Arc::new(Mutex::new(stream)));
+            Ok(())
+        });
+        if let Err(error) = added {
+            log::error!("{name}: its output cannot be read: {error}");
         }
-        self.streams.insert(key, Stream { file: fd.into(), level, output, line: Vec::new() });
     }
 
     /// Reads at most so many buffers, so that one chatterer does not keep the others waiting.
-    fn read(&mut self, key: u64, buffers: u32) {
-        let Some(stream) = self.streams.get_mut(&key) else { return };
-        let mut buffer = [0; 8192];
-        for _ in 0..buffers {
-            match stream.file.read(&mut buffer) {
-                Ok(0) => return self.close(key),
-                Ok(count) => stream.take(&buffer[..count]),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-                Err(_) => return self.close(key),
-            }
+    fn read(&self, key: u64, buffers: u32) {
+        let Some(stream) = self.stream(key) else { return };
+        let is_open = lock(&stream).read(buffers);
+        if !is_open {
+            self.close(key);
         }
     }
 
-    fn close(&mut self, key: u64) {
-        if let Some(mut stream) = self.streams.remove(&key) {
+    fn close(&self, key: u64) {
+        let removed = lock(&self.streams).remove(&key);
+        if let Some(stream) = removed {
+            let mut stream = lock(&stream);
             stream.flush();
+            // The other thread may hold the stream for another moment, and with it the pipe.
             let _ = self.epoll.delete(&stream.file);
         }
     }
 }
 
+/// The data is whole after a panic of another thread: each change is one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Stream {
+    /// Reads at most so many buffers. False at the end of the pipe.
+    fn read(&mut self, buffers: u32) -> bool {
+        let mut buffer = [0; 8192];
+        for _ in 0..buffers {
+            match self.file.read(&mut buffer) {
+                Ok(0) => return false,
+                Ok(count) => self.take(&buffer[..count]),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return true,
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
     fn take(&mut self, mut bytes: &[u8]) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.line.extend_from_slice(&bytes[..end]);
@@ -350,7 +336,7 @@ mod tests {
         let mut writer = std::fs::File::from(out_writer);
         writer.write_all(b"one\ntwo\nwithout an end").unwrap();
         // The writing ends stay open, as a child of the script would keep them.
-        let _ = thread.finish(7).recv();
+        thread.finish(7);
         assert_eq!(output.last_lines(), ["one", "two", "without an end"]);
         drop(err_writer);
     }

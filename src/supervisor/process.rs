@@ -5,14 +5,13 @@ use std::cell::{Cell, RefCell};
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout};
 use plugin_abi::frame::FrameError;
 use plugin_abi::link::HubEnd;
 use plugin_abi::ring::{Corrupt, Push};
@@ -23,7 +22,7 @@ use super::config::Limits;
 use super::limits;
 use super::output::{Output, OutputThread, Pipes};
 use super::script::Script;
-use super::spawn::{self, Child, Command, Exit, SpawnThread};
+use super::spawn::{Child, Coming, Command, Exit, SpawnThread};
 
 /// What became of an event or function call.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,7 +97,7 @@ pub struct Process {
     pub serial: u64,
     /// The process's number.
     pub pid: libc::pid_t,
-    pidfd: OwnedFd,
+    child: Child,
     /// The interpreter it runs.
     pub python: PathBuf,
     /// What it prints.
@@ -116,13 +115,10 @@ pub struct Process {
     /// Events whose answer nobody waits for any more.
     abandoned: RefCell<Vec<u64>>,
     crowded: Cell<bool>,
-    reaped: Cell<Option<Exit>>,
     /// What it may use.
     limits: Cell<Limits>,
     /// Set when its stack was asked for before it is killed.
     pub dumped: Cell<bool>,
-    /// Set after a fork in the process that did not start it.
-    foreign: Cell<bool>,
 }
 
 /// What is needed to start a process.
@@ -136,15 +132,28 @@ pub struct Recipe<'a> {
     pub ring_bytes: usize,
 }
 
-impl Process {
+/// A process that is being started.
+#[derive(Debug)]
+pub struct Birth {
+    /// That of the process to be.
+    pub serial: u64,
+    /// The interpreter.
+    pub python: PathBuf,
+    /// What it prints.
+    pub output: Arc<Output>,
+    link: HubEnd,
+    coming: Coming,
+}
+
+impl Birth {
     /// Starts an interpreter that will wait for a script.
-    pub fn start(
+    pub fn begin(
         recipe: &Recipe<'_>,
         serial: u64,
         spawner: &SpawnThread,
         reader: &OutputThread,
         output: Arc<Output>,
-    ) -> io::Result<Rc<Process>> {
+    ) -> io::Result<Birth> {
         let (link, fds) = HubEnd::create(recipe.ring_bytes)?;
         let (stdout, stdout_writer) = pipe()?;
         let (stderr, stderr_writer) = pipe()?;
@@ -155,31 +164,54 @@ impl Process {
             CString::new(recipe.worker.as_os_str().as_bytes())?,
             CString::new(std::process::id().to_string())?,
         ];
-        let Child { pid, pidfd } = spawner.spawn(Command {
+        let coming = spawner.begin(Command {
             program: recipe.python.to_path_buf(),
             arguments,
             fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.bell],
         })?;
         reader.watch(serial, Pipes { stdout, stderr }, output.clone());
-        Ok(Rc::new(Process {
-            serial,
-            pid,
-            pidfd,
-            python: recipe.python.to_path_buf(),
-            output: RefCell::new(output),
+        Ok(Birth { serial, python: recipe.python.to_path_buf(), output, link, coming })
+    }
+
+    /// The operating system's process, or why there is none; `None` as long as that is not
+    /// known. It is told once.
+    pub fn child(&self) -> Option<io::Result<Child>> {
+        self.coming.take()
+    }
+
+    /// Waits until the process is there, and ends it.
+    pub fn abort(self) {
+        drop(self.coming.wait());
+    }
+
+    /// After a fork: the process belongs to the parent, and is not touched any more.
+    pub fn disown(self) {
+        if let Some(Ok(child)) = self.coming.take() {
+            child.disown();
+        }
+    }
+}
+
+impl Process {
+    /// The process that was started.
+    pub fn new(birth: Birth, child: Child) -> Rc<Process> {
+        Rc::new(Process {
+            serial: birth.serial,
+            pid: child.pid,
+            child,
+            python: birth.python,
+            output: RefCell::new(birth.output),
             phase: Cell::new(Phase::Started),
             script: RefCell::default(),
             dead: Cell::new(false),
             killed_for: RefCell::default(),
-            link: RefCell::new(link),
+            link: RefCell::new(birth.link),
             pending: RefCell::default(),
             abandoned: RefCell::default(),
             crowded: Cell::new(false),
-            reaped: Cell::new(None),
             limits: Cell::default(),
             dumped: Cell::new(false),
-            foreign: Cell::new(false),
-        }))
+        })
     }
 
     /// Sets what it may use, before it gets its script.
@@ -194,7 +226,7 @@ impl Process {
 
     /// Readable when the process has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
+        self.child.pidfd()
     }
 
     /// Readable when the worker has something to say. The descriptor lives as long as `self`.
@@ -337,19 +369,12 @@ impl Process {
 
     /// Whether the process has ended, noticed or not.
     pub fn has_ended(&self) -> bool {
-        self.dead.get() || self.ends_within(PollTimeout::ZERO)
-    }
-
-    fn ends_within(&self, timeout: PollTimeout) -> bool {
-        let mut fds = [PollFd::new(self.pidfd(), PollFlags::POLLIN)];
-        matches!(nix::poll::poll(&mut fds, timeout), Ok(1..))
+        self.dead.get() || self.child.has_ended()
     }
 
     /// Sends a signal to the process.
     pub fn signal(&self, number: i32) {
-        if !self.foreign.get() {
-            spawn::signal(self.pidfd(), self.pid, number);
-        }
+        self.child.signal(number);
     }
 
     /// Kills the process, and says in the log why.
@@ -361,16 +386,7 @@ impl Process {
     /// Ends what the script has started in its process group, and takes its status. Call it
     /// only when the process has ended.
     pub fn reap(&self) -> Exit {
-        if let Some(exit) = self.reaped.get() {
-            return exit;
-        }
-        if spawn::is_number_ours(self.pidfd(), self.pid) {
-            // SAFETY: a system call without pointers.
-            unsafe { libc::kill(-self.pid, libc::SIGKILL) };
-        }
-        let exit = spawn::reap(self.pidfd(), self.pid, true).unwrap_or(Exit::Unknown);
-        self.reaped.set(Some(exit));
-        exit
+        self.child.reap()
     }
 
     /// How it ended, with the limit that ended it if that can be told.
@@ -380,8 +396,7 @@ impl Process {
 
     /// After a fork: the process belongs to the parent, and is not touched any more.
     pub fn disown(&self) {
-        self.foreign.set(true);
-        self.reaped.set(Some(Exit::Unknown));
+        self.child.disown();
         self.dead.set(true);
     }
 
@@ -392,22 +407,6 @@ impl Process {
         Some(pages * page_size())
     }
 }
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if self.reaped.get().is_none() && !self.foreign.get() {
-            self.signal(libc::SIGKILL);
-            if self.ends_within(PollTimeout::from(VANISH_MS)) {
-                self.reap();
-            } else {
-                log::error!("process {} does not end although it was killed", self.pid);
-            }
-        }
-    }
-}
-
-/// How long a killed process may take to vanish: one that waits for a dead disk does not die.
-const VANISH_MS: u16 = 5000;
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)

@@ -21,6 +21,15 @@ use std::sync::Arc;
 /// Where a script is in its life. A state holds what exists in it, and nothing else.
 #[derive(Debug)]
 pub enum State {
+    /// Its process is being started.
+    Spawning {
+        /// The serial of the process to be.
+        serial: u64,
+        /// When nobody waits for it any longer.
+        deadline: Instant,
+        /// Until when events wait for the script.
+        awaited_until: Option<Instant>,
+    },
     /// Its process runs the script's top level.
     Starting {
         /// The process.
@@ -73,16 +82,29 @@ impl State {
             | State::Ready { process, .. }
             | State::Stuck { process, .. }
             | State::Stopping { process } => Some(process),
-            State::Backoff { .. } | State::Failed { .. } | State::Stopped => None,
+            State::Spawning { .. } | State::Backoff { .. } | State::Failed { .. } | State::Stopped => None,
         }
     }
 
     /// When something must be done about it.
     pub fn due(&self) -> Option<Instant> {
         match *self {
-            State::Starting { deadline, .. } => Some(deadline),
+            State::Spawning { deadline, .. } | State::Starting { deadline, .. } => Some(deadline),
             State::Stuck { kill_at, .. } => Some(kill_at),
             State::Backoff { until } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Whether it is on its way to being ready.
+    pub fn is_starting(&self) -> bool {
+        matches!(self, State::Spawning { .. } | State::Starting { .. })
+    }
+
+    /// Until when events wait for it.
+    pub fn awaited_until(&self) -> Option<Instant> {
+        match *self {
+            State::Spawning { awaited_until, .. } | State::Starting { awaited_until, .. } => awaited_until,
             _ => None,
         }
     }
@@ -90,7 +112,7 @@ impl State {
     /// One word for lists.
     pub fn word(&self) -> &'static str {
         match self {
-            State::Starting { .. } => "starting",
+            State::Spawning { .. } | State::Starting { .. } => "starting",
             State::Ready { .. } => "ready",
             State::Stuck { .. } => "stuck",
             State::Backoff { .. } => "backoff",

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::Supervisor;
 use super::output::Output;
 use super::process::Process;
 use super::spawn::Exit;
+use super::{LoadError, Supervisor};
 
 /// How long to wait with the next spare after one that came to nothing.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -43,16 +43,35 @@ impl Supervisor {
             return;
         }
         self.spares_from.set(None);
-        wanted.retain(|python| !self.spares.borrow().iter().any(|spare| spare.python == *python));
+        wanted.retain(|python| !self.has_spare(python));
         for python in wanted {
-            match self.start_process(&python, Output::new("spare")) {
-                Ok(spare) => self.spares.borrow_mut().push(spare),
-                Err(error) => {
-                    log::warn!("no spare interpreter: {error}");
-                    self.spares_from.set(Some(Instant::now() + PAUSE));
-                }
+            if let Err(error) = self.begin_birth(&python, Output::new("spare")) {
+                self.no_spare(&error);
             }
         }
+    }
+
+    /// Whether there is a spare of this interpreter, or will be.
+    fn has_spare(&self, python: &Path) -> bool {
+        self.spares.borrow().iter().any(|spare| spare.python == python)
+            || self
+                .births
+                .borrow()
+                .iter()
+                .any(|birth| birth.python == python && self.who_waits_for(birth.serial).is_none())
+    }
+
+    /// A process was started, or was not, that no script waits for.
+    pub(super) fn spare_born(&self, started: Result<Rc<Process>, LoadError>) {
+        match started {
+            Ok(spare) => self.spares.borrow_mut().push(spare),
+            Err(error) => self.no_spare(&error),
+        }
+    }
+
+    fn no_spare(&self, error: &LoadError) {
+        log::warn!("no spare interpreter: {error}");
+        self.spares_from.set(Some(Instant::now() + PAUSE));
     }
 
     /// A spare has ended before it was of any use.

@@ -8,14 +8,19 @@
 //! from [`FIRST_CLOSED`] on, also those that lack close-on-exec, sets all signals to their
 //! defaults, unblocks them, and gives the process a group of its own.
 
+use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
 
 /// The first descriptor that a new process does not get.
 const FIRST_CLOSED: RawFd = 6;
@@ -31,14 +36,107 @@ pub struct Command {
     pub fds: [OwnedFd; FIRST_CLOSED as usize],
 }
 
-/// A process that was started.
+/// A process that was started. It ends with its owner.
 #[derive(Debug)]
 pub struct Child {
     /// Its number, also that of its process group.
     pub pid: libc::pid_t,
     /// Names the process even when its number is used again, and is readable when it has
     /// ended. Where the system has no such descriptors, only the latter; see [`watch_end`].
-    pub pidfd: OwnedFd,
+    pidfd: OwnedFd,
+    reaped: Cell<Option<Exit>>,
+    /// Set after a fork in the process that did not start it.
+    foreign: Cell<bool>,
+}
+
+/// How long a killed process may take to vanish: one that waits for a dead disk does not die.
+const VANISH_MS: u16 = 5000;
+
+impl Child {
+    fn new(pid: libc::pid_t, pidfd: OwnedFd) -> Child {
+        Child { pid, pidfd, reaped: Cell::new(None), foreign: Cell::new(false) }
+    }
+
+    /// Readable when the process has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ends_within(PollTimeout::ZERO)
+    }
+
+    fn ends_within(&self, timeout: PollTimeout) -> bool {
+        let mut fds = [PollFd::new(self.pidfd(), PollFlags::POLLIN)];
+        matches!(nix::poll::poll(&mut fds, timeout), Ok(1..))
+    }
+
+    /// Sends a signal. Nothing happens to a process that has ended.
+    pub fn signal(&self, number: i32) {
+        if !self.foreign.get() {
+            signal(self.pidfd(), self.pid, number);
+        }
+    }
+
+    /// Ends what the process has started in its group, and takes its status. Call it only
+    /// when the process has ended.
+    pub fn reap(&self) -> Exit {
+        if let Some(exit) = self.reaped.get() {
+            return exit;
+        }
+        if is_number_ours(self.pidfd(), self.pid) {
+            // SAFETY: a system call without pointers.
+            unsafe { libc::kill(-self.pid, libc::SIGKILL) };
+        }
+        let exit = reap(self.pidfd(), self.pid, true).unwrap_or(Exit::Unknown);
+        self.reaped.set(Some(exit));
+        exit
+    }
+
+    /// After a fork: the process belongs to the parent, and is not touched any more.
+    pub fn disown(&self) {
+        self.foreign.set(true);
+        self.reaped.set(Some(Exit::Unknown));
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.reaped.get().is_some() {
+            return;
+        }
+        self.signal(libc::SIGKILL);
+        if self.ends_within(PollTimeout::from(VANISH_MS)) {
+            self.reap();
+        } else {
+            log::error!("process {} does not end although it was killed", self.pid);
+        }
+    }
+}
+
+/// A process that is being started.
+#[derive(Debug)]
+pub struct Coming(Receiver<io::Result<Child>>);
+
+impl Coming {
+    /// The process, or why there is none; `None` as long as that is not known.
+    pub fn take(&self) -> Option<io::Result<Child>> {
+        match self.0.try_recv() {
+            Ok(started) => Some(started),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(thread_is_gone())),
+        }
+    }
+
+    /// Waits for it, for a while: whoever lets go of it now does not wait for its end.
+    pub fn wait(&self) -> Option<Child> {
+        self.0.recv_timeout(Duration::from_millis(VANISH_MS.into())).ok()?.ok()
+    }
+}
+
+fn thread_is_gone() -> io::Error {
+    io::Error::other("the thread that starts scripts has ended")
 }
 
 type Request = (Command, Sender<io::Result<Child>>);
@@ -48,28 +146,43 @@ type Request = (Command, Sender<io::Result<Child>>);
 pub struct SpawnThread {
     requests: Option<Sender<Request>>,
     thread: Option<std::thread::JoinHandle<()>>,
+    started: Arc<EventFd>,
 }
 
 impl SpawnThread {
     /// Starts the thread.
     pub fn start() -> io::Result<SpawnThread> {
         let (requests, receiver) = crossbeam_channel::unbounded::<Request>();
+        let started = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let told = started.clone();
         let thread = std::thread::Builder::new().name("vhpy-spawn".into()).spawn(move || {
             for (command, reply) in receiver {
-                // Fails only if nobody waits any more, and then the child is dropped below.
+                // Fails only if nobody waits any more, and then the child ends at once.
                 let _ = reply.send(spawn(&command));
+                // Fails only if the counter is at its limit, and then it is readable.
+                let _ = told.write(1);
             }
         })?;
-        Ok(SpawnThread { requests: Some(requests), thread: Some(thread) })
+        Ok(SpawnThread { requests: Some(requests), thread: Some(thread), started })
     }
 
-    /// Starts a process and waits until it runs its program, about a millisecond.
-    pub fn spawn(&self, command: Command) -> io::Result<Child> {
-        let gone = || io::Error::other("the thread that starts scripts has ended");
+    /// Starts a process, which takes about a millisecond, on an overloaded machine much
+    /// longer; nobody waits for that.
+    pub fn begin(&self, command: Command) -> io::Result<Coming> {
         let (reply, child) = crossbeam_channel::bounded(1);
-        let requests = self.requests.as_ref().ok_or_else(gone)?;
-        requests.send((command, reply)).map_err(|_| gone())?;
-        child.recv().map_err(|_| gone())?
+        let requests = self.requests.as_ref().ok_or_else(thread_is_gone)?;
+        requests.send((command, reply)).map_err(|_| thread_is_gone())?;
+        Ok(Coming(child))
+    }
+
+    /// Readable when a process was started, or could not be.
+    pub fn started(&self) -> BorrowedFd<'_> {
+        self.started.as_fd()
+    }
+
+    /// Makes that unreadable again. Look for the processes after it, not before.
+    pub fn silence(&self) {
+        let _ = self.started.read();
     }
 
     /// Lets go of a thread that a fork left in the parent process. Dropping its handle would
@@ -211,7 +324,7 @@ fn spawn(command: &Command) -> io::Result<Child> {
         _ => Err(error),
     });
     match pidfd {
-        Ok(pidfd) => Ok(Child { pid, pidfd }),
+        Ok(pidfd) => Ok(Child::new(pid, pidfd)),
         Err(error) => {
             // SAFETY: plain system calls on a child of ours that nobody has waited for.
             unsafe {
@@ -246,7 +359,7 @@ fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
 /// thread waits for the end of the process, without taking its status, and makes the
 /// descriptor readable.
 fn watch_end(pid: libc::pid_t) -> io::Result<OwnedFd> {
-    let ended = nix::sys::eventfd::EventFd::from_flags(nix::sys::eventfd::EfdFlags::EFD_CLOEXEC)?;
+    let ended = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
     let told = ended.as_fd().try_clone_to_owned()?;
     std::thread::Builder::new().name("vhpy-watch".into()).spawn(move || {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
@@ -263,7 +376,7 @@ fn watch_end(pid: libc::pid_t) -> io::Result<OwnedFd> {
 }
 
 /// Whether a process that has ended still owns its number, and with it that of its group.
-pub fn is_number_ours(pidfd: BorrowedFd<'_>, pid: libc::pid_t) -> bool {
+fn is_number_ours(pidfd: BorrowedFd<'_>, pid: libc::pid_t) -> bool {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     // SAFETY: the structure is valid for writing; the other calls have no pointers.
     unsafe {
@@ -303,7 +416,7 @@ impl std::fmt::Display for Exit {
 }
 
 /// Sends a signal. Nothing happens to a process that has ended.
-pub fn signal(pidfd: BorrowedFd<'_>, pid: libc::pid_t, number: i32) {
+fn signal(pidfd: BorrowedFd<'_>, pid: libc::pid_t, number: i32) {
     // SAFETY: a system call; the null pointer means "no siginfo".
     let result = unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, std::ptr::null::<c_void>(), 0)
@@ -315,7 +428,7 @@ pub fn signal(pidfd: BorrowedFd<'_>, pid: libc::pid_t, number: i32) {
 }
 
 /// Takes the status of a process that has ended; `None` while it still runs.
-pub fn reap(pidfd: BorrowedFd<'_>, pid: libc::pid_t, block: bool) -> Option<Exit> {
+fn reap(pidfd: BorrowedFd<'_>, pid: libc::pid_t, block: bool) -> Option<Exit> {
     let mut by = (libc::P_PIDFD, pidfd.as_raw_fd() as libc::id_t);
     let flags = libc::WEXITED | if block { 0 } else { libc::WNOHANG };
     loop {
@@ -355,7 +468,7 @@ mod tests {
         let pid = libc::pid_t::try_from(child.id()).expect("a small number");
         let ended = watch_end(pid).expect("a watcher");
         let readable = |wait: u16| {
-            let mut fds = [nix::poll::PollFd::new(ended.as_fd(), nix::poll::PollFlags::POLLIN)];
+            let mut fds = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
             nix::poll::poll(&mut fds, wait).expect("a poll") > 0
         };
         assert!(!readable(0));
