@@ -15,8 +15,8 @@ use vhpy::{Call, Hook, ScriptId, Value};
 
 /// How often somebody is harmed.
 const PERIOD: Duration = Duration::from_millis(50);
-const HOOK_TIMEOUT: Duration = Duration::from_millis(200);
-const RESTART_WAIT: Duration = Duration::from_millis(150);
+const HOOK_TIMEOUT: Duration = Duration::from_millis(100);
+const RESTART_WAIT: Duration = Duration::from_millis(75);
 const SCRIPTS: usize = 8;
 
 /// Small, fast, repeatable (SplitMix64).

@@ -253,6 +253,7 @@ impl Supervisor {
         self.chores.borrow_mut().clear();
         for script in self.snapshot() {
             script.robots.borrow_mut().clear();
+            script.store.borrow_mut().after_fork();
             if let Err(error) = self.start(&script) {
                 script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
             }

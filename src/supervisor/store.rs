@@ -4,13 +4,15 @@
 //! On disk it is a journal: one record for each change, appended with one write. Opening it
 //! reads the records up to the first that is not whole, so that what a crash cut off is the
 //! last change at most, and never half of one. When the journal has grown to several times
-//! its contents, it is written anew beside the old one and renamed.
+//! its contents, it is written anew beside the old one. Until the new one is safe on the disk
+//! and has been renamed, which a thread of its own waits for, changes go into both.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 
 use plugin_abi::{FromWorker, Value};
 
@@ -35,6 +37,67 @@ struct Journal {
     path: PathBuf,
     file: File,
     bytes: usize,
+    successor: Option<Successor>,
+}
+
+/// The journal that is to replace this one.
+#[derive(Debug)]
+struct Successor {
+    file: File,
+    bytes: usize,
+    /// Makes it safe, then gives it the name of the old one.
+    saver: JoinHandle<io::Result<()>>,
+}
+
+impl Journal {
+    fn append(&mut self, record: &[u8]) -> io::Result<()> {
+        if let Some(successor) = self.successor.take_if(|successor| successor.saver.is_finished()) {
+            self.succeed(successor)?;
+        }
+        self.file.write_all(record)?;
+        self.bytes += record.len();
+        if let Some(successor) = &mut self.successor {
+            successor.file.write_all(record)?;
+            successor.bytes += record.len();
+        }
+        Ok(())
+    }
+
+    /// Puts the successor into the place of the old journal.
+    fn succeed(&mut self, Successor { file, bytes, saver }: Successor) -> io::Result<()> {
+        saver.join().unwrap_or_else(|_| Err(io::Error::other("a thread has panicked")))?;
+        (self.file, self.bytes) = (file, bytes);
+        Ok(())
+    }
+
+    /// Lets a new journal with these contents replace this one.
+    fn renew(&mut self, contents: &[u8]) -> io::Result<()> {
+        let fresh = self.path.with_extension("new");
+        let mut file = File::create(&fresh)?;
+        file.write_all(contents)?;
+        let (written, path) = (file.try_clone()?, self.path.clone());
+        let save = move || {
+            written.sync_data()?;
+            std::fs::rename(&fresh, &path)
+        };
+        let saver = std::thread::Builder::new().name("vhpy-store".into()).spawn(save)?;
+        self.successor = Some(Successor { file, bytes: contents.len(), saver });
+        Ok(())
+    }
+}
+
+impl Drop for Journal {
+    /// Another journal may be opened under this name at once.
+    fn drop(&mut self) {
+        if let Some(successor) = self.successor.take()
+            && let Err(error) = self.succeed(successor)
+        {
+            log::warn!(
+                "{}: the shorter form of the journal could not be written: {error}",
+                self.path.display()
+            );
+        }
+    }
 }
 
 impl Store {
@@ -43,47 +106,38 @@ impl Store {
         let mut store = Store::default();
         let Some(folder) = folder else { return store };
         let path = folder.join(file_name(script));
-        if let Err(error) = store.open_journal(folder, &path) {
+        if let Err(error) = store.open_journal(folder, path) {
+            let path = folder.join(file_name(script));
             log::error!("vh.store of {} is not kept on disk: {}: {error}", script.display(), path.display());
         }
         store
     }
 
-    fn open_journal(&mut self, folder: &Path, path: &Path) -> io::Result<()> {
+    fn open_journal(&mut self, folder: &Path, path: PathBuf) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
-        match std::fs::read(path) {
-            Ok(bytes) => self.replay(&bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let whole = bytes.len() - self.replay(&bytes).len();
+        // What a crash left at the end would hide what comes after it.
+        if whole < bytes.len() {
+            file.set_len(whole as u64)?;
         }
-        // Written anew, which also drops what a crash left at its end.
-        self.journal = Some(self.write_journal(path)?);
+        self.journal = Some(Journal { path, file, bytes: whole, successor: None });
         Ok(())
     }
 
-    fn replay(&mut self, mut bytes: &[u8]) {
+    /// Does again what the records say, and gives back what is no whole record.
+    fn replay<'b>(&mut self, mut bytes: &'b [u8]) -> &'b [u8] {
         while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
             let length = u32::from_le_bytes(*length) as usize;
-            let Some((record, rest)) = rest.split_at_checked(length) else { return };
-            let Ok(FromWorker::Store { key, value }) = FromWorker::read(record) else { return };
+            let Some((record, rest)) = rest.split_at_checked(length) else { break };
+            let Ok(FromWorker::Store { key, value }) = FromWorker::read(record) else { break };
             // What was stored once fits.
             let _ = self.apply(&key, value.map(Value::into_owned), record.len());
             bytes = rest;
         }
-    }
-
-    fn write_journal(&self, path: &Path) -> io::Result<Journal> {
-        let mut bytes = Vec::new();
-        for (key, (value, _)) in &self.entries {
-            bytes.extend(record(key, Some(value.clone()))?);
-        }
-        let fresh = path.with_extension("new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&bytes)?;
-        file.sync_data()?;
-        std::fs::rename(&fresh, path)?;
-        let file = OpenOptions::new().append(true).open(path)?;
-        Ok(Journal { path: path.to_path_buf(), file, bytes: bytes.len() })
+        bytes
     }
 
     /// Sets a key whose value took so many bytes in its frame, or removes it.
@@ -117,14 +171,22 @@ impl Store {
 
     fn keep(&mut self, key: &[u8], value: Option<Value<'static>>) -> io::Result<()> {
         let Some(journal) = &mut self.journal else { return Ok(()) };
-        let record = record(key, value)?;
-        journal.file.write_all(&record)?;
-        journal.bytes += record.len();
-        if journal.bytes > 4 * self.bytes + (1 << 20) {
-            let path = journal.path.clone();
-            self.journal = Some(self.write_journal(&path)?);
+        journal.append(&record(key, value)?)?;
+        if journal.successor.is_none() && journal.bytes > 4 * self.bytes + (1 << 20) {
+            let mut contents = Vec::new();
+            for (key, (value, _)) in &self.entries {
+                contents.extend(record(key, Some(value.clone()))?);
+            }
+            journal.renew(&contents)?;
         }
         Ok(())
+    }
+
+    /// In a forked child: a thread of the parent's cannot be waited for.
+    pub fn after_fork(&mut self) {
+        if let Some(successor) = self.journal.as_mut().and_then(|journal| journal.successor.take()) {
+            std::mem::forget(successor.saver);
+        }
     }
 
     /// All entries, for a new process.
@@ -193,11 +255,27 @@ mod tests {
     #[test]
     fn a_journal_does_not_grow_for_ever() {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(Some(folder.path()), Path::new("/a.py"));
-        for number in 0..3000i64 {
-            store.set(b"key", Some(format!("{number}{}", "x".repeat(2000)).into()), 2000).unwrap();
+        let script = Path::new("/a.py");
+        let mut store = Store::open(Some(folder.path()), script);
+        let file = folder.path().join(file_name(script));
+        let length = || std::fs::metadata(&file).unwrap().len();
+        let start = std::time::Instant::now();
+        for times in 0..3 {
+            let mut longest = 0;
+            let mut number = 0;
+            while length() >= longest {
+                longest = length();
+                number += 1;
+                store.set(b"key", Some(format!("{number}{}", "x".repeat(2000)).into()), 2000).unwrap();
+                assert!(
+                    start.elapsed().as_secs() < 60,
+                    "waited a minute for the journal to shrink again: {times}"
+                );
+            }
         }
-        let file = folder.path().join(file_name(Path::new("/a.py")));
-        assert!(std::fs::metadata(file).unwrap().len() < 2 << 20);
+        store.set(b"key", Some(1i64.into()), 2000).unwrap();
+        drop(store);
+        let entries = Store::open(Some(folder.path()), script).entries();
+        assert_eq!(entries, [("key".to_string().into(), 1i64.into())]);
     }
 }
