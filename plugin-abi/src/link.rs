@@ -26,7 +26,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::ring::{Consumer, Corrupt, Producer, Push};
 use crate::segment::{Direction, RingMemory, Segment};
-use crate::wait::Patience;
+use crate::wait::{Crowd, Patience};
 
 /// What a worker process is given, in this order, as the descriptors 3, 4 and 5.
 #[derive(Debug)]
@@ -188,9 +188,9 @@ impl HubEnd {
         open
     }
 
-    /// Tells the worker whether there are more hot threads than processors.
-    pub fn set_crowded(&self, crowded: bool) {
-        self.segment.crowded().store(u32::from(crowded), Ordering::Relaxed);
+    /// Tells the worker how many threads are hot.
+    pub fn set_crowd(&self, crowd: Crowd) {
+        self.segment.crowd().store(crowd.number(), Ordering::Relaxed);
     }
 }
 
@@ -308,14 +308,14 @@ impl WorkerReceiver {
     /// Looks for a frame as long as that pays, without sleeping. Returns whether there may be one.
     #[inline]
     pub fn stay_awake(&mut self) -> bool {
-        let crowded = self.is_crowded();
-        self.patience.stay_awake(crowded, || self.consumer.is_ready())
+        let crowd = self.crowd();
+        self.patience.stay_awake(crowd, || self.consumer.is_ready())
     }
 
     /// Whether there are more hot threads than processors, so that spinning only hurts.
     #[inline]
-    pub fn is_crowded(&self) -> bool {
-        self.segment.crowded().load(Ordering::Relaxed) != 0
+    pub fn crowd(&self) -> Crowd {
+        Crowd::from_number(self.segment.crowd().load(Ordering::Relaxed))
     }
 
     /// Sleeps until the hub has sent something. Also returns when a signal arrived, so that

@@ -38,7 +38,7 @@ enum Control {
     WorkerAsleep = 2,
     HubAsleep = 3,
     BellRung = 4,
-    Crowded = 5,
+    Crowd = 5,
 }
 
 /// A mapping of the shared memory.
@@ -115,9 +115,9 @@ impl Segment {
         self.short(Control::BellRung)
     }
 
-    /// Non-zero while more threads are hot than there are processors. Written by the hub.
-    pub fn crowded(&self) -> &AtomicU32 {
-        self.short(Control::Crowded)
+    /// How many threads are hot, if they are more than the processors. Written by the hub.
+    pub fn crowd(&self) -> &AtomicU32 {
+        self.short(Control::Crowd)
     }
 }
 

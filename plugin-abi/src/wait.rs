@@ -24,6 +24,8 @@ const AWAKE: Duration = Duration::from_micros(100);
 const GLANCE: Duration = Duration::from_micros(2);
 /// A yield that takes longer gave the processor to somebody else than a peer.
 const ROBBED: Duration = Duration::from_micros(200);
+/// What each thread of a crowd adds to [`AWAKE`] and [`ROBBED`]: its turn on the processor.
+const TURN: Duration = Duration::from_micros(10);
 /// For how many waits nothing is yielded after that.
 const WARY: u16 = 1000;
 /// How many looks come before the first look at the clock: one to five microseconds, by the
@@ -31,6 +33,47 @@ const WARY: u16 = 1000;
 const FIRST_LOOKS: u32 = 100;
 /// How many looks there are between two looks at the clock.
 const LOOKS: u32 = 32;
+
+/// How many hot threads there are, if they are more than the processors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Crowd(u32);
+
+impl Crowd {
+    /// Each thread has a processor to itself.
+    pub const NONE: Crowd = Crowd(0);
+    /// More are not told apart: those who wait for them would hardly ever sleep.
+    const MOST: u32 = 100;
+
+    /// So many threads on so many processors.
+    pub fn of(threads: usize, processors: usize) -> Crowd {
+        if threads > processors {
+            Crowd::from_number(u32::try_from(threads).unwrap_or(u32::MAX))
+        } else {
+            Crowd::NONE
+        }
+    }
+
+    /// As [`Crowd::number`] gives it.
+    pub fn from_number(threads: u32) -> Crowd {
+        Crowd(threads.min(Crowd::MOST))
+    }
+
+    /// How many threads, or 0.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// Whether a thread that spins may keep the one it waits for from running.
+    #[inline]
+    pub fn is_some(self) -> bool {
+        self.0 > 0
+    }
+
+    /// How long it takes until each had its turn.
+    fn round(self) -> Duration {
+        TURN * self.0
+    }
+}
 
 /// What a thread learned from its last waits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,34 +85,35 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// Looks until `ready` says yes, or it no longer pays to stay awake. `crowded` says that
-    /// there are more hot threads than processors. Returns whether it was ready.
+    /// Looks until `ready` says yes, or it no longer pays to stay awake. Returns whether it was
+    /// ready.
     ///
-    /// Before it gives up, it makes no system call unless it is crowded or [`SPIN`] is over.
+    /// Before it gives up, it makes no system call unless there is a crowd or [`SPIN`] is over.
     #[inline]
-    pub fn stay_awake(&mut self, crowded: bool, mut ready: impl FnMut() -> bool) -> bool {
+    pub fn stay_awake(&mut self, crowd: Crowd, mut ready: impl FnMut() -> bool) -> bool {
         if ready() {
             return true;
         }
-        if !crowded && spin(FIRST_LOOKS, &mut ready) {
+        if !crowd.is_some() && spin(FIRST_LOOKS, &mut ready) {
             return true;
         }
-        self.stay_awake_longer(crowded, &mut ready)
+        self.stay_awake_longer(crowd, &mut ready)
     }
 
     #[cold]
-    fn stay_awake_longer(&mut self, crowded: bool, ready: &mut dyn FnMut() -> bool) -> bool {
+    fn stay_awake_longer(&mut self, crowd: Crowd, ready: &mut dyn FnMut() -> bool) -> bool {
+        let may_yield = self.long < 2 && self.wary == 0;
         let limit = match (self.long, self.wary) {
             (2.., _) => GLANCE,
-            (_, 0) => AWAKE,
-            (_, 1..) if crowded => Duration::ZERO,
+            (_, 0) => AWAKE + crowd.round(),
+            (_, 1..) if crowd.is_some() => Duration::ZERO,
             (_, 1..) => SPIN,
         };
         self.wary = self.wary.saturating_sub(1);
         let start = Instant::now();
         let mut waited = Duration::ZERO;
         while waited <= limit {
-            if crowded && limit == AWAKE || waited > SPIN {
+            if crowd.is_some() && may_yield || waited > SPIN {
                 std::thread::yield_now();
                 if ready() {
                     return true;
@@ -79,7 +123,7 @@ impl Patience {
             }
             let before = waited;
             waited = start.elapsed();
-            if waited - before > ROBBED {
+            if waited - before > ROBBED + crowd.round() {
                 self.wary = WARY;
                 return false;
             }

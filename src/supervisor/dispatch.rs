@@ -10,6 +10,7 @@ use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use plugin_abi::frame;
 use plugin_abi::hook::Replaces;
 use plugin_abi::ring::Push;
+use plugin_abi::wait::Crowd;
 use plugin_abi::{Answer, Hook, Value};
 use smallvec::SmallVec;
 
@@ -409,10 +410,10 @@ impl Supervisor {
         hook: Option<Hook>,
         watch: &mut Option<Watch>,
     ) {
-        let crowded = asked.len() + 1 > self.processors;
+        let crowd = Crowd::of(asked.len() + 1, self.processors);
         let mut slept = false;
         for (_, process) in asked {
-            process.set_crowded(crowded);
+            process.set_crowd(crowd);
             slept |= process.was_woken();
         }
         let mut turns = 0;
@@ -436,9 +437,9 @@ impl Supervisor {
             let mut patience = self.patience.get();
             let mut stay_awake = || {
                 if std::mem::take(&mut slept) {
-                    return patience.for_a_sleeper().stay_awake(crowded, ready);
+                    return patience.for_a_sleeper().stay_awake(crowd, ready);
                 }
-                let awake = patience.stay_awake(crowded, ready);
+                let awake = patience.stay_awake(crowd, ready);
                 self.patience.set(patience);
                 awake
             };

@@ -15,6 +15,7 @@ use std::time::Instant;
 use plugin_abi::frame::FrameError;
 use plugin_abi::link::HubEnd;
 use plugin_abi::ring::{Corrupt, Push};
+use plugin_abi::wait::Crowd;
 use plugin_abi::{Answer, Value, start};
 use smallvec::SmallVec;
 
@@ -114,7 +115,7 @@ pub struct Process {
     pending: RefCell<SmallVec<[Pending; 4]>>,
     /// Events whose answer nobody waits for any more.
     abandoned: RefCell<Vec<u64>>,
-    crowded: Cell<bool>,
+    crowd: Cell<Crowd>,
     /// What it may use.
     limits: Cell<Limits>,
     /// Set when its stack was asked for before it is killed.
@@ -208,7 +209,7 @@ impl Process {
             link: RefCell::new(birth.link),
             pending: RefCell::default(),
             abandoned: RefCell::default(),
-            crowded: Cell::new(false),
+            crowd: Cell::new(Crowd::NONE),
             limits: Cell::default(),
             dumped: Cell::new(false),
         })
@@ -288,11 +289,11 @@ impl Process {
         self.link.borrow().woke_worker()
     }
 
-    /// Tells the worker whether there are more hot threads than processors.
+    /// Tells the worker how many threads are hot.
     #[inline]
-    pub fn set_crowded(&self, crowded: bool) {
-        if self.crowded.replace(crowded) != crowded {
-            self.link.borrow().set_crowded(crowded);
+    pub fn set_crowd(&self, crowd: Crowd) {
+        if self.crowd.replace(crowd) != crowd {
+            self.link.borrow().set_crowd(crowd);
         }
     }
 
