@@ -209,6 +209,7 @@ void vhpy_free(void *block);
  *                 what each script's process may use; empty: no limit (the default)
  *   nice          niceness of scripts' processes, 0 to 19
  *   spare         1: a started interpreter waits to take over a script, 0: none does
+ *   stay_awake    1: hub and scripts spin for up to 0.1 ms before they sleep, 0: they sleep at once
  *   basedir, config_name, starttime, botname, opchatname   what scripts see under these names in vh
  *   log_level     as w_LogLevel */
 int vhpy_set_option(const char *name, const char *value);

@@ -10,8 +10,11 @@
 //!   processor: yield at once.
 //! * A yield that takes long gave the processor to somebody who keeps it, a program of others
 //!   with work to do. The scheduler wakes a sleeper at such a program's cost, but lets one who
-//!   yields wait for its whole turn, milliseconds. So for a while nothing is yielded: a short
-//!   spin, then sleep.
+//!   yields wait for its whole turn, milliseconds. So for many times as long nothing is yielded:
+//!   a few looks, then sleep.
+//! * One who has looked in vain several times does not look before it yields or sleeps: the
+//!   thread it waits for may be behind it on its own processor, whatever the number of hot
+//!   threads is, because other programs use processors, too.
 
 use std::hint::spin_loop;
 use std::time::{Duration, Instant};
@@ -26,13 +29,17 @@ const GLANCE: Duration = Duration::from_micros(2);
 const ROBBED: Duration = Duration::from_micros(200);
 /// What each thread of a crowd adds to [`AWAKE`] and [`ROBBED`]: its turn on the processor.
 const TURN: Duration = Duration::from_micros(10);
-/// For how many waits nothing is yielded after that.
-const WARY: u16 = 1000;
+/// For how many times as long nothing is yielded after that: two percent is lost at most.
+const WARY: u32 = 50;
 /// How many looks come before the first look at the clock: one to five microseconds, by the
 /// processor. A hot answer must come within them, for the way behind them costs as much again.
 const FIRST_LOOKS: u32 = 100;
 /// How many looks there are between two looks at the clock.
 const LOOKS: u32 = 32;
+/// How often in a row a thread looks in vain before it stops looking.
+const VAIN: u8 = 4;
+/// After how many waits it tries again.
+const RETRY: u8 = 32;
 
 /// How many hot threads there are, if they are more than the processors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +48,8 @@ pub struct Crowd(u32);
 impl Crowd {
     /// Each thread has a processor to itself.
     pub const NONE: Crowd = Crowd(0);
+    /// Nobody shall stay awake for anything.
+    pub const SLEEPERS: Crowd = Crowd(u32::MAX);
     /// More are not told apart: those who wait for them would hardly ever sleep.
     const MOST: u32 = 100;
 
@@ -55,7 +64,7 @@ impl Crowd {
 
     /// As [`Crowd::number`] gives it.
     pub fn from_number(threads: u32) -> Crowd {
-        Crowd(threads.min(Crowd::MOST))
+        if threads == u32::MAX { Crowd::SLEEPERS } else { Crowd(threads.min(Crowd::MOST)) }
     }
 
     /// How many threads, or 0.
@@ -80,8 +89,10 @@ impl Crowd {
 pub struct Patience {
     /// Waits in a row that were longer than it pays to stay awake.
     long: u8,
-    /// Waits that are left until yielding is tried again.
-    wary: u16,
+    /// Waits in a row in which the first looks were in vain, or left out.
+    vain: u8,
+    /// Until when nothing is yielded.
+    wary: Option<Instant>,
 }
 
 impl Patience {
@@ -94,7 +105,8 @@ impl Patience {
         if ready() {
             return true;
         }
-        if !crowd.is_some() && spin(FIRST_LOOKS, &mut ready) {
+        if !crowd.is_some() && self.vain < VAIN && spin(FIRST_LOOKS, &mut ready) {
+            self.vain = 0;
             return true;
         }
         self.stay_awake_longer(crowd, &mut ready)
@@ -102,39 +114,38 @@ impl Patience {
 
     #[cold]
     fn stay_awake_longer(&mut self, crowd: Crowd, ready: &mut dyn FnMut() -> bool) -> bool {
-        let may_yield = self.long < 2 && self.wary == 0;
-        let limit = match (self.long, self.wary) {
-            (2.., _) => GLANCE,
-            (_, 0) => AWAKE + crowd.round(),
-            (_, 1..) if crowd.is_some() => Duration::ZERO,
-            (_, 1..) => SPIN,
-        };
-        self.wary = self.wary.saturating_sub(1);
+        if crowd == Crowd::SLEEPERS {
+            return false;
+        }
         let start = Instant::now();
+        self.vain = if self.vain < RETRY { self.vain + 1 } else { VAIN - 1 };
+        self.wary = self.wary.filter(|until| start < *until);
+        if self.wary.is_some() {
+            return false;
+        }
+        let shares = crowd.is_some() || self.vain >= VAIN;
+        let limit = if self.long >= 2 { GLANCE } else { AWAKE + crowd.round() };
         let mut waited = Duration::ZERO;
         while waited <= limit {
-            if crowd.is_some() && may_yield || waited > SPIN {
+            let yields = shares && limit > GLANCE || waited > SPIN;
+            if yields {
                 std::thread::yield_now();
-                if ready() {
-                    return true;
-                }
-            } else if spin(LOOKS, &mut *ready) {
+            }
+            let is_ready = if yields { ready() } else { spin(LOOKS, &mut *ready) };
+            if is_ready && !yields {
                 return true;
             }
             let before = waited;
             waited = start.elapsed();
             if waited - before > ROBBED + crowd.round() {
-                self.wary = WARY;
-                return false;
+                self.wary = Some(start + waited + (waited - before) * WARY);
+                return is_ready;
+            }
+            if is_ready {
+                return true;
             }
         }
         false
-    }
-
-    /// The patience of one who waits for a sleeper: it is better to sleep as well than to
-    /// stay awake for as long as that takes.
-    pub fn for_a_sleeper(self) -> Patience {
-        Patience { long: u8::MAX, ..self }
     }
 
     /// Remembers how long a wait took in which the thread slept.

@@ -20,7 +20,8 @@ namespace {
 // What operators may set as pi_python.*: the library's options of the same names.
 const char *const OPTIONS[] = {
     "log_level",    "hook_timeout", "kill_timeout", "load_timeout",    "restart_wait", "restart_limit", "limit_memory",
-    "limit_cpu",    "limit_files",  "limit_processes", "nice",         "spare",        "python",
+    "limit_cpu",    "limit_files",  "limit_processes", "nice",         "spare",        "stay_awake",
+    "python",
 };
 
 // And one of ours, in milliseconds: how long the hub's loop sleeps in every turn while this

@@ -52,6 +52,7 @@ fn option(config: &Config, name: &str) -> Option<Vec<u8>> {
         "limit_processes" => number(limits.processes),
         "nice" => limits.nice.unwrap_or_default().to_string().into_bytes(),
         "spare" => u8::from(config.spare).to_string().into_bytes(),
+        "stay_awake" => u8::from(config.stay_awake).to_string().into_bytes(),
         "basedir" => identity.basedir.as_os_str().as_bytes().to_vec(),
         "config_name" => identity.config_name.clone().into_bytes(),
         "starttime" => identity.starttime.to_string().into_bytes(),

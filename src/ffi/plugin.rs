@@ -424,7 +424,7 @@ unsafe extern "C" fn vhpy_set_option(name: *const c_char, value: *const c_char) 
 }
 
 /// The options' names; in capitals and after `VHPY_`, environment variables set them too.
-pub(crate) const OPTIONS: [&str; 22] = [
+pub(crate) const OPTIONS: [&str; 23] = [
     "worker",
     "python",
     "scripts_dir",
@@ -436,6 +436,7 @@ pub(crate) const OPTIONS: [&str; 22] = [
     "kill_timeout",
     "load_timeout",
     "spare",
+    "stay_awake",
     "store_dir",
     "botname",
     "opchatname",
@@ -461,6 +462,11 @@ pub(crate) fn set_option(config: &mut Config, name: &str, value: &[u8]) -> Resul
             .ok()
             .filter(|time| !time.is_zero())
             .ok_or_else(|| bad("a positive number of seconds"))
+    };
+    let switch = || match value {
+        b"0" | b"no" | b"false" => Ok(false),
+        b"1" | b"yes" | b"true" => Ok(true),
+        _ => Err(bad("0 or 1")),
     };
     let limit = || match value {
         b"" => Ok(None),
@@ -492,13 +498,8 @@ pub(crate) fn set_option(config: &mut Config, name: &str, value: &[u8]) -> Resul
         "hook_timeout" => config.hook_timeout = seconds()?,
         "kill_timeout" => config.kill_timeout = seconds()?,
         "load_timeout" => config.load_timeout = seconds()?,
-        "spare" => {
-            config.spare = match value {
-                b"0" | b"no" | b"false" => false,
-                b"1" | b"yes" | b"true" => true,
-                _ => return Err(bad("0 or 1")),
-            }
-        }
+        "spare" => config.spare = switch()?,
+        "stay_awake" => config.stay_awake = switch()?,
         "store_dir" => config.store_dir = optional(),
         "botname" => config.identity.botname = value.to_vec(),
         "log_level" => set_log_level(text().parse().map_err(|_| bad("a number from 0 to 5"))?),

@@ -34,6 +34,10 @@ pub struct Config {
     pub restart: RestartLimits,
     /// Whether a started interpreter waits to take over a script.
     pub spare: bool,
+    /// Whether hub and scripts stay awake for a moment after an event, because the next one
+    /// often comes at once and waking takes longer than handling it. Without, every event costs
+    /// two wake-ups and no moment of processor time is spent in waiting.
+    pub stay_awake: bool,
     /// What every script may use.
     pub limits: Limits,
     /// The folder where `vh.store` is kept on disk; `None` keeps it in memory only.
@@ -115,6 +119,7 @@ impl Default for Config {
             restart_wait: Duration::from_millis(250),
             restart: RestartLimits::default(),
             spare: true,
+            stay_awake: true,
             limits: Limits::default(),
             store_dir: None,
             ring_bytes: plugin_abi::segment::RING_BYTES,

@@ -410,7 +410,11 @@ impl Supervisor {
         hook: Option<Hook>,
         watch: &mut Option<Watch>,
     ) {
-        let crowd = Crowd::of(asked.len() + 1, self.processors);
+        let crowd = if self.config.borrow().stay_awake {
+            Crowd::of(asked.len() + 1, self.processors)
+        } else {
+            Crowd::SLEEPERS
+        };
         let mut slept = false;
         for (_, process) in asked {
             process.set_crowd(crowd);
@@ -436,10 +440,8 @@ impl Supervisor {
             let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
             let mut patience = self.patience.get();
             let mut stay_awake = || {
-                if std::mem::take(&mut slept) {
-                    return patience.for_a_sleeper().stay_awake(crowd, ready);
-                }
-                let awake = patience.stay_awake(crowd, ready);
+                // It is better to sleep as well than to stay awake for a sleeper.
+                let awake = !std::mem::take(&mut slept) && patience.stay_awake(crowd, ready);
                 self.patience.set(patience);
                 awake
             };

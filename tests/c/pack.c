@@ -311,6 +311,7 @@ static void check_values(void)
     FAILS(!vh.set_option("hook_timeout", "-1"));
     FAILS(!vh.set_option("hook_timeout", "nan"));
     FAILS(!vh.set_option("spare", "perhaps"));
+    FAILS(!vh.set_option("stay_awake", "2"));
     CHECK(vh.set_option("hook_timeout", "2.5") && vh.set_names(NULL, NULL) && vh.set_names("Bot", NULL));
     FAILS(vh.load(NULL) == -1);
     FAILS(vh.load_all(NULL) == -1);
