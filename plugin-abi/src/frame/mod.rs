@@ -23,6 +23,7 @@ use crate::call::Call;
 use crate::hook::{Hook, HookSet};
 use crate::value::Value;
 
+pub use read::read_returned;
 pub use write::{write_event, write_function};
 
 /// The largest frame in bytes. A longer one is refused before it is sent.
@@ -275,6 +276,12 @@ mod verdict {
     pub const CHAT: u8 = 2;
     pub const MY_INFO: u8 = 3;
     pub const SEND: u8 = 4;
+}
+
+/// How much room to make for a list that claims this length. The claim is not believed far:
+/// the list grows as values really arrive.
+fn believable(claimed: usize) -> usize {
+    claimed.min(1024)
 }
 
 const EXT_HANDLE: i8 = 1;

@@ -1,4 +1,4 @@
-//! The frames of the hot path – events, answers, calls and replies that hold scalars only –
+//! The frames of the hot path – events, answers, calls, functions and what is replied to them –
 //! read without serde's machinery, which moves every value several times; everything else,
 //! and everything wrong, is left to the general reader.
 //!
@@ -7,33 +7,43 @@
 
 use std::borrow::Cow;
 
-use super::{Answer, Args, FromWorker, ToWorker, kind, verdict};
+use super::{Answer, Args, FromWorker, MAX_FRAME, ToWorker, believable, kind, verdict};
 use crate::call::Call;
 use crate::hook::Hook;
-use crate::value::Value;
+use crate::value::{MAX_DEPTH, MAX_VALUES, Value};
 
 /// The rest of a frame.
-struct Reader<'a>(&'a [u8]);
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    rest: &'a [u8],
+    /// How many more values the frame may hold.
+    left: usize,
+}
 
 impl<'a> Reader<'a> {
     #[inline(always)]
+    fn new(frame: &'a [u8]) -> Option<Reader<'a>> {
+        (frame.len() <= MAX_FRAME).then_some(Reader { rest: frame, left: MAX_VALUES })
+    }
+
+    #[inline(always)]
     fn byte(&mut self) -> Option<u8> {
-        let (first, rest) = self.0.split_first()?;
-        self.0 = rest;
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
         Some(*first)
     }
 
     #[inline(always)]
     fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
+        let (bytes, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
         Some(bytes)
     }
 
     #[inline(always)]
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (bytes, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
+        let (bytes, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
         Some(*bytes)
     }
 
@@ -49,22 +59,46 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A value that is no list, map or extension.
+    /// Counts values before they are read.
     #[inline(always)]
-    fn scalar(&mut self) -> Option<Value<'a>> {
+    fn count(&mut self, values: usize) -> Option<()> {
+        self.left = self.left.checked_sub(values)?;
+        Some(())
+    }
+
+    /// The contents of a `bin`.
+    #[inline(always)]
+    fn bin(&mut self, marker: u8) -> Option<&'a [u8]> {
+        let length = match marker {
+            0xc4 => self.byte()?.into(),
+            0xc5 => u16::from_be_bytes(self.array()?).into(),
+            0xc6 => usize::try_from(u32::from_be_bytes(self.array()?)).ok()?,
+            _ => return None,
+        };
+        self.bytes(length)
+    }
+
+    /// The usual element of a list. Looked for first because it can go straight into the list.
+    #[inline(always)]
+    fn short_text(&mut self) -> Option<&'a [u8]> {
+        let ([0xc4, length], rest) = self.rest.split_first_chunk()? else { return None };
+        let (text, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.rest = rest;
+        Some(text)
+    }
+
+    /// Any other element.
+    #[inline(never)]
+    fn push(&mut self, list: &mut Vec<Value<'a>>, depth: usize) -> Option<()> {
+        list.push(self.value(depth)?);
+        Some(())
+    }
+
+    /// A value that is no extension, already counted.
+    #[inline(always)]
+    fn value(&mut self, depth: usize) -> Option<Value<'a>> {
         Some(match self.byte()? {
-            0xc4 => {
-                let length = self.byte()?;
-                Value::Text(Cow::Borrowed(self.bytes(length.into())?))
-            }
-            0xc5 => {
-                let length = u16::from_be_bytes(self.array()?);
-                Value::Text(Cow::Borrowed(self.bytes(length.into())?))
-            }
-            0xc6 => {
-                let length = u32::from_be_bytes(self.array()?);
-                Value::Text(Cow::Borrowed(self.bytes(usize::try_from(length).ok()?)?))
-            }
+            marker @ 0xc4..=0xc6 => Value::Text(Cow::Borrowed(self.bin(marker)?)),
             small @ 0..=0x7f => Value::Int(small.into()),
             negative @ 0xe0..=0xff => Value::Int((negative as i8).into()),
             0xcc => Value::Int(self.byte()?.into()),
@@ -79,26 +113,78 @@ impl<'a> Reader<'a> {
             0xc0 => Value::Nil,
             0xc2 => Value::Bool(false),
             0xc3 => Value::Bool(true),
+            marker @ (0x80..=0x9f | 0xdc..=0xdf) => {
+                // A copy goes there, so that the reader itself can stay in registers.
+                let mut reader = *self;
+                let value = reader.container(marker, depth);
+                *self = reader;
+                return value;
+            }
             _ => return None,
         })
     }
 
-    /// A short list of scalars, put straight into place.
+    /// A list or map.
+    #[inline(never)]
+    fn container(&mut self, marker: u8, depth: usize) -> Option<Value<'a>> {
+        if depth >= MAX_DEPTH {
+            return None;
+        }
+        let length = match marker {
+            0x80..=0x9f => (marker & 0x0f).into(),
+            0xdc | 0xde => u16::from_be_bytes(self.array()?).into(),
+            _ => usize::try_from(u32::from_be_bytes(self.array()?)).ok()?,
+        };
+        if matches!(marker, 0x90..=0x9f | 0xdc | 0xdd) {
+            self.count(length)?;
+            let mut list = Vec::with_capacity(believable(length));
+            for _ in 0..length {
+                if list.len() < list.capacity()
+                    && let Some(text) = self.short_text()
+                {
+                    list.push(Value::Text(Cow::Borrowed(text)));
+                } else {
+                    self.push(&mut list, depth + 1)?;
+                }
+            }
+            return Some(Value::List(list));
+        }
+        self.count(length.checked_mul(2)?)?;
+        let mut map = Vec::with_capacity(believable(length));
+        for _ in 0..length {
+            map.push((self.value(depth + 1)?, self.value(depth + 1)?));
+        }
+        Some(Value::Map(map))
+    }
+
+    /// A short list of arguments.
     #[inline(always)]
     fn args(&mut self, args: &mut Args<'a>) -> Option<()> {
         let marker = self.byte()?;
         if marker & 0xf0 != 0x90 {
             return None;
         }
-        for _ in 0..marker & 0x0f {
-            args.push(self.scalar()?);
+        let length = marker & 0x0f;
+        self.count(length.into())?;
+        for _ in 0..length {
+            args.push(self.value(1)?);
         }
         Some(())
     }
 
+    /// The rest of a result or reply: the number of the call and the value.
+    #[inline(always)]
+    fn numbered_value(&mut self) -> Option<(u64, Value<'a>)> {
+        let seq = self.unsigned()?;
+        self.count(1)?;
+        let value = self.value(0)?;
+        self.end()?;
+        Some((seq, value))
+    }
+
     #[inline(always)]
     fn end(&self) -> Option<()> {
-        self.0.is_empty().then_some(())
+        self.rest.is_empty().then_some(())
     }
 }
 
@@ -110,7 +196,7 @@ const fn array_of(length: u8) -> u8 {
 /// An event or reply, if it is a plain one.
 #[inline]
 pub(super) fn to_worker(bytes: &[u8]) -> Option<ToWorker<'_>> {
-    let mut reader = Reader(bytes);
+    let mut reader = Reader::new(bytes)?;
     match (reader.byte()?, reader.byte()?) {
         (marker, kind::EVENT) if marker == array_of(4) => {
             let seq = reader.unsigned()?;
@@ -121,14 +207,13 @@ pub(super) fn to_worker(bytes: &[u8]) -> Option<ToWorker<'_>> {
             Some(ToWorker::Event { seq, hook, args })
         }
         (marker, kind::REPLY) if marker == array_of(3) => {
-            let id = reader.unsigned()?;
-            let value = reader.scalar()?;
-            reader.end()?;
+            let (id, value) = reader.numbered_value()?;
             Some(ToWorker::Reply { id, value })
         }
         (marker, kind::FUNCTION) if marker == array_of(4) => {
             let seq = reader.unsigned()?;
-            let Value::Text(name) = reader.scalar()? else { return None };
+            let marker = reader.byte()?;
+            let name = Cow::Borrowed(reader.bin(marker)?);
             let mut args = Args::new();
             reader.args(&mut args)?;
             reader.end()?;
@@ -141,7 +226,7 @@ pub(super) fn to_worker(bytes: &[u8]) -> Option<ToWorker<'_>> {
 /// An answer, call or result, if it is a plain one.
 #[inline]
 pub(super) fn from_worker(bytes: &[u8]) -> Option<FromWorker<'_>> {
-    let mut reader = Reader(bytes);
+    let mut reader = Reader::new(bytes)?;
     match (reader.byte()?, reader.byte()?) {
         (marker, kind::ANSWER) if marker == array_of(3) => {
             let seq = reader.unsigned()?;
@@ -162,11 +247,17 @@ pub(super) fn from_worker(bytes: &[u8]) -> Option<FromWorker<'_>> {
             Some(FromWorker::Call { id, call, args })
         }
         (marker, kind::RETURNED) if marker == array_of(3) => {
-            let seq = reader.unsigned()?;
-            let value = reader.scalar()?;
-            reader.end()?;
+            let (seq, value) = reader.numbered_value()?;
             Some(FromWorker::Returned { seq, value })
         }
         _ => None,
     }
+}
+
+/// The value of a result.
+#[inline]
+pub(super) fn returned(bytes: &[u8]) -> Option<Value<'_>> {
+    let mut reader = Reader::new(bytes)?;
+    let is_result = (reader.byte()?, reader.byte()?) == (array_of(3), kind::RETURNED);
+    if is_result { reader.numbered_value().map(|(_, value)| value) } else { None }
 }

@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Seq
 
 use super::{
     Answer, Args, EXT_BYTES, EXT_HANDLE, EXT_POINTER, Failure, FrameError, FromWorker, Load, MAX_FRAME,
-    ToWorker, kind, quick, verdict,
+    ToWorker, believable, kind, quick, verdict,
 };
 use crate::call::Call;
 use crate::hook::{Hook, HookSet};
@@ -34,6 +34,17 @@ impl FromWorker<'_> {
             Some(frame) => Ok(frame),
             None => read(bytes),
         }
+    }
+}
+
+/// Reads the value alone of a [`FromWorker::Returned`].
+pub fn read_returned(bytes: &[u8]) -> Result<Value<'_>, FrameError> {
+    match quick::returned(bytes) {
+        Some(value) => Ok(value),
+        None => match read(bytes)? {
+            FromWorker::Returned { value, .. } => Ok(value),
+            _ => Err(FrameError::Malformed("no result".into())),
+        },
     }
 }
 
@@ -359,14 +370,14 @@ impl<'a, P: Place<'a>> Visitor<'a> for ValueSeed<'_, P> {
 
     fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<P::Handed, A::Error> {
         let (budget, depth) = (self.budget, self.inner_depth()?);
-        let mut list = Vec::with_capacity(believable(seq.size_hint()));
+        let mut list = Vec::with_capacity(believable(seq.size_hint().unwrap_or(0)));
         while seq.next_element_seed(ValueSeed { budget, depth, place: &mut list })?.is_some() {}
         Ok(self.place.put(Value::List(list)))
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<P::Handed, A::Error> {
         let (budget, depth) = (self.budget, self.inner_depth()?);
-        let mut entries = Vec::with_capacity(believable(map.size_hint()));
+        let mut entries = Vec::with_capacity(believable(map.size_hint().unwrap_or(0)));
         while let Some(entry) = map.next_entry_seed(
             ValueSeed { budget, depth, place: Hand },
             ValueSeed { budget, depth, place: Hand },
@@ -389,10 +400,4 @@ impl<'a, P: Place<'a>> Visitor<'a> for ValueSeed<'_, P> {
             other => return Err(de::Error::custom(format_args!("there is no extension type {other}"))),
         }))
     }
-}
-
-/// How much room to make for a list that claims this length. The claim is not believed far:
-/// the list grows as values really arrive.
-fn believable(claimed: Option<usize>) -> usize {
-    claimed.unwrap_or(0).min(1024)
 }

@@ -5,21 +5,40 @@ use super::*;
 use crate::value::{MAX_DEPTH, MAX_VALUES};
 use proptest::prelude::*;
 
-fn any_value() -> impl Strategy<Value = Value<'static>> {
-    let leaf = prop_oneof![
+/// Values without extension types: those that the quick reader reads.
+fn plain_value() -> impl Strategy<Value = Value<'static>> {
+    nested(plain_leaf(), 24)
+}
+
+fn plain_leaf() -> impl Strategy<Value = Value<'static>> {
+    prop_oneof![
         Just(Value::Nil),
         any::<bool>().prop_map(Value::Bool),
         any::<i64>().prop_map(Value::Int),
+        (-200i64..200).prop_map(Value::Int),
         (-1e300f64..1e300).prop_map(Value::Float),
         any::<Vec<u8>>().prop_map(|bytes| Value::Text(Cow::Owned(bytes))),
-        any::<Vec<u8>>().prop_map(|bytes| Value::Bytes(Cow::Owned(bytes))),
-        any::<u64>().prop_map(Value::Handle),
-        any::<u64>().prop_map(Value::Pointer),
+    ]
+}
+
+fn any_value() -> impl Strategy<Value = Value<'static>> {
+    let leaf = prop_oneof![
+        4 => plain_leaf(),
+        1 => any::<Vec<u8>>().prop_map(|bytes| Value::Bytes(Cow::Owned(bytes))),
+        1 => any::<u64>().prop_map(Value::Handle),
+        1 => any::<u64>().prop_map(Value::Pointer),
     ];
-    leaf.prop_recursive(4, 64, 8, |inner| {
+    nested(leaf, 8)
+}
+
+fn nested(
+    leaf: impl Strategy<Value = Value<'static>> + 'static,
+    most: usize,
+) -> impl Strategy<Value = Value<'static>> {
+    leaf.prop_recursive(4, 64, 8, move |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..8).prop_map(Value::List),
-            prop::collection::vec((inner.clone(), inner), 0..8).prop_map(Value::Map),
+            prop::collection::vec(inner.clone(), 0..most).prop_map(Value::List),
+            prop::collection::vec((inner.clone(), inner), 0..most).prop_map(Value::Map),
         ]
     })
 }
@@ -103,6 +122,34 @@ proptest! {
     }
 
     #[test]
+    fn the_quick_reader_reads_lists_and_maps(
+        value in plain_value(), number in any::<u64>(), damage in any::<Option<(prop::sample::Index, u8)>>()
+    ) {
+        let args = || Args::from_vec(vec![value.clone(), Value::Int(1)]);
+        let from = [
+            FromWorker::Returned { seq: number, value: value.clone() },
+            FromWorker::Call { id: number, call: Call::mc, args: args() },
+        ];
+        let to = [
+            ToWorker::Reply { id: number, value: value.clone() },
+            ToWorker::Event { seq: number, hook: Hook::OnTimer, args: args() },
+            ToWorker::Function { seq: number, name: b"echo"[..].into(), args: args() },
+        ];
+        for frame in &from {
+            check_quick(|out| frame.write(out).unwrap(), damage, quick::from_worker, read);
+        }
+        for frame in &to {
+            check_quick(|out| frame.write(out).unwrap(), damage, quick::to_worker, read);
+        }
+        check_quick(|out| from[0].write(out).unwrap(), damage, quick::returned, |bytes| {
+            read(bytes).map(|frame| match frame {
+                FromWorker::Returned { value, .. } => value,
+                other => panic!("{other:?} is no result"),
+            })
+        });
+    }
+
+    #[test]
     fn garbage_is_an_error_and_nothing_worse(bytes in any::<Vec<u8>>()) {
         let _ = FromWorker::read(&bytes);
         let _ = ToWorker::read(&bytes);
@@ -119,6 +166,31 @@ proptest! {
         let _ = FromWorker::read(&buffer);
         let _ = FromWorker::read(&buffer[..at]);
     }
+}
+
+/// Holds the quick reader against the general one: on a frame, or on what damage made of it.
+fn check_quick<F: std::fmt::Debug>(
+    write: impl Fn(&mut Vec<u8>),
+    damage: Option<(prop::sample::Index, u8)>,
+    quick: impl Fn(&'static [u8]) -> Option<F>,
+    general: impl Fn(&'static [u8]) -> Result<F, FrameError>,
+) {
+    let mut bytes = Vec::new();
+    write(&mut bytes);
+    if let Some((at, byte)) = damage {
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+    }
+    let bytes = bytes.leak();
+    match quick(bytes) {
+        Some(quick) => assert_eq!(format!("{quick:?}"), format!("{:?}", general(bytes).unwrap())),
+        None => assert!(damage.is_some(), "the quick reader leaves this to the other: {bytes:?}"),
+    }
+}
+
+/// What both readers have to say to a frame.
+fn both_read(bytes: &[u8]) -> (bool, bool) {
+    (quick::from_worker(bytes).is_some(), read::<FromWorker<'_>>(bytes).is_ok())
 }
 
 #[test]
@@ -142,13 +214,41 @@ fn the_load_frame_survives_the_way() {
 }
 
 #[test]
-fn nesting_has_a_limit() {
-    let nested = |depth| (0..depth).fold(Value::Nil, |inner, _| Value::List(vec![inner]));
+fn lengths_of_every_size_are_read_quickly() {
     let mut buffer = Vec::new();
-    FromWorker::Returned { seq: 1, value: nested(MAX_DEPTH) }.write(&mut buffer).unwrap();
-    assert!(FromWorker::read(&buffer).is_ok());
-    FromWorker::Returned { seq: 1, value: nested(MAX_DEPTH + 1) }.write(&mut buffer).unwrap();
-    assert!(FromWorker::read(&buffer).is_err());
+    for length in [0, 15, 16, 255, 256, 1024, 1025, 65_535, 65_536] {
+        for value in [
+            Value::Text(vec![b'x'; length].into()),
+            Value::List(vec![Value::text("element"); length]),
+            Value::List(vec![Value::Int(5); length]),
+            Value::Map(vec![(Value::text("key"), Value::Int(-1)); length]),
+        ] {
+            let frame = FromWorker::Returned { seq: 1, value };
+            frame.write(&mut buffer).unwrap();
+            assert!(quick::from_worker(&buffer).is_some_and(|read| read == frame), "{length}");
+        }
+    }
+}
+
+#[test]
+fn nesting_has_a_limit() {
+    let lists = |depth| (0..depth).fold(Value::Nil, |inner, _| Value::List(vec![inner]));
+    let maps = |depth| (0..depth).fold(Value::Nil, |inner, _| Value::Map(vec![(Value::Nil, inner)]));
+    let mut buffer = Vec::new();
+    for (depth, fits) in [(MAX_DEPTH, true), (MAX_DEPTH + 1, false)] {
+        for value in [lists(depth), maps(depth)] {
+            FromWorker::Returned { seq: 1, value }.write(&mut buffer).unwrap();
+            assert_eq!(both_read(&buffer), (fits, fits), "{depth}");
+            assert_eq!(FromWorker::read(&buffer).is_ok(), fits);
+            assert_eq!(read_returned(&buffer).is_ok(), fits);
+        }
+        // The list of the arguments counts.
+        for value in [lists(depth - 1), maps(depth - 1)] {
+            let args = Args::from_vec(vec![value]);
+            FromWorker::Call { id: 1, call: Call::mc, args }.write(&mut buffer).unwrap();
+            assert_eq!(both_read(&buffer), (fits, fits), "{depth}");
+        }
+    }
 
     let mut hostile = vec![0x93, kind::RETURNED, 1];
     hostile.extend(std::iter::repeat_n(0x91, 10_000));
@@ -160,14 +260,43 @@ fn claimed_lengths_are_not_believed() {
     // A list, a map, a bin and a str of 4 GiB each.
     for claim in [0xdd, 0xdf, 0xc6, 0xdb] {
         let hostile = [0x93, kind::RETURNED, 1, claim, 0xff, 0xff, 0xff, 0xff, 0];
-        assert!(FromWorker::read(&hostile).is_err());
+        assert_eq!(both_read(&hostile), (false, false));
+    }
+    // A list and a map of so many values as a frame may hold, which are not there.
+    for claim in [0xdd, 0xdf] {
+        let hostile = [0x93, kind::RETURNED, 1, claim, 0, 0x1f, 0xff, 0xff, 0, 0];
+        assert_eq!(both_read(&hostile), (false, false));
     }
 }
 
 #[test]
 fn more_values_than_the_budget_are_refused() {
-    let mut hostile = vec![0x93, kind::RETURNED, 1, 0xdd];
-    hostile.extend((MAX_VALUES as u32 + 1).to_be_bytes());
-    hostile.extend(std::iter::repeat_n(0xc0, MAX_VALUES + 1));
-    assert!(FromWorker::read(&hostile).is_err());
+    let list = |length: usize| [&[0xdd][..], &(length as u32).to_be_bytes(), &vec![0xc0; length]].concat();
+    let map = |length: usize| [&[0xdf][..], &(length as u32).to_be_bytes(), &vec![0xc0; 2 * length]].concat();
+    // The list itself counts, and of a map each key and each value.
+    let (fits, too_many) = (MAX_VALUES - 1, MAX_VALUES);
+    for (value, is_ok) in [
+        (list(fits), true),
+        (list(too_many), false),
+        (map(fits / 2), true),
+        (map(too_many / 2), false),
+        ([&[0x92][..], &list(fits - 2 - 7), &list(7)].concat(), true),
+        ([&[0x92][..], &list(fits - 2 - 7), &list(8)].concat(), false),
+    ] {
+        let frame = [&[0x93, kind::RETURNED, 1][..], &value].concat();
+        assert_eq!(both_read(&frame), (is_ok, is_ok));
+    }
+    // Of arguments each counts, their list does not.
+    for (length, is_ok) in [(fits, true), (too_many, false)] {
+        let frame = [&[0x94, kind::CALL, 1, Call::mc as u8, 0x91][..], &list(length)].concat();
+        assert_eq!(both_read(&frame), (is_ok, is_ok), "as an argument");
+    }
+}
+
+#[test]
+fn a_frame_that_is_too_long_is_refused() {
+    let mut frame = vec![0x93, kind::RETURNED, 1, 0xc6];
+    frame.extend((MAX_FRAME as u32).to_be_bytes());
+    frame.resize(frame.len() + MAX_FRAME, 0);
+    assert!(matches!(FromWorker::read(&frame), Err(FrameError::TooLong(_))));
 }
