@@ -257,10 +257,16 @@ impl<'e> Outgoing<'e> {
             // SAFETY: the place is inside; the reference keeps the item while it is looked at.
             unsafe {
                 let item = Obj::borrow(get(object, list.len() as isize));
-                if ffi::PyUnicode_Check(item.raw()) != 0 && self.has_nul {
-                    // The usual item, put into the list without the way through a result.
-                    self.left = self.left.checked_sub(1).ok_or(Unfit::TooMany)?;
-                    list.push(Value::Text(self.encoding.bytes_of(self.gil, item.raw())?));
+                // The usual item. Where there is room it goes straight into the list; a value
+                // that comes out of a call is copied there, which takes as long as the rest.
+                if self.has_nul
+                    && self.left > 0
+                    && list.len() < list.capacity()
+                    && ffi::PyUnicode_Check(item.raw()) != 0
+                    && let Some(text) = self.encoding.bytes_in(self.gil, item.raw())
+                {
+                    self.left -= 1;
+                    list.push(Value::Text(Cow::Borrowed(text)));
                 } else {
                     list.push(self.convert(item.raw(), depth)?);
                 }

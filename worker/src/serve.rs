@@ -1,6 +1,7 @@
 //! The life of a worker: from its first frame to its last; how a script is loaded and what
 //! hooks return is left to [`script`] and [`answer`](crate::answer).
 
+use std::fmt;
 use std::ops::ControlFlow;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr::null_mut;
@@ -323,7 +324,9 @@ fn function(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[
         // SAFETY: has no conditions. A forked child came back from the function.
         unsafe { libc::_exit(0) }
     }
-    let sent = returned.and_then(|returned| send_returned(gil, channel, seq, &name, &returned));
+    let sent = returned.and_then(|returned| {
+        send_returned(gil, channel, seq, &returned, &format_args!("what {name}() returned"))
+    });
     match sent {
         Ok(()) => Ok(()),
         Err(Raised) if is_exit(gil) => Err(Raised),
@@ -359,14 +362,19 @@ fn call_function(gil: Gil, name: &str, args: &[Value<'_>]) -> PyResult<Obj> {
     }
 }
 
-fn send_returned(gil: Gil, channel: &Channel, seq: u64, name: &str, returned: &Obj) -> PyResult<()> {
-    let what = format_args!("what {name}() returned").to_string();
+fn send_returned(
+    gil: Gil,
+    channel: &Channel,
+    seq: u64,
+    returned: &Obj,
+    what: &fmt::Arguments<'_>,
+) -> PyResult<()> {
     // SAFETY: `returned` is alive until the frame is written, and no Python code runs.
-    let value = unsafe { Outgoing::result(gil, text::hub()).value(returned.raw(), 0, &what)? };
+    let value = unsafe { Outgoing::result(gil, text::hub()).value(returned.raw(), 0, what)? };
     let mut buffer = channel.buffer(gil);
     let sent = FromWorker::Returned { seq, value }
         .write(&mut buffer)
-        .map_err(|error| crate::call::unsendable(gil, &what, &error))
+        .map_err(|error| crate::call::unsendable(gil, what, &error))
         .and_then(|()| channel.send(gil, &buffer, Notify::Waiting));
     channel.recycle(gil, buffer);
     sent

@@ -105,21 +105,40 @@ impl Encoding {
     /// # Safety
     /// `text` is a `str` that stays alive during 'a.
     #[inline]
-    pub unsafe fn bytes_of<'a>(&self, _gil: Gil, text: Raw) -> PyResult<Cow<'a, [u8]>> {
+    pub unsafe fn bytes_of<'a>(&self, gil: Gil, text: Raw) -> PyResult<Cow<'a, [u8]>> {
+        // SAFETY: promised by the caller.
+        match unsafe { self.bytes_in(gil, text) } {
+            Some(bytes) => Ok(Cow::Borrowed(bytes)),
+            // SAFETY: as above.
+            None => unsafe { self.encoded(gil, text) },
+        }
+    }
+
+    /// The bytes of a `str` where they lie in it, as those of most do.
+    ///
+    /// # Safety
+    /// As for `bytes_of`.
+    #[inline(always)]
+    pub unsafe fn bytes_in<'a>(&self, _gil: Gil, text: Raw) -> Option<&'a [u8]> {
         let mut length = 0;
         // SAFETY: `text` is a living str; the bytes lie in it as long as it lives.
         let utf8 = unsafe {
             let start = ffi::PyUnicode_AsUTF8AndSize(text, &mut length);
-            (!start.is_null()).then(|| std::slice::from_raw_parts(start.cast::<u8>(), length as usize))
-        };
-        match (self, utf8) {
-            (Encoding::Utf8 | Encoding::Lossless, Some(utf8)) => return Ok(Cow::Borrowed(utf8)),
-            (Encoding::Other { has_ascii: true, .. }, Some(utf8)) if utf8.is_ascii() => {
-                return Ok(Cow::Borrowed(utf8));
+            if start.is_null() {
+                clear_error();
+                return None;
             }
-            (_, Some(_)) => (),
-            (_, None) => clear_error(),
+            std::slice::from_raw_parts(start.cast::<u8>(), length as usize)
+        };
+        match self {
+            Encoding::Utf8 | Encoding::Lossless => Some(utf8),
+            Encoding::Other { has_ascii, .. } => (*has_ascii && utf8.is_ascii()).then_some(utf8),
         }
+    }
+
+    /// # Safety
+    /// `text` is a living `str`.
+    unsafe fn encoded(&self, _gil: Gil, text: Raw) -> PyResult<Cow<'static, [u8]>> {
         let (name, errors) = match self {
             Encoding::Utf8 => (c"utf-8", ESCAPE),
             Encoding::Lossless => (c"utf-8", c"surrogatepass"),
