@@ -1,5 +1,5 @@
 //! A hot event makes no system call and takes nothing from the heap, in the hub and in the
-//! worker: shown by counting, not by timing.
+//! worker, nor does a call of a script's function: shown by counting, not by timing.
 //!
 //! The tests start this very program again: once under `strace`, once with a counting `malloc`
 //! in front of the C library's. Events that find the other side asleep may do both, because
@@ -24,6 +24,9 @@ import vh
 
 def OnParsedMsgChat(nick, message):
     return vh.GetUserClass(nick) == 3
+
+def add(a, b):
+    return a + b
 ";
 
 struct Hub {
@@ -45,6 +48,7 @@ impl Host for Hub {
 struct Rig {
     supervisor: Supervisor,
     hub: Hub,
+    script: ScriptId,
     worker: u32,
     _folder: tempfile::TempDir,
 }
@@ -56,9 +60,9 @@ impl Rig {
         std::fs::write(&path, SCRIPT).unwrap();
         let supervisor = Supervisor::new(Config { spare: false, ..Config::default() }).unwrap();
         let mut hub = Hub { calls: 0 };
-        supervisor.load(&mut hub, &path).unwrap();
+        let script = supervisor.load(&mut hub, &path).unwrap().id;
         let worker = supervisor.scripts()[0].pid.unwrap();
-        Rig { supervisor, hub, worker, _folder: folder }
+        Rig { supervisor, hub, script, worker, _folder: folder }
     }
 
     fn events(&mut self, count: u64) {
@@ -69,6 +73,14 @@ impl Rig {
             assert!(!verdict.blocked);
         }
         assert_eq!(self.hub.calls - before, count, "every event reaches the script and its call the hub");
+    }
+
+    fn functions(&mut self, count: u64) {
+        let args = [Value::Int(1), Value::Int(2)];
+        for _ in 0..count {
+            let sum = self.supervisor.call_with(&mut self.hub, self.script, "add", &args, |sum| sum.as_int());
+            assert_eq!(sum.unwrap(), Some(3));
+        }
     }
 }
 
@@ -160,7 +172,7 @@ fn total(summary: &str) -> u64 {
 }
 
 #[test]
-fn a_hot_event_takes_nothing_from_the_heap() {
+fn a_hot_event_or_call_takes_nothing_from_the_heap() {
     if !has_two_cores() || !exists("cc") {
         return;
     }
@@ -195,11 +207,12 @@ fn count_allocations() {
     while least_hub > 0 || least_worker > 0 {
         assert!(
             start.elapsed() < PATIENCE,
-            "no {STRETCH} events without an allocation in {PATIENCE:?}: at least {least_hub} in the hub, \
+            "no {STRETCH} events and calls without an allocation in {PATIENCE:?}: at least {least_hub} in the hub, \
              {least_worker} in the worker"
         );
         let before = (hub(), worker());
         rig.events(STRETCH);
+        rig.functions(STRETCH);
         least_hub = least_hub.min(hub() - before.0);
         least_worker = least_worker.min(worker() - before.1);
     }

@@ -185,6 +185,22 @@ fn functions_take_and_give_anything() {
 }
 
 #[test]
+fn a_borrowed_result_stays_while_others_come() {
+    let mut stage = Stage::new();
+    let id = stage.load("echo.py", "def echo(value): return value").id;
+    let value: Value<'static> = (0..500).map(|number| Value::from(format!("nick{number}"))).collect();
+    let args = std::slice::from_ref(&value);
+    let supervisor = &stage.supervisor;
+    let is_same = supervisor.call_with(&mut stage.host, id, "echo", args, |result| {
+        let other = Value::from("x".repeat(10_000));
+        let echo = supervisor.call(&mut Recorder::default(), id, "echo", std::slice::from_ref(&other));
+        assert_eq!(echo.unwrap(), other);
+        result == value
+    });
+    assert!(is_same.unwrap());
+}
+
+#[test]
 fn a_frame_beyond_the_limit_is_refused_with_a_reason() {
     let mut stage = Stage::new();
     let loaded = stage.load("big.py", "def size(x): return len(x)\ndef huge(): return 'x' * (65 << 20)");

@@ -117,7 +117,7 @@ pub fn observer(context: &Context) -> Result<Vec<Line>, Error> {
         while left > 0 {
             let burst = left.min(BURST);
             took += rig.events(burst)?;
-            rig.function("caught_up", &[])?;
+            rig.function("caught_up", &[], |_| ())?;
             left -= burst;
         }
         Ok(took)
@@ -130,7 +130,7 @@ pub fn observer(context: &Context) -> Result<Vec<Line>, Error> {
         let rig = &mut *rig.borrow_mut();
         let start = Instant::now();
         rig.events(count)?;
-        rig.function("caught_up", &[])?;
+        rig.function("caught_up", &[], |_| ())?;
         Ok(start.elapsed())
     };
     let (drains, inside_drains) =

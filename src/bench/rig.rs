@@ -126,10 +126,15 @@ impl Rig {
         Ok(took)
     }
 
-    /// Calls a function of the first script.
-    pub fn function(&mut self, name: &str, args: &[Value<'_>]) -> Result<Value<'static>, Error> {
+    /// Calls a function of the first script and looks at its result.
+    pub fn function<R>(
+        &mut self,
+        name: &str,
+        args: &[Value<'_>],
+        take: impl FnOnce(Value<'_>) -> R,
+    ) -> Result<R, Error> {
         let first = self.scripts.first().copied().unwrap_or(ScriptId(0));
-        Ok(self.supervisor.call(&mut self.hub, first, name, args)?)
+        Ok(self.supervisor.call_with(&mut self.hub, first, name, args, take)?)
     }
 
     /// That every script is well; events that a dead one missed cost nothing.

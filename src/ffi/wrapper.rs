@@ -140,17 +140,18 @@ unsafe extern "C" fn w_CallFunction(id: c_int, name: *const c_char, args: *mut T
                 // this runs.
                 false => unsafe { values::read(args, running.encoding()) }?,
             };
-            let value =
-                running.supervisor.call(&mut visit.host, ScriptId(id), name, &values).map_err(|error| {
-                    let reason = format!("script {id}, {name}: {error}");
-                    // What a script raises is in the log already, with its traceback.
-                    if matches!(error, CallError::Raised(_)) {
-                        Fault::Raised(reason)
-                    } else {
-                        Fault::Refused(reason)
-                    }
-                })?;
-            Ok(values::write_return(&value, running.table.numbering(), id)?.as_ptr())
+            let write = |result: Value<'_>| values::write_return(&result, running.table.numbering(), id);
+            let written = running.supervisor.call_with(&mut visit.host, ScriptId(id), name, &values, write);
+            let written = written.map_err(|error| {
+                let reason = format!("script {id}, {name}: {error}");
+                // What a script raises is in the log already, with its traceback.
+                if matches!(error, CallError::Raised(_)) {
+                    Fault::Raised(reason)
+                } else {
+                    Fault::Refused(reason)
+                }
+            })?;
+            Ok(written?.as_ptr())
         })
     })
 }

@@ -16,14 +16,15 @@ use super::{MAX_NESTING, Supervisor};
 use crate::host::Host;
 
 impl Supervisor {
-    /// Acts on one frame of a worker.
+    /// Acts on one frame of a worker. One that is kept leaves another buffer in its place.
     pub(super) fn handle(
         &self,
         host: &mut dyn Host,
         process: &Rc<Process>,
-        bytes: &[u8],
+        frame: &mut Vec<u8>,
     ) -> Result<(), Violation> {
-        match FromWorker::read(bytes)? {
+        let mut returned = None;
+        match FromWorker::read(frame)? {
             FromWorker::Answer { seq, answer } => {
                 let answer = own(answer);
                 process.settle(seq, Outcome::Answered(answer))?;
@@ -35,10 +36,7 @@ impl Supervisor {
                 let value = self.serve_call(host, &script, process, call, &args);
                 self.reply(process, id, value);
             }
-            FromWorker::Returned { seq, value } => {
-                process.settle(seq, Outcome::Returned(value.into_owned()))?;
-                self.came_back(process);
-            }
+            FromWorker::Returned { seq, .. } => returned = Some(seq),
             FromWorker::Raised { seq, reason } => {
                 process.settle(seq, Outcome::Raised(short(&reason)))?;
                 self.came_back(process);
@@ -56,7 +54,7 @@ impl Supervisor {
             }
             FromWorker::Store { key, value } => {
                 let script = owner(process)?;
-                let size = bytes.len();
+                let size = frame.len();
                 let stored = script.store.borrow_mut().set(&key, value.map(Value::into_owned), size);
                 stored.map_err(|error| Violation::Unexpected(error.to_string()))?;
             }
@@ -74,7 +72,18 @@ impl Supervisor {
                 process.phase.set(Phase::Unloaded);
             }
         }
+        // Only here nothing is borrowed from the frame any more.
+        if let Some(seq) = returned {
+            process.settle(seq, Outcome::Returned(self.keep(frame)))?;
+            self.came_back(process);
+        }
         Ok(())
+    }
+
+    /// Takes a frame out of the buffer that it came in. Who has looked at it gives it back as
+    /// a buffer.
+    fn keep(&self, frame: &mut Vec<u8>) -> Vec<u8> {
+        std::mem::replace(frame, self.take_buffer())
     }
 
     /// Answers a call. An answer that no frame can carry fails the call: a script that got
@@ -105,10 +114,12 @@ impl Supervisor {
         // round, would have no end.
         for _ in 0..self.config.borrow().ring_bytes / 16 {
             let Ok(true) = process.receive(&mut buffer) else { break };
+            let mut returned = None;
             let handled = match FromWorker::read(&buffer) {
                 Ok(FromWorker::Answer { seq, answer }) => process.settle(seq, Outcome::Answered(own(answer))),
-                Ok(FromWorker::Returned { seq, value }) => {
-                    process.settle(seq, Outcome::Returned(value.into_owned()))
+                Ok(FromWorker::Returned { seq, .. }) => {
+                    returned = Some(seq);
+                    Ok(())
                 }
                 Ok(FromWorker::Raised { seq, reason }) => {
                     process.settle(seq, Outcome::Raised(short(&reason)))
@@ -124,6 +135,10 @@ impl Supervisor {
                 }
                 Ok(_) => Ok(()),
                 Err(_) => break,
+            };
+            let handled = match returned {
+                Some(seq) => process.settle(seq, Outcome::Returned(self.keep(&mut buffer))),
+                None => handled,
             };
             if handled.is_err() {
                 break;

@@ -163,6 +163,40 @@ impl Supervisor {
         function: &str,
         args: &[Value<'_>],
     ) -> Result<Value<'static>, CallError> {
+        self.call_with(host, id, function, args, |result| result.into_owned())
+    }
+
+    /// The same for a host that only looks at the result: `take` gets it as it lies in the
+    /// frame that brought it. A result of many strings is not copied string by string then.
+    pub fn call_with<R>(
+        &self,
+        host: &mut dyn Host,
+        id: ScriptId,
+        function: &str,
+        args: &[Value<'_>],
+        take: impl FnOnce(Value<'_>) -> R,
+    ) -> Result<R, CallError> {
+        match self.outcome_of_call(host, id, function, args)? {
+            Outcome::Returned(bytes) => {
+                // It was read when it arrived, so it can be read.
+                let result = frame::read_returned(&bytes).map(take).map_err(CallError::from);
+                self.give_buffer(bytes);
+                result
+            }
+            Outcome::Raised(reason) => Err(CallError::Raised(reason)),
+            Outcome::Gone { why: Gone::Overran, .. } => Err(CallError::Overran),
+            Outcome::Gone { .. } | Outcome::Answered(_) => Err(CallError::Died),
+        }
+    }
+
+    /// Calls a function and waits for what becomes of that.
+    fn outcome_of_call(
+        &self,
+        host: &mut dyn Host,
+        id: ScriptId,
+        function: &str,
+        args: &[Value<'_>],
+    ) -> Result<Outcome, CallError> {
         let script = self.script(id).ok_or(CallError::NoScript(id))?;
         let level = self.enter().ok_or(CallError::TooDeep)?;
         self.await_restart(host, &script);
@@ -185,12 +219,7 @@ impl Supervisor {
         let outcome = process.take(seq);
         drop(level);
         self.tidy(host);
-        match outcome {
-            Some(Outcome::Returned(value)) => Ok(value),
-            Some(Outcome::Raised(reason)) => Err(CallError::Raised(reason)),
-            Some(Outcome::Gone { why: Gone::Overran, .. }) => Err(CallError::Overran),
-            Some(Outcome::Gone { .. } | Outcome::Answered(_)) | None => Err(CallError::Died),
-        }
+        outcome.ok_or(CallError::Died)
     }
 
     /// Serves the calls of scripts' own threads, notices deaths, restarts what is due. A hub
@@ -620,7 +649,7 @@ impl Supervisor {
         for turn in 1..=TURN {
             match process.receive(&mut buffer) {
                 Ok(true) => {
-                    if let Err(violation) = self.handle(host, process, &buffer) {
+                    if let Err(violation) = self.handle(host, process, &mut buffer) {
                         self.violated(process, violation.to_string());
                         break;
                     }

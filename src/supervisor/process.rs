@@ -16,7 +16,7 @@ use plugin_abi::frame::FrameError;
 use plugin_abi::link::HubEnd;
 use plugin_abi::ring::{Corrupt, Push};
 use plugin_abi::wait::Crowd;
-use plugin_abi::{Answer, Value, start};
+use plugin_abi::{Answer, start};
 use smallvec::SmallVec;
 
 use super::config::Limits;
@@ -30,8 +30,8 @@ use super::spawn::{Child, Coming, Command, Exit, SpawnThread};
 pub enum Outcome {
     /// The answer to an event.
     Answered(Answer<'static>),
-    /// The result of a function.
-    Returned(Value<'static>),
+    /// The result of a function: the frame that brought it, read once and found right.
+    Returned(Vec<u8>),
     /// The function is missing or raised.
     Raised(String),
     /// There will be no answer in time.
