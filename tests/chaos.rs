@@ -124,13 +124,8 @@ fn unbreakable() -> Config {
 const HARMS: [(&str, i32); 3] =
     [("killed", libc::SIGKILL), ("stopped", libc::SIGSTOP), ("made to hang", libc::SIGUSR1)];
 
-fn ready_pids(stage: &Stage) -> Vec<(ScriptId, u32)> {
-    let scripts = stage.supervisor.scripts();
-    scripts
-        .into_iter()
-        .filter(|script| script.state == "ready")
-        .filter_map(|s| Some((s.id, s.pid?)))
-        .collect()
+fn ready_pids(stage: &Stage, scripts: &[ScriptId]) -> Vec<(ScriptId, u32)> {
+    scripts.iter().filter_map(|id| Some((*id, stage.supervisor.serving(*id)?))).collect()
 }
 
 /// At most so many events, for about as long. Returns the longest that one of them took.
@@ -162,19 +157,19 @@ fn chaos(events: u64, time: Duration, seed: u64) -> Duration {
             next_harm = Instant::now() + PERIOD;
             let victim = scripts[random.below(SCRIPTS as u64) as usize];
             let how = random.below(HARMS.len() as u64) as usize;
-            if let Some((_, pid)) = ready_pids(&stage).into_iter().find(|(id, _)| *id == victim) {
+            if let Some((_, pid)) = ready_pids(&stage, &scripts).into_iter().find(|(id, _)| *id == victim) {
                 harmed.insert(pid);
                 harms[how] += 1;
                 // SAFETY: a system call without pointers. It may be dead by now.
                 unsafe { libc::kill(pid as i32, HARMS[how].1) };
             }
         }
-        let ready = ready_pids(&stage);
+        let ready = ready_pids(&stage, &scripts);
         let start = Instant::now();
         let args = ["nick".into(), Value::from(number.to_string())];
         let verdict = stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &args);
         longest = longest.max(start.elapsed());
-        let still_ready = ready_pids(&stage);
+        let still_ready = ready_pids(&stage, &scripts);
 
         let mut answered = HashSet::new();
         for send in &verdict.send {

@@ -29,7 +29,8 @@ const GLANCE: Duration = Duration::from_micros(2);
 const ROBBED: Duration = Duration::from_micros(200);
 /// What each thread of a crowd adds to [`AWAKE`] and [`ROBBED`]: its turn on the processor.
 const TURN: Duration = Duration::from_micros(10);
-/// For how many times as long nothing is yielded after that: two percent is lost at most.
+/// For how many times as long nothing is yielded when that comes twice in such a time: four
+/// percent is lost at most.
 const WARY: u32 = 50;
 /// How many looks come before the first look at the clock: one to five microseconds, by the
 /// processor. A hot answer must come within them, for the way behind them costs as much again.
@@ -91,6 +92,10 @@ pub struct Patience {
     long: u8,
     /// Waits in a row in which the first looks were in vain, or left out.
     vain: u8,
+    /// Yields since the last that was timed although it was answered.
+    untimed: u8,
+    /// When a yield took long the last time.
+    robbed: Option<Instant>,
     /// Until when nothing is yielded.
     wary: Option<Instant>,
 }
@@ -132,13 +137,13 @@ impl Patience {
                 std::thread::yield_now();
             }
             let is_ready = if yields { ready() } else { spin(LOOKS, &mut *ready) };
-            if is_ready && !yields {
+            if is_ready && !(yields && self.takes_the_time()) {
                 return true;
             }
             let before = waited;
             waited = start.elapsed();
             if waited - before > ROBBED + crowd.round() {
-                self.wary = Some(start + waited + (waited - before) * WARY);
+                self.robbed(start + waited, waited - before);
                 return is_ready;
             }
             if is_ready {
@@ -146,6 +151,22 @@ impl Patience {
             }
         }
         false
+    }
+
+    /// A yield took so long. Once in a while that may happen.
+    fn robbed(&mut self, now: Instant, took: Duration) {
+        let span = took * WARY;
+        let last = self.robbed.replace(now);
+        if last.is_some_and(|last| now - last < span) {
+            self.wary = Some(now + span);
+        }
+    }
+
+    /// Whether a yield that was answered is timed as well: one in four, because a look at the
+    /// clock costs a tenth of a yield, and somebody who keeps the processor does so each time.
+    fn takes_the_time(&mut self) -> bool {
+        self.untimed = (self.untimed + 1) % 4;
+        self.untimed == 0
     }
 
     /// Remembers how long a wait took in which the thread slept.
