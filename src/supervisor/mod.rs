@@ -28,6 +28,7 @@ mod config;
 pub mod console;
 mod dispatch;
 mod interpreter;
+mod journal;
 mod lifecycle;
 mod limits;
 mod output;

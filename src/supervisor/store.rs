@@ -1,28 +1,26 @@
 //! `vh.store` of one script: what survives its processes, on disk too when the host gives a
-//! folder; changing it is the worker's matter, which sends every change as it happens.
-//!
-//! On disk it is a journal: one record for each change, appended with one write. Opening it
-//! reads the records up to the first that is not whole, so that what a crash cut off is the
-//! last change at most, and never half of one. When the journal has grown to several times
-//! its contents, it is written anew beside the old one. Until the new one is safe on the disk
-//! and has been renamed, which a thread of its own waits for, changes go into both.
+//! folder; changing it is the worker's matter, which sends every change as it happens, and the
+//! disk is that of its [`journal`](super::journal).
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 
 use plugin_abi::{FromWorker, Value};
+
+use super::journal::Journal;
 
 /// How much one script may store, keys and values together, in bytes as they travel.
 pub const MAX_STORE: usize = 4 << 20;
 
+/// The values, each with the number of bytes it took in its frame.
+type Entries = BTreeMap<Vec<u8>, (Value<'static>, usize)>;
+
 /// The contents.
 #[derive(Debug, Default)]
 pub struct Store {
-    entries: BTreeMap<Vec<u8>, (Value<'static>, usize)>,
+    entries: Entries,
     bytes: usize,
     journal: Option<Journal>,
 }
@@ -31,74 +29,6 @@ pub struct Store {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("vh.store would hold {0} bytes; at most {MAX_STORE} are allowed")]
 pub struct TooBig(pub usize);
-
-#[derive(Debug)]
-struct Journal {
-    path: PathBuf,
-    file: File,
-    bytes: usize,
-    successor: Option<Successor>,
-}
-
-/// The journal that is to replace this one.
-#[derive(Debug)]
-struct Successor {
-    file: File,
-    bytes: usize,
-    /// Makes it safe, then gives it the name of the old one.
-    saver: JoinHandle<io::Result<()>>,
-}
-
-impl Journal {
-    fn append(&mut self, record: &[u8]) -> io::Result<()> {
-        if let Some(successor) = self.successor.take_if(|successor| successor.saver.is_finished()) {
-            self.succeed(successor)?;
-        }
-        self.file.write_all(record)?;
-        self.bytes += record.len();
-        if let Some(successor) = &mut self.successor {
-            successor.file.write_all(record)?;
-            successor.bytes += record.len();
-        }
-        Ok(())
-    }
-
-    /// Puts the successor into the place of the old journal.
-    fn succeed(&mut self, Successor { file, bytes, saver }: Successor) -> io::Result<()> {
-        saver.join().unwrap_or_else(|_| Err(io::Error::other("a thread has panicked")))?;
-        (self.file, self.bytes) = (file, bytes);
-        Ok(())
-    }
-
-    /// Lets a new journal with these contents replace this one.
-    fn renew(&mut self, contents: &[u8]) -> io::Result<()> {
-        let fresh = self.path.with_extension("new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(contents)?;
-        let (written, path) = (file.try_clone()?, self.path.clone());
-        let save = move || {
-            written.sync_data()?;
-            std::fs::rename(&fresh, &path)
-        };
-        let saver = std::thread::Builder::new().name("vhpy-store".into()).spawn(save)?;
-        self.successor = Some(Successor { file, bytes: contents.len(), saver });
-        Ok(())
-    }
-}
-
-impl Drop for Journal {
-    /// Another journal may be opened under this name at once.
-    fn drop(&mut self) {
-        if let Some(successor) = self.successor.take()
-            && let Err(error) = self.succeed(successor)
-        {
-            log::warn!(
-                "{}: the shorter form of the journal could not be written: {error}",
-                self.path.display()
-            );
-        }
-    }
-}
 
 impl Store {
     /// The store of a script: empty, or what was kept on disk if there is a folder.
@@ -115,15 +45,9 @@ impl Store {
 
     fn open_journal(&mut self, folder: &Path, path: PathBuf) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(&path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let whole = bytes.len() - self.replay(&bytes).len();
-        // What a crash left at the end would hide what comes after it.
-        if whole < bytes.len() {
-            file.set_len(whole as u64)?;
-        }
-        self.journal = Some(Journal { path, file, bytes: whole, successor: None });
+        let (mut journal, contents) = Journal::open(path)?;
+        journal.keep(contents.len() - self.replay(&contents).len())?;
+        self.journal = Some(journal);
         Ok(())
     }
 
@@ -146,10 +70,7 @@ impl Store {
             return self.apply(key, value, bytes);
         }
         self.apply(key, value.clone(), bytes)?;
-        if let Err(error) = self.keep(key, value) {
-            log::error!("vh.store is not kept on disk any more: {error}");
-            self.journal = None;
-        }
+        self.keep(key, value);
         Ok(())
     }
 
@@ -169,23 +90,18 @@ impl Store {
         Ok(())
     }
 
-    fn keep(&mut self, key: &[u8], value: Option<Value<'static>>) -> io::Result<()> {
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        journal.append(&record(key, value)?)?;
-        if journal.successor.is_none() && journal.bytes > 4 * self.bytes + (1 << 20) {
-            let mut contents = Vec::new();
-            for (key, (value, _)) in &self.entries {
-                contents.extend(record(key, Some(value.clone()))?);
-            }
-            journal.renew(&contents)?;
+    fn keep(&mut self, key: &[u8], value: Option<Value<'static>>) {
+        let Some(journal) = &mut self.journal else { return };
+        journal.append(&record(key, value));
+        if journal.wants_renewal(self.bytes) {
+            journal.renew(&records(&self.entries));
         }
-        Ok(())
     }
 
-    /// In a forked child: a thread of the parent's cannot be waited for.
+    /// In a forked child: what belongs to the parent is let go of.
     pub fn after_fork(&mut self) {
-        if let Some(successor) = self.journal.as_mut().and_then(|journal| journal.successor.take()) {
-            std::mem::forget(successor.saver);
+        if let Some(journal) = &mut self.journal {
+            journal.after_fork();
         }
     }
 
@@ -195,14 +111,31 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(journal) = self.journal.as_mut().filter(|journal| !journal.is_complete()) {
+            journal.finish(&records(&self.entries));
+        }
+    }
+}
+
 /// One change: its length, then the frame that tells of it.
-fn record(key: &[u8], value: Option<Value<'static>>) -> io::Result<Vec<u8>> {
+fn record(key: &[u8], value: Option<Value<'static>>) -> Vec<u8> {
     let mut frame = Vec::new();
-    FromWorker::Store { key: key.into(), value }.write(&mut frame).map_err(io::Error::other)?;
-    let length = u32::try_from(frame.len()).map_err(io::Error::other)?;
-    let mut record = length.to_le_bytes().to_vec();
-    record.extend(frame);
-    Ok(record)
+    let written = FromWorker::Store { key: key.into(), value }.write(&mut frame);
+    match (written, u32::try_from(frame.len())) {
+        (Ok(()), Ok(length)) => [&length.to_le_bytes(), &frame[..]].concat(),
+        // It came in such a frame, so it fits into one.
+        (written, _) => {
+            log::error!("a value of {} bytes cannot be kept on disk: {written:?}", frame.len());
+            Vec::new()
+        }
+    }
+}
+
+/// One change for every entry.
+fn records(entries: &Entries) -> Vec<u8> {
+    entries.iter().flat_map(|(key, (value, _))| record(key, Some(value.clone()))).collect()
 }
 
 /// A name that belongs to this script alone: its own, and a hash of where it lies.
@@ -217,6 +150,8 @@ fn file_name(script: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     #[test]
@@ -250,6 +185,55 @@ mod tests {
         let length = std::fs::metadata(&file).unwrap().len();
         File::options().write(true).open(&file).unwrap().set_len(length - 1).unwrap();
         assert_eq!(open().entries(), all);
+    }
+
+    const SCRIPT: &str = "/scripts/a.py";
+
+    fn put(store: &mut Store, number: i64) {
+        store.set(b"key", Some(number.into()), 8).unwrap();
+    }
+
+    /// What another process would read.
+    fn kept(folder: &Path) -> Value<'static> {
+        let entries = Store::open(Some(folder), Path::new(SCRIPT)).entries();
+        let [(_, value)] = &entries[..] else { panic!("one entry: {entries:?}") };
+        value.clone()
+    }
+
+    #[test]
+    fn a_full_disk_loses_nothing_once_it_has_room_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(Some(folder.path()), Path::new(SCRIPT));
+        put(&mut store, 1);
+        store.journal.as_mut().unwrap().fill_disk();
+        put(&mut store, 2);
+        put(&mut store, 3);
+        assert_eq!(kept(folder.path()), Value::Int(1));
+        store.journal.as_mut().unwrap().free_disk();
+        put(&mut store, 4);
+        assert_eq!(kept(folder.path()), Value::Int(1), "tried again after a while, not always");
+        store.journal.as_mut().unwrap().end_pause();
+        let start = std::time::Instant::now();
+        let mut number = 5;
+        put(&mut store, number);
+        while !store.journal.as_ref().unwrap().is_complete() {
+            assert!(start.elapsed().as_secs() < 60, "waited a minute for everything to be on disk");
+            number += 1;
+            put(&mut store, number);
+        }
+        assert_eq!(kept(folder.path()), Value::Int(number));
+    }
+
+    #[test]
+    fn what_a_full_disk_refused_is_tried_once_more_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(Some(folder.path()), Path::new(SCRIPT));
+        put(&mut store, 1);
+        store.journal.as_mut().unwrap().fill_disk();
+        put(&mut store, 2);
+        store.journal.as_mut().unwrap().free_disk();
+        drop(store);
+        assert_eq!(kept(folder.path()), Value::Int(2));
     }
 
     #[test]
