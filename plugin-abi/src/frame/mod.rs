@@ -23,6 +23,8 @@ use crate::call::Call;
 use crate::hook::{Hook, HookSet};
 use crate::value::Value;
 
+#[cfg(fuzzing)]
+pub use read::compare_readers;
 pub use read::read_returned;
 pub use write::{write_event, write_function};
 

@@ -48,6 +48,23 @@ pub fn read_returned(bytes: &[u8]) -> Result<Value<'_>, FrameError> {
     }
 }
 
+/// Holds the quick reader against the general one, for the fuzz target.
+#[cfg(fuzzing)]
+pub fn compare_readers(bytes: &[u8]) {
+    fn compare<F: fmt::Debug>(quick: Option<F>, general: impl FnOnce() -> Result<F, FrameError>) {
+        if let Some(quick) = quick {
+            let general = general().expect("what the quick reader reads is a frame");
+            assert_eq!(format!("{quick:?}"), format!("{general:?}"));
+        }
+    }
+    compare(quick::from_worker(bytes), || read(bytes));
+    compare(quick::to_worker(bytes), || read(bytes));
+    compare(quick::returned(bytes), || match read(bytes)? {
+        FromWorker::Returned { value, .. } => Ok(value),
+        other => panic!("{other:?} is no result"),
+    });
+}
+
 /// Reads a frame without the quick reader's help.
 pub(super) fn read<'a, F: FrameParts<'a>>(bytes: &'a [u8]) -> Result<F, FrameError> {
     if bytes.len() > MAX_FRAME {
