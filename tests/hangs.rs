@@ -145,6 +145,52 @@ fn a_hang_in_an_event_that_a_call_raised_ends_too() {
     assert_eq!(stage.state(inner.id), "stuck");
 }
 
+/// The hub's thread may be kept by its own work, or by a machine that has too much to do, while
+/// an answer lies there that came in time.
+#[test]
+fn an_answer_that_is_there_counts_however_late_the_hub_looks() {
+    let mut stage = Stage::with(impatient());
+    let go = stage.folder.path().join("go");
+    let signal = go.clone();
+    stage.host = Recorder::answering(move |supervisor, host, call, args| {
+        if call == Call::KickUser {
+            // Time that an inner level uses makes the hub look at the clock next.
+            supervisor.event(host, Hook::OnOperatorKicks, &args[..3]);
+            std::fs::write(&signal, "").unwrap();
+            let pid = supervisor.status(supervisor.find("answers").unwrap()).unwrap().pid.unwrap();
+            let start = Instant::now();
+            while !sleeps(pid) {
+                assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for process {pid} to answer");
+                std::thread::yield_now();
+            }
+            // The deadline passes, and what is forgiven for the inner level.
+            std::thread::sleep(2 * DEADLINE);
+        }
+        Value::Int(1)
+    });
+    let answers = stage.load(
+        "answers.py",
+        &format!(
+            "import os\ndef OnParsedMsgChat(nick, message):\n    while not os.path.exists({go:?}): pass\n    \
+             return 0"
+        ),
+    );
+    let calls = stage.load(
+        "calls.py",
+        "def OnParsedMsgChat(nick, message): vh.KickUser('op', nick, 'why')\n\
+         import time\ndef OnOperatorKicks(op, nick, reason): time.sleep(0.05)",
+    );
+    let patient = Overrides { hook_timeout: Some(LIMIT), ..Overrides::default() };
+    assert!(stage.supervisor.set_overrides(calls.id, patient));
+    assert!(chat(&mut stage, "kick").blocked, "the answer was there");
+    assert_eq!(stage.state(answers.id), "ready");
+}
+
+fn sleeps(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
+}
+
 #[test]
 fn a_script_cannot_buy_time_with_calls() {
     let mut stage = Stage::with(impatient());

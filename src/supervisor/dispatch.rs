@@ -498,10 +498,14 @@ impl Supervisor {
             let timeout = self.hook_timeout(script, hook);
             // Not more than as much again: else a script could buy time by raising events.
             let deadline = watch.start + timeout + watch.forgiven(self).min(timeout);
-            if now >= deadline {
-                self.overran(script, process, seq, hook);
-            } else {
+            if now < deadline {
                 next = next.min(deadline);
+                continue;
+            }
+            // It may be the hub's thread that was kept from looking.
+            self.pump(host, process);
+            if process.awaits(seq) {
+                self.overran(script, process, seq, hook);
             }
         }
         if asked.iter().any(|(_, process)| process.awaits(seq)) {
