@@ -186,6 +186,36 @@ fn an_answer_that_is_there_counts_however_late_the_hub_looks() {
     assert_eq!(stage.state(answers.id), "ready");
 }
 
+#[test]
+fn a_script_that_came_back_while_the_hub_did_not_look_is_not_killed() {
+    let mut stage = Stage::with(impatient());
+    let go = stage.folder.path().join("go");
+    let late = stage.load(
+        "late.py",
+        &format!(
+            "import os\ndef OnParsedMsgChat(nick, message):\n    while not os.path.exists({go:?}): pass\n    \
+             return 0"
+        ),
+    );
+    stage.load("slow.py", "import time\ndef OnTimer(millis): time.sleep(0.05)");
+    assert!(!chat(&mut stage, "before").blocked);
+    assert_eq!(stage.state(late.id), "stuck");
+    let pid = stage.supervisor.status(late.id).unwrap().pid;
+    std::fs::write(go, "").unwrap();
+    let start = Instant::now();
+    while !sleeps(pid.unwrap()) {
+        assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for process {pid:?} to answer");
+        std::thread::yield_now();
+    }
+    // The hub has other things to do, and then another script that it has to wait for.
+    std::thread::sleep(2 * DEADLINE);
+    stage.supervisor.event(&mut stage.host, Hook::OnTimer, &[Value::Int(1)]);
+    stage.serve_until("the script to be ready", |supervisor, _| {
+        supervisor.status(late.id).unwrap().state == "ready"
+    });
+    assert_eq!(stage.supervisor.status(late.id).unwrap().pid, pid);
+}
+
 fn sleeps(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))

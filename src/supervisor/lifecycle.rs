@@ -316,14 +316,17 @@ impl Supervisor {
 
     fn do_what_is_due(&self, host: &mut dyn Host) {
         let now = Instant::now();
-        let due: Vec<_> = self
-            .scripts
-            .borrow()
-            .iter()
-            .filter(|script| script.with_state(|state| state.due().is_some_and(|due| due <= now)))
-            .cloned()
-            .collect();
+        let is_due =
+            |script: &Rc<Script>| script.with_state(|state| state.due().is_some_and(|due| due <= now));
+        let due: Vec<_> = self.scripts.borrow().iter().filter(|script| is_due(script)).cloned().collect();
         for script in due {
+            // It may be the hub's thread that was kept from looking.
+            if let Some(process) = script.process() {
+                self.pump(host, &process);
+            }
+            if !is_due(&script) {
+                continue;
+            }
             enum Act {
                 Kill(Rc<Process>, &'static str),
                 Start,
