@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use plugin_abi::Answer;
 use support::{LIMIT, Recorder, Stage, config, kill};
-use vhpy::supervisor::{Config, Overrides, RestartLimits, Verdict};
+use vhpy::supervisor::{CallError, Config, Overrides, RestartLimits, Verdict};
 use vhpy::{Call, Hook, ScriptId, Value};
 
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -184,6 +184,34 @@ fn an_answer_that_is_there_counts_however_late_the_hub_looks() {
     assert!(stage.supervisor.set_overrides(calls.id, patient));
     assert!(chat(&mut stage, "kick").blocked, "the answer was there");
     assert_eq!(stage.state(answers.id), "ready");
+}
+
+#[test]
+fn an_event_waits_for_a_restart_no_longer_than_for_an_answer() {
+    let forever = 10 * LIMIT;
+    let mut stage = Stage::with(Config { restart_wait: forever, load_timeout: forever, ..impatient() });
+    let once = stage.folder.path().join("once");
+    let id = stage
+        .load(
+            "loads_once.py",
+            &format!(
+                "import os, time\nif os.path.exists({once:?}): time.sleep(3600)\nopen({once:?}, 'w').close()\n\
+                 def OnParsedMsgChat(nick, message): return 0\ndef add(a, b): return a + b"
+            ),
+        )
+        .id;
+    let other = bystander(&mut stage);
+    let patient = Overrides { hook_timeout: Some(LIMIT), ..Overrides::default() };
+    assert!(stage.supervisor.set_overrides(other, patient));
+    assert!(chat(&mut stage, "before").blocked);
+    kill(stage.pid(id), libc::SIGKILL);
+    for _ in 0..2 {
+        let verdict = chat(&mut stage, "after");
+        assert!(!verdict.blocked && verdict.send.len() == 1, "only the other answers: {verdict:?}");
+        assert_eq!(stage.state(id), "starting");
+    }
+    let call = stage.supervisor.call(&mut stage.host, id, "add", &[Value::Int(1), Value::Int(2)]);
+    assert!(matches!(call, Err(CallError::NotReady { state: "starting", .. })), "{call:?}");
 }
 
 #[test]

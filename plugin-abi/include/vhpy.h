@@ -203,7 +203,7 @@ void vhpy_free(void *block);
  *   hook_timeout  seconds that the hub waits for a hook or function (2)
  *   kill_timeout  seconds that a stuck script may take to come back (10)
  *   load_timeout  seconds that a script may take to load (30)
- *   restart_wait  seconds that an event waits for a script that just died (0.25)
+ *   restart_wait  seconds that an event waits for a script that just died, within its hook_timeout (0.25)
  *   restart_limit deaths in a minute after which a script is given up (5)
  *   limit_memory (MiB), limit_cpu (seconds), limit_files, limit_processes
  *                 what each script's process may use; empty: no limit (the default)

@@ -28,7 +28,8 @@ pub struct Config {
     /// How long a script may take to load.
     pub load_timeout: Duration,
     /// How long an event waits for a script that is just being restarted after its first
-    /// death, so that a filter which crashed does not let the next message through.
+    /// death, so that a filter which crashed does not let the next message through. It counts
+    /// towards `hook_timeout`, which is not exceeded.
     pub restart_wait: Duration,
     /// When dead scripts are started again.
     pub restart: RestartLimits,

@@ -199,7 +199,7 @@ impl Supervisor {
     ) -> Result<Outcome, CallError> {
         let script = self.script(id).ok_or(CallError::NoScript(id))?;
         let level = self.enter().ok_or(CallError::TooDeep)?;
-        self.await_restart(host, &script);
+        self.await_restart(host, &script, Instant::now() + self.hook_timeout(&script, None));
         let Some(process) = script.ready() else {
             let state = script.with_state(State::word);
             return Err(CallError::NotReady { name: script.name.clone(), state });
@@ -283,6 +283,9 @@ impl Supervisor {
                 }
             }
         }
+        if let Some(watch) = watch {
+            watch.stop(self);
+        }
         self.give_buffer(buffer);
         drop(level);
         self.tidy(host);
@@ -332,14 +335,15 @@ impl Supervisor {
     ) -> Watch {
         let watch = Watch::new(self);
         for script in scripts {
-            self.await_restart(host, script);
+            let deadline = watch.start + self.hook_timeout(script, Some(hook));
+            self.await_restart(host, script, deadline);
             let Some(process) = script.ready() else { continue };
             script.events.set(script.events.get() + 1);
             if !script.observers.get().contains(hook) {
                 process.expect(seq);
                 asked.push((script.clone(), process.clone()));
             }
-            self.post_until(&process, event, watch.start + self.hook_timeout(script, Some(hook)));
+            self.post_until(&process, event, deadline);
         }
         watch
     }
@@ -355,13 +359,11 @@ impl Supervisor {
         event: &[u8],
         watch: &mut Option<Watch>,
     ) -> Option<Answer<'static>> {
+        let start = watch.get_or_insert_with(|| Watch::new(self)).start;
+        let deadline = start + self.hook_timeout(script, Some(hook));
         self.do_chores(host);
-        self.await_restart(host, script);
-        let process = script.ready()?;
-        let spent = watch.as_ref().map_or(Duration::ZERO, |watch| watch.start.elapsed());
-        if spent >= self.hook_timeout(script, Some(hook)) {
-            return None;
-        }
+        self.await_restart(host, script, deadline);
+        let process = script.ready().filter(|_| Instant::now() < deadline)?;
         process.expect(seq);
         self.post(&process, event);
         self.await_outcomes(host, seq, &[(script.clone(), process.clone())], Some(hook), watch);
@@ -371,10 +373,11 @@ impl Supervisor {
         }
     }
 
-    /// Waits for a script that is being started again, as long as events wait for it.
-    fn await_restart(&self, host: &mut dyn Host, script: &Rc<Script>) {
+    /// Waits for a script that is being started again, as long as events wait for it, and not
+    /// beyond the deadline of this one.
+    fn await_restart(&self, host: &mut dyn Host, script: &Rc<Script>, deadline: Instant) {
         if let Some(until) = script.with_state(State::awaited_until) {
-            self.wait(host, until, || !script.with_state(State::is_starting));
+            self.wait(host, until.min(deadline), || !script.with_state(State::is_starting));
         }
     }
 
