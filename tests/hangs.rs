@@ -215,6 +215,37 @@ fn an_event_waits_for_a_restart_no_longer_than_for_an_answer() {
 }
 
 #[test]
+fn waiting_for_a_restart_is_not_the_outer_scripts_fault() {
+    let forever = 10 * LIMIT;
+    let mut stage = Stage::with(Config { restart_wait: forever, load_timeout: forever, ..impatient() });
+    let once = stage.folder.path().join("once");
+    stage.host = Recorder::answering(|supervisor, host, call, args| {
+        if call == Call::KickUser {
+            supervisor.event(host, Hook::OnOperatorKicks, &args[..3]);
+        }
+        Value::Int(1)
+    });
+    let outer = stage.load(
+        "outer.py",
+        "import time\ndef OnParsedMsgChat(nick, message):\n    vh.KickUser('op', nick, 'why')\n    time.sleep(0.01)\n    \
+         return 0",
+    );
+    let loads_once = stage.load(
+        "loads_once.py",
+        &format!(
+            "import os, time\nif os.path.exists({once:?}): time.sleep(3600)\nopen({once:?}, 'w').close()\n\
+             def OnOperatorKicks(op, nick, reason): return 1"
+        ),
+    );
+    kill(stage.pid(loads_once.id), libc::SIGKILL);
+    stage.serve_until("the death to be noticed", |supervisor, _| {
+        supervisor.status(loads_once.id).unwrap().state == "starting"
+    });
+    assert!(chat(&mut stage, "kick").blocked, "the outer script's time stood still meanwhile");
+    assert_eq!(stage.state(outer.id), "ready");
+}
+
+#[test]
 fn a_script_that_came_back_while_the_hub_did_not_look_is_not_killed() {
     let mut stage = Stage::with(impatient());
     let go = stage.folder.path().join("go");

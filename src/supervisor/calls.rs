@@ -1,5 +1,5 @@
 //! What workers say: answers are kept for who waits, calls are served by the host at once;
-//! sending events and waiting is [`dispatch`](super::dispatch)'s.
+//! sending events is [`dispatch`](super::dispatch)'s, waiting [`waiting`](super::waiting)'s.
 
 use std::borrow::Cow;
 use std::rc::Rc;

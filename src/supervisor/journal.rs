@@ -46,16 +46,12 @@ struct Records {
 }
 
 impl Records {
-    /// Appends all of it or nothing.
+    /// Appends a record. When that fails, part of it may be there; it stays the last, and
+    /// opening the journal cuts it off.
     fn append(&mut self, record: &[u8]) -> io::Result<()> {
-        let appended = self.file.write_all(record);
-        if appended.is_err() {
-            // If that fails too, opening the journal will do it.
-            let _ = self.file.set_len(self.bytes);
-        } else {
-            self.bytes += record.len() as u64;
-        }
-        appended
+        self.file.write_all(record)?;
+        self.bytes += record.len() as u64;
+        Ok(())
     }
 }
 
@@ -91,7 +87,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 impl Journal {
-    /// Opens a journal, or makes an empty one. Hand what is in it to [`Journal::keep`] next.
+    /// Opens a journal, or makes an empty one. Hand what is in it to [`Journal::cut_after`] next.
     pub fn open(path: PathBuf) -> io::Result<(Journal, Vec<u8>)> {
         let mut file = open(&path)?;
         let mut contents = Vec::new();
@@ -102,7 +98,7 @@ impl Journal {
     }
 
     /// Cuts off what is no whole record: it would hide what comes after it.
-    pub fn keep(&mut self, whole: usize) -> io::Result<()> {
+    pub fn cut_after(&mut self, whole: usize) -> io::Result<()> {
         let whole = whole as u64;
         if whole < self.records.bytes {
             let lost = self.records.bytes - whole;

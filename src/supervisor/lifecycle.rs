@@ -1,5 +1,5 @@
 //! What moves a script from one state to the next: loading, deaths, restarts, the end;
-//! waiting meanwhile is [`dispatch`](super::dispatch)'s.
+//! waiting meanwhile is [`waiting`](super::waiting)'s.
 
 use std::io;
 use std::path::{Path, PathBuf};

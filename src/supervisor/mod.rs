@@ -8,7 +8,7 @@
 //! readable and the hub calls [`Supervisor::serve`].
 //!
 //! An event is encoded once and copied into the ring of every script that defines the hook;
-//! then the hub's thread waits for all answers ([`dispatch`]). While it waits it serves calls
+//! then the hub's thread waits for all answers ([`dispatch`], [`waiting`]). While it waits it serves calls
 //! ([`calls`]), which may raise further events: the same thing, one level deeper. Each answer
 //! carries the number of its event, and is kept with the process until the level that waits
 //! for it looks.
@@ -38,6 +38,7 @@ mod script;
 mod spares;
 mod spawn;
 mod store;
+mod waiting;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -151,9 +152,9 @@ impl Engine {
             nudge: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
         };
         let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
-        engine.epoll.add(engine.timer.as_fd(), event(dispatch::TIMER))?;
-        engine.epoll.add(engine.nudge.as_fd(), event(dispatch::NUDGE))?;
-        engine.epoll.add(engine.spawner.started(), event(dispatch::BORN))?;
+        engine.epoll.add(engine.timer.as_fd(), event(waiting::TIMER))?;
+        engine.epoll.add(engine.nudge.as_fd(), event(waiting::NUDGE))?;
+        engine.epoll.add(engine.spawner.started(), event(waiting::BORN))?;
         Ok(engine)
     }
 }

@@ -46,7 +46,7 @@ impl Store {
     fn open_journal(&mut self, folder: &Path, path: PathBuf) -> io::Result<()> {
         std::fs::create_dir_all(folder)?;
         let (mut journal, contents) = Journal::open(path)?;
-        journal.keep(contents.len() - self.replay(&contents).len())?;
+        journal.cut_after(contents.len() - self.replay(&contents).len())?;
         self.journal = Some(journal);
         Ok(())
     }
@@ -200,13 +200,19 @@ mod tests {
         value.clone()
     }
 
-    #[test]
-    fn a_full_disk_loses_nothing_once_it_has_room_again() {
+    /// The disk has 1, the store 2.
+    fn with_a_full_disk() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(Some(folder.path()), Path::new(SCRIPT));
         put(&mut store, 1);
         store.journal.as_mut().unwrap().fill_disk();
         put(&mut store, 2);
+        (folder, store)
+    }
+
+    #[test]
+    fn a_full_disk_loses_nothing_once_it_has_room_again() {
+        let (folder, mut store) = with_a_full_disk();
         put(&mut store, 3);
         assert_eq!(kept(folder.path()), Value::Int(1));
         store.journal.as_mut().unwrap().free_disk();
@@ -226,11 +232,7 @@ mod tests {
 
     #[test]
     fn what_a_full_disk_refused_is_tried_once_more_at_the_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(Some(folder.path()), Path::new(SCRIPT));
-        put(&mut store, 1);
-        store.journal.as_mut().unwrap().fill_disk();
-        put(&mut store, 2);
+        let (folder, mut store) = with_a_full_disk();
         store.journal.as_mut().unwrap().free_disk();
         drop(store);
         assert_eq!(kept(folder.path()), Value::Int(2));

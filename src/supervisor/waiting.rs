@@ -1,0 +1,310 @@
+//! The one place where the hub's thread waits and sleeps: for the outcomes of what scripts were
+//! given, for whatever happens to their processes, and for what is due; what scripts are given
+//! is [`dispatch`](super::dispatch)'s matter.
+
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::sys::epoll::{EpollEvent, EpollTimeout};
+use plugin_abi::Hook;
+use plugin_abi::wait::Crowd;
+
+use super::process::Process;
+use super::script::Script;
+use super::{Chore, Supervisor};
+use crate::host::Host;
+
+/// Tokens in the epoll set beside those of processes.
+pub(super) const TIMER: u64 = u64::MAX;
+pub(super) const NUDGE: u64 = u64::MAX - 1;
+pub(super) const BORN: u64 = u64::MAX - 2;
+
+/// How many frames of one process are handled before others and the clock get their turn.
+const TURN: usize = 256;
+/// How many frames or waits pass between two looks at the clock.
+const LOOKS: usize = 4;
+/// How long one process keeps the others and the clock waiting at most, but for one call.
+const SLICE: Duration = Duration::from_millis(5);
+
+/// One script that was asked.
+pub(super) type Asked = (Rc<Script>, Rc<Process>);
+
+impl Supervisor {
+    /// Waits until every outcome is there, serving calls meanwhile.
+    pub(super) fn await_outcomes<'s>(
+        &'s self,
+        host: &mut dyn Host,
+        seq: u64,
+        asked: &[Asked],
+        hook: Option<Hook>,
+        watch: &mut Option<Watch<'s>>,
+    ) {
+        let crowd = if self.config.borrow().stay_awake {
+            Crowd::of(asked.len() + 1, self.processors)
+        } else {
+            Crowd::SLEEPERS
+        };
+        let mut slept = false;
+        for (_, process) in asked {
+            process.set_crowd(crowd);
+            slept |= process.was_woken();
+        }
+        let mut turns = 0;
+        let mut looked: Option<Instant> = None;
+        loop {
+            let mut open = false;
+            let inner = self.inner_waits.get();
+            for (_, process) in asked {
+                if process.is_ready() {
+                    self.pump(host, process);
+                }
+                open |= process.awaits(seq);
+            }
+            if !open {
+                break;
+            }
+            turns += 1;
+            let is_slow = self.inner_waits.get() != inner
+                || turns % LOOKS == 0 && looked.get_or_insert_with(Instant::now).elapsed() > SLICE;
+            let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
+            let mut patience = self.patience.get();
+            let mut stay_awake = || {
+                // It is better to sleep as well than to stay awake for a sleeper.
+                let awake = !std::mem::take(&mut slept) && patience.stay_awake(crowd, ready);
+                self.patience.set(patience);
+                awake
+            };
+            if !is_slow && stay_awake() {
+                continue;
+            }
+            let watch = watch.get_or_insert_with(|| Watch::new(self));
+            self.doze(host, seq, asked, hook, watch);
+            looked = None;
+        }
+    }
+
+    /// The slow side of waiting: looks at the clock, then sleeps.
+    #[cold]
+    fn doze(&self, host: &mut dyn Host, seq: u64, asked: &[Asked], hook: Option<Hook>, watch: &Watch<'_>) {
+        let now = Instant::now();
+        let mut next = never_after(now);
+        for (script, process) in asked {
+            if !process.awaits(seq) {
+                continue;
+            }
+            let timeout = self.hook_timeout(script, hook);
+            // Not more than as much again: else a script could buy time by raising events.
+            let deadline = watch.start + timeout + watch.forgiven().min(timeout);
+            if now < deadline {
+                next = next.min(deadline);
+                continue;
+            }
+            // It may be the hub's thread that was kept from looking.
+            self.pump(host, process);
+            if process.awaits(seq) {
+                self.overran(script, process, seq, hook);
+            }
+        }
+        if asked.iter().any(|(_, process)| process.awaits(seq)) {
+            let before = Instant::now();
+            self.sleep(host, next);
+            let mut patience = self.patience.get();
+            patience.slept(before.elapsed());
+            self.patience.set(patience);
+            self.pump_others(host, asked);
+        }
+    }
+
+    fn overran(&self, script: &Rc<Script>, process: &Rc<Process>, seq: u64, hook: Option<Hook>) {
+        process.abandon(seq);
+        let what = hook.map_or("a function".to_string(), |hook| hook.name().to_string());
+        self.chores.borrow_mut().push_back(Chore::Overran(script.clone(), process.clone(), what));
+        self.nudge();
+    }
+
+    pub(super) fn hook_timeout(&self, script: &Script, hook: Option<Hook>) -> Duration {
+        let overrides = script.overrides.borrow();
+        hook.and_then(|hook| overrides.per_hook.get(&hook).copied())
+            .or(overrides.hook_timeout)
+            .unwrap_or_else(|| self.config.borrow().hook_timeout)
+    }
+
+    /// Waits for anything else than outcomes, serving everybody meanwhile. False when the
+    /// deadline came first.
+    pub(super) fn wait(&self, host: &mut dyn Host, deadline: Instant, done: impl Fn() -> bool) -> bool {
+        loop {
+            self.pump_all(host);
+            self.do_chores(host);
+            if done() {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+            self.sleep(host, deadline);
+        }
+    }
+
+    /// The same on behalf of a script or an operator: scripts that are inside a hook meanwhile
+    /// are not to blame for the time that passes.
+    pub(super) fn wait_inside(
+        &self,
+        host: &mut dyn Host,
+        deadline: Instant,
+        done: impl Fn() -> bool,
+    ) -> bool {
+        let _watch = Watch::new(self);
+        self.wait(host, deadline, done)
+    }
+
+    /// Sleeps until something happens or the deadline, and notices what happened.
+    fn sleep(&self, host: &mut dyn Host, deadline: Instant) {
+        let processes = self.processes();
+        // All of them must be armed, even when one of them keeps the hub awake already.
+        let awake = processes.iter().filter(|process| !process.arm()).count();
+        if awake == 0 && self.chores.borrow().is_empty() {
+            self.look(deadline.saturating_duration_since(Instant::now()));
+        } else {
+            // One that never stops talking must not hide the death of another.
+            self.look(Duration::ZERO);
+        }
+        for process in &processes {
+            if !process.dead.get() {
+                process.disarm();
+            }
+        }
+        self.do_chores(host);
+    }
+
+    /// Asks the kernel what happened; waits for it at most this long.
+    pub(super) fn look(&self, timeout: Duration) {
+        let engine = self.engine();
+        let mut events = [EpollEvent::empty(); 32];
+        // Rounded up: a wait that ends too early would only be repeated.
+        let millis = i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        let timeout = EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX);
+        let count = engine.epoll.wait(&mut events, timeout).unwrap_or(0);
+        for event in events.iter().take(count) {
+            match event.data() {
+                TIMER => {
+                    // Only to make it unreadable; what is due is decided by the clock.
+                    let _ = nix::unistd::read(engine.timer.as_fd(), &mut [0; 8]);
+                    self.untidy.set(true);
+                }
+                NUDGE => {
+                    let _ = engine.nudge.read();
+                }
+                BORN => self.collect_births(),
+                token => self.happened(token),
+            }
+        }
+    }
+
+    fn happened(&self, token: u64) {
+        let Some(process) = self.processes().into_iter().find(|process| process.serial == token / 2) else {
+            return;
+        };
+        if token.is_multiple_of(2) {
+            if !process.silence() {
+                // It would be readable for ever; what becomes of the process, its pidfd tells.
+                let _ = process.with_bell(|bell| self.engine().epoll.delete(bell));
+            }
+        } else {
+            self.died(&process);
+        }
+    }
+
+    /// Every process that can say something: scripts' own and spares.
+    pub(super) fn processes(&self) -> Vec<Rc<Process>> {
+        let mut processes: Vec<_> =
+            self.scripts.borrow().iter().filter_map(|script| script.process()).collect();
+        processes.extend(self.spares.borrow().iter().cloned());
+        processes
+    }
+
+    pub(super) fn pump_all(&self, host: &mut dyn Host) {
+        for process in self.processes() {
+            self.pump(host, &process);
+        }
+    }
+
+    /// Serves those who are not asked: their threads may call at any time.
+    fn pump_others(&self, host: &mut dyn Host, asked: &[Asked]) {
+        for process in self.processes() {
+            if process.is_ready() && !asked.iter().any(|(_, asked)| asked.serial == process.serial) {
+                self.pump(host, &process);
+            }
+        }
+    }
+
+    /// Handles what a process has sent, a turn's worth at most.
+    pub(super) fn pump(&self, host: &mut dyn Host, process: &Rc<Process>) {
+        if process.killed_for.borrow().is_some() {
+            return;
+        }
+        let mut buffer = self.take_buffer();
+        let inner = self.inner_waits.get();
+        let mut began: Option<Instant> = None;
+        for turn in 1..=TURN {
+            match process.receive(&mut buffer) {
+                Ok(true) => {
+                    if let Err(violation) = self.handle(host, process, &mut buffer) {
+                        self.violated(process, violation.to_string());
+                        break;
+                    }
+                }
+                Ok(false) => break,
+                Err(violation) => {
+                    self.violated(process, violation.to_string());
+                    break;
+                }
+            }
+            let is_slow = self.inner_waits.get() != inner
+                || turn % LOOKS == 2 && began.get_or_insert_with(Instant::now).elapsed() > SLICE;
+            if is_slow {
+                break;
+            }
+        }
+        if process.is_ready() {
+            // More than a turn's worth: come back even if the worker does not ring again.
+            self.nudge_if_outside();
+        }
+        self.give_buffer(buffer);
+    }
+
+    fn nudge_if_outside(&self) {
+        if self.depth.get() <= 1 {
+            self.nudge();
+        }
+    }
+}
+
+/// When a wait began, and how much of it inner levels had used before.
+pub(super) struct Watch<'s> {
+    supervisor: &'s Supervisor,
+    pub(super) start: Instant,
+    inner_before: Duration,
+}
+
+impl Watch<'_> {
+    pub(super) fn new(supervisor: &Supervisor) -> Watch<'_> {
+        Watch { supervisor, start: Instant::now(), inner_before: supervisor.inner_waits.get() }
+    }
+
+    /// Time in which this level's scripts could not go on because others were waited for.
+    fn forgiven(&self) -> Duration {
+        self.supervisor.inner_waits.get().saturating_sub(self.inner_before)
+    }
+}
+
+impl Drop for Watch<'_> {
+    /// At the end of the wait: to the levels around it, all of it was an inner one.
+    fn drop(&mut self) {
+        self.supervisor.inner_waits.set(self.inner_before + self.start.elapsed());
+    }
+}
+
+fn never_after(now: Instant) -> Instant {
+    now + Duration::from_secs(24 * 3600)
+}
