@@ -14,7 +14,6 @@ use vhpy::{Call, Hook, ScriptId, Value};
 fn patient() -> Config {
     Config {
         restart_wait: LIMIT,
-        hook_timeout: LIMIT,
         // Every death is the first one.
         restart: RestartLimits { window: Duration::ZERO, ..RestartLimits::default() },
         ..config()

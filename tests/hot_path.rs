@@ -59,7 +59,8 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hot.py");
         std::fs::write(&path, SCRIPT).unwrap();
-        let supervisor = Supervisor::new(Config { spare: false, ..Config::default() }).unwrap();
+        let supervisor =
+            Supervisor::new(Config { spare: false, hook_timeout: PATIENCE, ..Config::default() }).unwrap();
         let mut hub = Hub { calls: 0 };
         let script = supervisor.load(&mut hub, &path).unwrap().id;
         let worker = supervisor.scripts()[0].pid.unwrap();

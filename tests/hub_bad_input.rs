@@ -137,11 +137,7 @@ def very_long():
 #[test]
 fn every_function_stands_bad_input() {
     let script = format!("{EVAL}{}{SCRIPT}", table());
-    let hub = HubBuilder::new()
-        .script("eval.py", &script)
-        .set("hook_timeout", "60")
-        .set("adv_max_outbuf_size", "200000000")
-        .start();
+    let hub = HubBuilder::new().script("eval.py", &script).set("adv_max_outbuf_size", "200000000").start();
     let mut master = hub.master();
     for what in ["wrong_values()", "wrong_counts()"] {
         let result = eval(&mut master, what);

@@ -19,7 +19,7 @@ use vhpy::{Hook, Value};
 
 fn patient() -> Config {
     let restart = RestartLimits { window: Duration::ZERO, ..RestartLimits::default() };
-    Config { restart_wait: LIMIT, hook_timeout: LIMIT, restart, ..config() }
+    Config { restart_wait: LIMIT, restart, ..config() }
 }
 
 /// A script that evaluates what it is asked.

@@ -14,7 +14,7 @@ const MIB: u64 = 1 << 20;
 fn patient() -> Config {
     let restart =
         RestartLimits { max_deaths: 1000, first_delay: Duration::from_millis(1), ..RestartLimits::default() };
-    Config { restart_wait: LIMIT, hook_timeout: LIMIT, restart, ..config() }
+    Config { restart_wait: LIMIT, restart, ..config() }
 }
 
 fn chat(stage: &mut Stage, message: &str) -> bool {

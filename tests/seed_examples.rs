@@ -44,7 +44,9 @@ impl Stage {
         let _ = env_logger::builder().is_test(true).try_init();
         let folder = tempfile::tempdir().unwrap();
         let mut options = Options::new(folder.path().join("data"));
-        options.settings = vec![("int_flood_chat_period".into(), b"0".to_vec())];
+        options.settings = [("int_flood_chat_period", "0"), ("hook_timeout", "60"), ("load_timeout", "60")]
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .to_vec();
         let hub = Hub::open(options).unwrap();
         Stage { hub, users: Vec::new(), script: None, folder }
     }

@@ -31,7 +31,7 @@ const STORES: &str = "
 fn on_disk(folder: &std::path::Path) -> Config {
     let restart = RestartLimits { window: Duration::ZERO, ..RestartLimits::default() };
     let store_dir = Some(folder.join("stores"));
-    Config { restart_wait: LIMIT, hook_timeout: LIMIT, restart, store_dir, ..config() }
+    Config { restart_wait: LIMIT, restart, store_dir, ..config() }
 }
 
 /// Both values are whole, and not older than the last that was known to be stored.

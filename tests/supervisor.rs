@@ -235,8 +235,7 @@ fn an_answer_beyond_the_limit_fails_the_call_and_nothing_else() {
 
 #[test]
 fn a_killed_script_is_back_before_the_next_event() {
-    let mut stage =
-        Stage::with(Config { restart_wait: support::LIMIT, hook_timeout: support::LIMIT, ..config() });
+    let mut stage = Stage::with(Config { restart_wait: support::LIMIT, ..config() });
     let loaded = stage.load("filter.py", "def OnParsedMsgChat(nick, message): return 'bad' not in message");
     let pid = stage.pid(loaded.id);
     kill(pid, libc::SIGKILL);
@@ -252,8 +251,7 @@ fn a_killed_script_is_back_before_the_next_event() {
 
 #[test]
 fn an_event_that_kills_is_not_given_again() {
-    let mut stage =
-        Stage::with(Config { restart_wait: support::LIMIT, hook_timeout: support::LIMIT, ..config() });
+    let mut stage = Stage::with(Config { restart_wait: support::LIMIT, ..config() });
     let loaded = stage.load(
         "dies.py",
         "
@@ -522,8 +520,7 @@ fn a_reload_runs_the_file_as_it_is_now() {
 
 #[test]
 fn what_is_stored_survives_a_kill_and_a_reload() {
-    let mut stage =
-        Stage::with(Config { restart_wait: support::LIMIT, hook_timeout: support::LIMIT, ..config() });
+    let mut stage = Stage::with(Config { restart_wait: support::LIMIT, ..config() });
     let loaded = stage.load(
         "stores.py",
         "
@@ -592,8 +589,7 @@ fn usermc_and_pm_find_out_which_argument_is_the_nick() {
 
 #[test]
 fn host_functions_belong_to_one_script_and_survive_its_restart() {
-    let mut stage =
-        Stage::with(Config { restart_wait: support::LIMIT, hook_timeout: support::LIMIT, ..config() });
+    let mut stage = Stage::with(Config { restart_wait: support::LIMIT, ..config() });
     let source = "
         def run(*args):
             try:

@@ -38,7 +38,8 @@ pub struct TestHub {
 }
 
 impl HubBuilder {
-    /// A hub with a new data folder, and no limit on how fast users may write.
+    /// A hub with a new data folder, no limit on how fast users may write, and no deadline that
+    /// a machine which has too much to do could miss.
     pub fn new() -> HubBuilder {
         HubBuilder::in_folder(tempfile::tempdir().unwrap())
     }
@@ -51,6 +52,8 @@ impl HubBuilder {
             .set("int_flood_to_period", "0")
             .set("int_flood_other_period", "0")
             .set("int_flood_search_period", "0")
+            .set("hook_timeout", "60")
+            .set("load_timeout", "60")
     }
 
     /// A script that is loaded at the start.

@@ -14,6 +14,8 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 
 type Responder = Rc<dyn Fn(&Supervisor, &mut Recorder, Call, &[Value<'_>]) -> Value<'static>>;
 
+type Told = Rc<dyn Fn(&str)>;
+
 /// A host that remembers what scripts asked for.
 #[derive(Default)]
 pub struct Recorder {
@@ -23,6 +25,8 @@ pub struct Recorder {
     pub told: Vec<String>,
     /// Answers instead of the usual 1.
     pub respond: Option<Responder>,
+    /// What happens while operators are told something.
+    pub on_told: Option<Told>,
 }
 
 impl Recorder {
@@ -56,6 +60,9 @@ impl Host for Recorder {
 
     fn tell_operators(&mut self, _supervisor: &Supervisor, text: &str) {
         self.told.push(text.to_string());
+        if let Some(on_told) = &self.on_told {
+            on_told(text);
+        }
     }
 }
 
@@ -74,9 +81,10 @@ pub struct Stage {
     pub host: Recorder,
 }
 
-/// The usual configuration for tests: no spare, so that each test has its own processes only.
+/// The usual configuration for tests: no spare, so that each test has its own processes only,
+/// and no deadline that a machine which has too much to do could miss.
 pub fn config() -> Config {
-    Config { spare: false, ..Config::default() }
+    Config { spare: false, hook_timeout: LIMIT, load_timeout: LIMIT, ..Config::default() }
 }
 
 impl Stage {
@@ -116,13 +124,14 @@ impl Stage {
         self.supervisor.status(id).map_or("gone", |status| status.state)
     }
 
-    /// Serves until the condition holds.
+    /// Serves until the condition holds, as a hub does: only when the supervisor asks for it.
     pub fn serve_until(&mut self, what: &str, mut done: impl FnMut(&Supervisor, &Recorder) -> bool) {
         let start = Instant::now();
         while !done(&self.supervisor, &self.host) {
             assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for {what}");
-            poll(self.supervisor.poll_fd(), 100);
-            self.supervisor.serve(&mut self.host);
+            if poll(self.supervisor.poll_fd(), 100) {
+                self.supervisor.serve(&mut self.host);
+            }
         }
     }
 
@@ -144,11 +153,11 @@ pub fn write_script(folder: &Path, name: &str, source: &str) -> PathBuf {
     path.canonicalize().expect("the script is there")
 }
 
-/// Waits until the descriptor is readable, at most so many milliseconds.
-pub fn poll(fd: i32, millis: i32) {
+/// Waits until the descriptor is readable, at most so many milliseconds. Whether it is.
+pub fn poll(fd: i32, millis: i32) -> bool {
     let mut fds = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
     // SAFETY: one valid pollfd is passed, with its number.
-    unsafe { libc::poll(fds.as_mut_ptr(), 1, millis) };
+    unsafe { libc::poll(fds.as_mut_ptr(), 1, millis) == 1 }
 }
 
 /// Sends a signal.
