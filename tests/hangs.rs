@@ -3,10 +3,12 @@
 
 mod support;
 
+use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use plugin_abi::Answer;
-use support::{LIMIT, Recorder, Stage, config, kill};
+use support::{LIMIT, Recorder, Stage, config, kill, wait_until};
 use vhpy::supervisor::{CallError, Config, Overrides, RestartLimits, Verdict};
 use vhpy::{Call, Hook, ScriptId, Value};
 
@@ -273,6 +275,84 @@ fn a_script_that_came_back_while_the_hub_did_not_look_is_not_killed() {
         supervisor.status(late.id).unwrap().state == "ready"
     });
     assert_eq!(stage.supervisor.status(late.id).unwrap().pid, pid);
+}
+
+/// A script that waits for a file in its hook, and the file. Then it runs `after`.
+fn loads_late(stage: &mut Stage, after: &str) -> (ScriptId, PathBuf) {
+    let go = stage.folder.path().join("go");
+    let source = format!(
+        "import os\ndef OnParsedMsgChat(nick, message):\n    while not os.path.exists({go:?}): pass\n    {after}\n    \
+         return 0"
+    );
+    (stage.load("late.py", &source).id, go)
+}
+
+/// In a hub where nothing else happens, nothing but the script itself can tell of its return.
+#[test]
+fn a_stuck_script_that_returns_wakes_the_hub() {
+    for after in ["pass", "vh.usermc('one', nick); vh.usermc('two', nick)"] {
+        for others in [false, true] {
+            let mut stage = Stage::with(Config { kill_timeout: 10 * LIMIT, ..impatient() });
+            let (late, go) = loads_late(&mut stage, after);
+            stage.load("slow.py", "import time\ndef OnTimer(millis): time.sleep(0.05)");
+            assert!(!chat(&mut stage, "before").blocked);
+            assert_eq!(stage.state(late), "stuck");
+            if others {
+                // The hub sleeps for another script, and is woken by that.
+                stage.supervisor.event(&mut stage.host, Hook::OnTimer, &[Value::Int(1)]);
+            }
+            std::fs::write(go, "").unwrap();
+            stage.serve_until("the stuck script to be ready", |supervisor, _| {
+                supervisor.status(late).unwrap().state == "ready"
+            });
+            assert!(chat(&mut stage, "after").blocked);
+        }
+    }
+}
+
+#[test]
+fn a_script_that_returns_while_it_is_found_stuck_is_seen() {
+    let mut stage = Stage::with(Config { kill_timeout: 10 * LIMIT, ..impatient() });
+    let (late, go) = loads_late(&mut stage, "pass");
+    let pid = u32::try_from(stage.pid(late)).unwrap();
+    stage.host.on_told = Some(Rc::new(move |text| {
+        assert!(text.contains("stuck"), "{text}");
+        std::fs::write(&go, "").unwrap();
+        wait_until("the late answer", || sleeps(pid));
+    }));
+    assert!(!chat(&mut stage, "before").blocked);
+    stage.serve_until("the stuck script to be ready", |supervisor, _| {
+        supervisor.status(late).unwrap().state == "ready"
+    });
+}
+
+/// The moment between the hub's last look and its leaving.
+#[test]
+fn a_stuck_script_that_returns_while_the_hub_is_busy_is_seen() {
+    let mut stage = Stage::with(Config { kill_timeout: 10 * LIMIT, ..impatient() });
+    let (late, go) = loads_late(&mut stage, "pass");
+    let pid = u32::try_from(stage.pid(late)).unwrap();
+    stage.load("slow.py", "import time\ndef OnTimer(millis): time.sleep(0.01); vh.SQL('select 1')");
+    for _ in 0..10 {
+        let _ = std::fs::remove_file(&go);
+        stage.host.respond = None;
+        assert!(!chat(&mut stage, "before").blocked);
+        stage.serve_until("the stuck script to be found", |supervisor, _| {
+            supervisor.status(late).unwrap().state == "stuck"
+        });
+        let go = go.clone();
+        stage.host.respond = Some(Rc::new(move |_, _, call, _| {
+            if call == Call::SQL {
+                std::fs::write(&go, "").unwrap();
+                wait_until("the late answer", || sleeps(pid));
+            }
+            Value::Int(1)
+        }));
+        stage.supervisor.event(&mut stage.host, Hook::OnTimer, &[Value::Int(1)]);
+        stage.serve_until("the stuck script to be ready", |supervisor, _| {
+            supervisor.status(late).unwrap().state == "ready"
+        });
+    }
 }
 
 fn sleeps(pid: u32) -> bool {

@@ -98,8 +98,12 @@ impl Verdict {
 pub(super) struct Level<'s>(&'s Supervisor);
 
 impl Drop for Level<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.0.depth.set(self.0.depth.get() - 1);
+        if self.0.depth.get() == 0 && self.0.has_stuck.get() {
+            self.0.listen_to_stuck();
+        }
     }
 }
 

@@ -208,16 +208,18 @@ impl Supervisor {
             script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
             return Err(error);
         }
+        let level = self.enter();
         self.wait_inside(host, never(), || !script.with_state(State::is_starting));
+        drop(level);
         let failure = script.with_state(|state| match state {
             State::Failed { reason } => Some(reason.clone()),
             _ => None,
         });
+        self.tidy(host);
         match failure {
             Some(reason) => Err(LoadError::Script(reason)),
             None => {
                 log::info!("script {} is reloaded", script.name);
-                self.tidy(host);
                 let warnings = script.warnings.borrow().clone();
                 Ok(Loaded { id, name: script.name.clone(), warnings })
             }
@@ -513,12 +515,14 @@ impl Supervisor {
             kill_timeout.as_secs_f32()
         );
         script.become_(State::Stuck { process: process.clone(), since, kill_at }, "its answer is late");
-        // Nobody waits for its late answer, so it must wake the hub.
-        process.arm();
         self.dump_stack(process);
         self.set_timer();
         log::warn!("{text}");
         host.tell_operators(self, &text);
+        self.has_stuck.set(true);
+        if self.depth.get() == 0 {
+            self.listen_to_stuck();
+        }
     }
 
     fn kill_timeout(&self, script: &Script) -> Duration {

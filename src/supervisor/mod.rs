@@ -192,6 +192,8 @@ pub struct Supervisor {
     /// The files that the last `!pyfiles` listed.
     listed_files: RefCell<Vec<PathBuf>>,
     ending: Cell<bool>,
+    /// Whether a script may be stuck, so that its late answer must wake the hub.
+    has_stuck: Cell<bool>,
     /// Whether there may be something to do at the end of the visit.
     untidy: Cell<bool>,
 }
@@ -224,6 +226,7 @@ impl Supervisor {
             buffers: RefCell::default(),
             listed_files: RefCell::default(),
             ending: Cell::new(false),
+            has_stuck: Cell::new(false),
             untidy: Cell::new(false),
         })
     }

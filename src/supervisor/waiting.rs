@@ -11,7 +11,7 @@ use plugin_abi::Hook;
 use plugin_abi::wait::Crowd;
 
 use super::process::Process;
-use super::script::Script;
+use super::script::{Script, State};
 use super::{Chore, Supervisor};
 use crate::host::Host;
 
@@ -158,6 +158,24 @@ impl Supervisor {
         self.wait(host, deadline, done)
     }
 
+    /// The hub leaves: nobody waits for the late answers of stuck scripts, and their calls, so
+    /// these must wake it.
+    #[cold]
+    pub(super) fn listen_to_stuck(&self) {
+        self.has_stuck.set(false);
+        for script in self.scripts.borrow().iter() {
+            let process = script.with_state(|state| match state {
+                State::Stuck { process, .. } => Some(process.clone()),
+                _ => None,
+            });
+            let Some(process) = process else { continue };
+            self.has_stuck.set(true);
+            if !process.arm() {
+                self.nudge();
+            }
+        }
+    }
+
     /// Sleeps until something happens or the deadline, and notices what happened.
     fn sleep(&self, host: &mut dyn Host, deadline: Instant) {
         let processes = self.processes();
@@ -268,15 +286,9 @@ impl Supervisor {
         }
         if process.is_ready() {
             // More than a turn's worth: come back even if the worker does not ring again.
-            self.nudge_if_outside();
-        }
-        self.give_buffer(buffer);
-    }
-
-    fn nudge_if_outside(&self) {
-        if self.depth.get() <= 1 {
             self.nudge();
         }
+        self.give_buffer(buffer);
     }
 }
 
