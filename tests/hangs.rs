@@ -355,6 +355,32 @@ fn a_stuck_script_that_returns_while_the_hub_is_busy_is_seen() {
     }
 }
 
+/// A hub that asks a slow database cannot blame the script for the time that this takes.
+#[test]
+fn a_call_that_takes_the_hub_long_is_not_the_scripts_fault() {
+    let deadline = Duration::from_secs(3);
+    let mut stage = Stage::with(Config { hook_timeout: deadline, ..impatient() });
+    stage.host = Recorder::answering(move |_, _, call, _| {
+        if call == Call::SQL {
+            std::thread::sleep(deadline);
+        }
+        Value::Int(1)
+    });
+    let id = stage
+        .load(
+            "asks.py",
+            "import time\ndef ask():\n    time.sleep(0.05)  # the hub sleeps, so its clock runs\n    \
+             vh.SQL('select 1')\n    time.sleep(0.05)\n    return 0\n\
+             def OnParsedMsgChat(nick, message): return ask()\n\
+             def UnLoad():\n    ask()\n    vh.usermc('saved', 'nick')",
+        )
+        .id;
+    assert!(chat(&mut stage, "ask").blocked, "its answer counts");
+    assert_eq!(stage.state(id), "ready");
+    stage.supervisor.unload(&mut stage.host, id);
+    assert_eq!(stage.host.texts(Call::usermc), ["saved"], "it could end in order");
+}
+
 fn sleeps(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))

@@ -221,7 +221,7 @@ impl Supervisor {
             log::warn!("script {}: AddRobot fails: it has {MAX_ROBOTS} robots already", script.name);
             return Value::Int(0);
         }
-        let value = host.call(self, script.id, call, args);
+        let value = self.on_the_hosts_time(|| host.call(self, script.id, call, args));
         drop(level);
         if call == Call::name_and_version {
             return title(script, args, value);
@@ -246,7 +246,7 @@ impl Supervisor {
         let Some(_level) = self.enter() else {
             return Err((Failure::Failed, format!("calls are nested deeper than {MAX_NESTING}")));
         };
-        function(host, self, args).map_err(|reason| (Failure::Failed, reason))
+        self.on_the_hosts_time(|| function(host, self, args)).map_err(|reason| (Failure::Failed, reason))
     }
 
     /// `usermc` and `pm` are called as (message, nick, …) and as (nick, message), and `pm` as

@@ -20,7 +20,8 @@ pub struct Config {
     pub encoding: String,
     /// Whether the host answers [`Call::GetIPCity`](plugin_abi::Call::GetIPCity).
     pub has_ip_city: bool,
-    /// How long the hub waits for one hook or function.
+    /// How long the hub waits for one hook or function. The time of events that it raises and
+    /// of calls that take the host 10 ms or more is not counted, up to as much again.
     pub hook_timeout: Duration,
     /// How long a stuck script may take to come back before it is killed, and a script that
     /// was told to end before it is made to.

@@ -17,7 +17,7 @@ use super::restart::Decision;
 use super::script::{Script, State};
 use super::spawn::Exit;
 use super::store::Store;
-use super::{Chore, Engine, ScriptStatus, StartError, Supervisor, never, status};
+use super::{Chore, Engine, FOREVER, ScriptStatus, StartError, Supervisor, status};
 use crate::host::{Host, ScriptId};
 
 /// How long a killed process may take to vanish.
@@ -159,7 +159,7 @@ impl Supervisor {
             self.forget(script);
             return Err(LoadError::Script("calls are nested too deeply".into()));
         };
-        self.wait_inside(host, never(), over);
+        self.wait_inside(host, FOREVER, over);
         drop(level);
         let failure = script.with_state(|state| match state {
             State::Failed { reason } => Some(reason.clone()),
@@ -209,7 +209,7 @@ impl Supervisor {
             return Err(error);
         }
         let level = self.enter();
-        self.wait_inside(host, never(), || !script.with_state(State::is_starting));
+        self.wait_inside(host, FOREVER, || !script.with_state(State::is_starting));
         drop(level);
         let failure = script.with_state(|state| match state {
             State::Failed { reason } => Some(reason.clone()),
@@ -605,7 +605,7 @@ impl Supervisor {
                     process.signal(signal);
                 }
             }
-            if self.wait_inside(host, Instant::now() + patience, stopped) {
+            if self.wait_inside(host, patience, stopped) {
                 return;
             }
         }

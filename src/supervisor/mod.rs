@@ -185,8 +185,11 @@ pub struct Supervisor {
     next_seq: Cell<u64>,
     next_serial: Cell<u64>,
     patience: Cell<Patience>,
-    /// Time that passed in waits of inner levels, which is not the outer scripts' fault.
+    /// Time that passed in waits of inner levels and in long calls of the host, which is not
+    /// the fault of the scripts that are waited for.
     inner_waits: Cell<Duration>,
+    /// How many waits are on the clock.
+    watches: Cell<u32>,
     /// Frame buffers that are not in use.
     buffers: RefCell<Vec<Vec<u8>>>,
     /// The files that the last `!pyfiles` listed.
@@ -223,6 +226,7 @@ impl Supervisor {
             next_serial: Cell::new(1),
             patience: Cell::default(),
             inner_waits: Cell::default(),
+            watches: Cell::default(),
             buffers: RefCell::default(),
             listed_files: RefCell::default(),
             ending: Cell::new(false),
@@ -437,7 +441,5 @@ fn status(script: &Script) -> ScriptStatus {
     }
 }
 
-/// A deadline so far away that it is none.
-fn never() -> Instant {
-    Instant::now() + Duration::from_secs(365 * 24 * 3600)
-}
+/// So long that it is no deadline.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);

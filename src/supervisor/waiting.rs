@@ -12,7 +12,7 @@ use plugin_abi::wait::Crowd;
 
 use super::process::Process;
 use super::script::{Script, State};
-use super::{Chore, Supervisor};
+use super::{Chore, FOREVER, Supervisor};
 use crate::host::Host;
 
 /// Tokens in the epoll set beside those of processes.
@@ -24,6 +24,9 @@ pub(super) const BORN: u64 = u64::MAX - 2;
 const TURN: usize = 256;
 /// How many frames or waits pass between two looks at the clock.
 const LOOKS: usize = 4;
+/// From here on a call of the host is not the calling script's fault. Shorter ones are: a
+/// script can make as many of them as it likes.
+const LONG_CALL: Duration = Duration::from_millis(10);
 /// How long one process keeps the others and the clock waiting at most, but for one call.
 const SLICE: Duration = Duration::from_millis(5);
 
@@ -88,14 +91,13 @@ impl Supervisor {
     #[cold]
     fn doze(&self, host: &mut dyn Host, seq: u64, asked: &[Asked], hook: Option<Hook>, watch: &Watch<'_>) {
         let now = Instant::now();
-        let mut next = never_after(now);
+        let mut next = now + FOREVER;
         for (script, process) in asked {
             if !process.awaits(seq) {
                 continue;
             }
             let timeout = self.hook_timeout(script, hook);
-            // Not more than as much again: else a script could buy time by raising events.
-            let deadline = watch.start + timeout + watch.forgiven().min(timeout);
+            let deadline = watch.deadline(timeout);
             if now < deadline {
                 next = next.min(deadline);
                 continue;
@@ -133,12 +135,35 @@ impl Supervisor {
     /// Waits for anything else than outcomes, serving everybody meanwhile. False when the
     /// deadline came first.
     pub(super) fn wait(&self, host: &mut dyn Host, deadline: Instant, done: impl Fn() -> bool) -> bool {
+        self.wait_until(host, || deadline, done)
+    }
+
+    /// The same on behalf of a script or an operator: scripts that are inside a hook meanwhile
+    /// are not to blame for the time that passes, nor is who is waited for for the time that
+    /// the hub itself needs.
+    pub(super) fn wait_inside(
+        &self,
+        host: &mut dyn Host,
+        patience: Duration,
+        done: impl Fn() -> bool,
+    ) -> bool {
+        let watch = Watch::new(self);
+        self.wait_until(host, || watch.deadline(patience), done)
+    }
+
+    fn wait_until(
+        &self,
+        host: &mut dyn Host,
+        deadline: impl Fn() -> Instant,
+        done: impl Fn() -> bool,
+    ) -> bool {
         loop {
             self.pump_all(host);
             self.do_chores(host);
             if done() {
                 return true;
             }
+            let deadline = deadline();
             if Instant::now() >= deadline {
                 return false;
             }
@@ -146,16 +171,20 @@ impl Supervisor {
         }
     }
 
-    /// The same on behalf of a script or an operator: scripts that are inside a hook meanwhile
-    /// are not to blame for the time that passes.
-    pub(super) fn wait_inside(
-        &self,
-        host: &mut dyn Host,
-        deadline: Instant,
-        done: impl Fn() -> bool,
-    ) -> bool {
-        let _watch = Watch::new(self);
-        self.wait(host, deadline, done)
+    /// Work of the host that a script asked for. When it takes long, that is not on the clock
+    /// of the scripts that are waited for.
+    #[inline]
+    pub(super) fn on_the_hosts_time<R>(&self, work: impl FnOnce() -> R) -> R {
+        if self.watches.get() == 0 {
+            return work();
+        }
+        let (before, start) = (self.inner_waits.get(), Instant::now());
+        let result = work();
+        let took = start.elapsed();
+        if took >= LONG_CALL {
+            self.inner_waits.set(before + took);
+        }
+        result
     }
 
     /// The hub leaves: nobody waits for the late answers of stuck scripts, and their calls, so
@@ -292,7 +321,7 @@ impl Supervisor {
     }
 }
 
-/// When a wait began, and how much of it inner levels had used before.
+/// When a wait began, and how much time had been forgiven before.
 pub(super) struct Watch<'s> {
     supervisor: &'s Supervisor,
     pub(super) start: Instant,
@@ -301,12 +330,16 @@ pub(super) struct Watch<'s> {
 
 impl Watch<'_> {
     pub(super) fn new(supervisor: &Supervisor) -> Watch<'_> {
+        supervisor.watches.set(supervisor.watches.get() + 1);
         Watch { supervisor, start: Instant::now(), inner_before: supervisor.inner_waits.get() }
     }
 
-    /// Time in which this level's scripts could not go on because others were waited for.
-    fn forgiven(&self) -> Duration {
-        self.supervisor.inner_waits.get().saturating_sub(self.inner_before)
+    /// When a wait of this length is over. Time in which those who are waited for could not go
+    /// on, because of others or of the host, is forgiven, but not more than as much again: else
+    /// a script could buy time by raising events.
+    fn deadline(&self, patience: Duration) -> Instant {
+        let forgiven = self.supervisor.inner_waits.get().saturating_sub(self.inner_before);
+        self.start + patience + forgiven.min(patience)
     }
 }
 
@@ -314,9 +347,6 @@ impl Drop for Watch<'_> {
     /// At the end of the wait: to the levels around it, all of it was an inner one.
     fn drop(&mut self) {
         self.supervisor.inner_waits.set(self.inner_before + self.start.elapsed());
+        self.supervisor.watches.set(self.supervisor.watches.get() - 1);
     }
-}
-
-fn never_after(now: Instant) -> Instant {
-    now + Duration::from_secs(24 * 3600)
 }
