@@ -15,7 +15,12 @@ struct Both {
     FakeHub hub;
     Scripts scripts{hub};
 
-    explicit Both(const std::string &folder) : hub(folder) { hub.scripts = &scripts; }
+    explicit Both(const std::string &folder) : hub(folder)
+    {
+        hub.scripts = &scripts;
+        // A busy machine must not miss it.
+        hub.settings["pi_python.hook_timeout"] = "60";
+    }
     ~Both() { hub.scripts = nullptr; }
 
     Both &begin()
@@ -196,6 +201,7 @@ void console(const std::string &folder)
 void options(const std::string &folder)
 {
     Both both(folder);
+    both.hub.settings.clear();
     both.hub.settings["pi_python.kill_timeout"] = "7";
     both.hub.settings["pi_python.load_timeout"] = "nonsense";
     both.begin();
