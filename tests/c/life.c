@@ -258,7 +258,6 @@ void run_recovery(const char *script, long count)
     table[W_CALL_KickUser] = kick;
     table[W_CALL_SendToOpChat] = unload_caller;
     CHECK(vh.Begin(table)); /* the same again with other callbacks */
-    CHECK(vh.set_option("hook_timeout", "1") && vh.set_option("kill_timeout", "1"));
     id = load(script);
     CHECK(hook(id, "nested") == 1);
     args = vh.pack("s", "login");
@@ -278,7 +277,9 @@ void run_recovery(const char *script, long count)
     /* Too long: fails, stuck, killed, back. */
     pid = call_number(id, "pid");
     args = vh.pack("l", 3600L);
+    CHECK(vh.set_option("hook_timeout", "1") && vh.set_option("kill_timeout", "1"));
     CHECK(!vh.CallFunction(id, "sleeps", args));
+    CHECK(vh.set_option("hook_timeout", "120") && vh.set_option("kill_timeout", "120"));
     free(args);
     CHECK(hook(id, "block") != 0); /* it gets no events */
     wait_until_back(id);
