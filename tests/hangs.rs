@@ -220,7 +220,7 @@ fn an_event_waits_for_a_restart_no_longer_than_for_an_answer() {
             ),
         )
         .id;
-    let _other = bystander(&mut stage);
+    bystander(&mut stage);
     assert!(chat_patiently(&mut stage, "before").blocked);
     kill(stage.pid(id), libc::SIGKILL);
     for _ in 0..2 {

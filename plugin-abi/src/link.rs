@@ -456,7 +456,8 @@ mod tests {
                         [libc::pollfd { fd: hub.bell().as_raw_fd(), events: libc::POLLIN, revents: 0 }];
                     // SAFETY: one valid pollfd is passed, with its number.
                     let woken = unsafe { libc::poll(fds.as_mut_ptr(), 1, 60_000) };
-                    assert_eq!(woken, 1, "waited 60 s for the answer to frame {number}");
+                    // It may also be interrupted.
+                    assert_ne!(woken, 0, "waited 60 s for the answer to frame {number}");
                 }
                 hub.disarm();
                 hub.silence();

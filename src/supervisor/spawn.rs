@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -50,7 +50,7 @@ pub struct Child {
 }
 
 /// How long a killed process may take to vanish: one that waits for a dead disk does not die.
-const VANISH_MS: u16 = 5000;
+const VANISH: Duration = Duration::from_secs(5);
 
 impl Child {
     fn new(pid: libc::pid_t, pidfd: OwnedFd) -> Child {
@@ -64,12 +64,11 @@ impl Child {
 
     /// Whether the process has ended.
     pub fn has_ended(&self) -> bool {
-        self.ends_within(PollTimeout::ZERO)
+        self.ends_within(Duration::ZERO)
     }
 
-    fn ends_within(&self, timeout: PollTimeout) -> bool {
-        let mut fds = [PollFd::new(self.pidfd(), PollFlags::POLLIN)];
-        matches!(nix::poll::poll(&mut fds, timeout), Ok(1..))
+    fn ends_within(&self, limit: Duration) -> bool {
+        is_readable_within(self.pidfd(), limit)
     }
 
     /// Sends a signal. Nothing happens to a process that has ended.
@@ -107,7 +106,7 @@ impl Drop for Child {
             return;
         }
         self.signal(libc::SIGKILL);
-        if self.ends_within(PollTimeout::from(VANISH_MS)) {
+        if self.ends_within(VANISH) {
             self.reap();
         } else {
             log::error!("process {} does not end although it was killed", self.pid);
@@ -131,7 +130,7 @@ impl Coming {
 
     /// Waits for it, for a while: whoever lets go of it now does not wait for its end.
     pub fn wait(&self) -> Option<Child> {
-        self.0.recv_timeout(Duration::from_millis(VANISH_MS.into())).ok()?.ok()
+        self.0.recv_timeout(VANISH).ok()?.ok()
     }
 }
 
@@ -391,6 +390,20 @@ fn is_number_ours(pidfd: BorrowedFd<'_>, pid: libc::pid_t) -> bool {
     }
 }
 
+/// Waits until a descriptor is readable. Signals that the hub handles, such as SIGCHLD, do not
+/// end the wait.
+fn is_readable_within(fd: BorrowedFd<'_>, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    loop {
+        let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+        let left = deadline.saturating_duration_since(Instant::now());
+        match nix::poll::poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Err(nix::errno::Errno::EINTR) => continue,
+            result => return matches!(result, Ok(1..)),
+        }
+    }
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -461,20 +474,50 @@ fn reap(pidfd: BorrowedFd<'_>, pid: libc::pid_t, block: bool) -> Option<Exit> {
 mod tests {
     use super::*;
 
+    extern "C" fn nothing(_signal: c_int) {}
+
+    /// A hub that handles SIGCHLD is interrupted by the very death that it waits for.
+    #[test]
+    fn waiting_for_an_end_goes_on_after_a_signal() {
+        let spawner = SpawnThread::start().expect("a thread");
+        let null = || OwnedFd::from(std::fs::File::open("/dev/null").expect("/dev/null"));
+        let coming = spawner.begin(Command {
+            program: "/bin/sleep".into(),
+            arguments: vec![c"3600".into()],
+            fds: [null(), null(), null(), null(), null(), null()],
+        });
+        let child = coming.expect("a request").wait().expect("a process");
+        // SAFETY: the handler does nothing; no pointers else.
+        let waiter = unsafe {
+            libc::signal(libc::SIGUSR1, nothing as extern "C" fn(c_int) as libc::sighandler_t);
+            libc::pthread_self()
+        };
+        let pid = child.pid;
+        let interrupter = std::thread::spawn(move || {
+            for _ in 0..50 {
+                std::thread::sleep(Duration::from_millis(1));
+                // SAFETY: the waiting thread joins this one.
+                unsafe { libc::pthread_kill(waiter, libc::SIGUSR1) };
+            }
+            // SAFETY: a system call without pointers; the process is not reaped before.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        });
+        assert!(child.ends_within(Duration::from_secs(60)), "waited a minute for process {pid}");
+        interrupter.join().expect("the signals");
+        assert_eq!(child.reap(), Exit::Signal(libc::SIGKILL));
+    }
+
     #[test]
     #[expect(clippy::zombie_processes, reason = "`reap` is what is tested")]
     fn an_end_is_noticed_without_a_pidfd_too() {
         let child = std::process::Command::new("sleep").arg("3600").spawn().expect("a child");
         let pid = libc::pid_t::try_from(child.id()).expect("a small number");
         let ended = watch_end(pid).expect("a watcher");
-        let readable = |wait: u16| {
-            let mut fds = [PollFd::new(ended.as_fd(), PollFlags::POLLIN)];
-            nix::poll::poll(&mut fds, wait).expect("a poll") > 0
-        };
-        assert!(!readable(0));
+        let readable = |limit| is_readable_within(ended.as_fd(), limit);
+        assert!(!readable(Duration::ZERO));
         assert_eq!(reap(ended.as_fd(), pid, false), None);
         signal(ended.as_fd(), pid, libc::SIGKILL);
-        assert!(readable(60_000), "waited a minute for the end of process {pid}");
+        assert!(readable(Duration::from_secs(60)), "waited a minute for the end of process {pid}");
         assert_eq!(reap(ended.as_fd(), pid, true), Some(Exit::Signal(libc::SIGKILL)));
     }
 }

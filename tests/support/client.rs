@@ -2,7 +2,7 @@
 //! something does not come it says what it waited for, and all that came.
 #![allow(dead_code, reason = "each test uses its own part")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -354,7 +354,9 @@ impl Client {
             let count = match self.stream.read(&mut buffer) {
                 Ok(0) => return None,
                 Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                // A machine that is paused and goes on interrupts what waits with a limit.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => {
                     panic!("{} waited in vain: {error}; there was\n{}", self.nick, self.transcript.join("\n"))
                 }

@@ -223,7 +223,9 @@ def check_storms(hub, master):
         else:
             client.send("$Search 127.0.0.1:412 F?T?0?1?x")
             client.close()
-        # Kicks ban the address, too.
+        if kind == "kicked":
+            # Kicks ban the address, too, which the next client has as well.
+            wait_for("the kick", lambda: hub.database.sql(f"SELECT nick FROM banlist WHERE nick = '{client.nick}'").strip())
         hub.database.sql("DELETE FROM banlist")
     wait_for("all to be gone", lambda: master.eval("vh.GetUsersCount()") == 1)
     for client in clients:

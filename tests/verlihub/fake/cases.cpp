@@ -274,7 +274,7 @@ void thread(const std::string &folder)
     for (int rounds = 0; both.hub.calls.empty(); rounds++) {
         CHECK(rounds < 1000);
         pollfd wake{vhpy_poll_fd(), POLLIN, 0};
-        CHECK(poll(&wake, 1, 60000) == 1);
+        CHECK(poll(&wake, 1, 60000) != 0); // it may also be interrupted
         both.scripts.serve();
     }
     CHECK_EQUAL(both.hub.calls.at(0), "chat_to_all from a thread NULL");
