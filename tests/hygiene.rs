@@ -194,10 +194,13 @@ fn spare() {
 
 // ---------------------------------------------------------------- circumstances
 
+/// With a spare as well.
+const INTERRUPTED: &str = "signals all the time";
+
 /// Name and what it does to the process before there is a supervisor; false: not possible here.
 type Case = (&'static str, fn() -> bool);
 
-const CASES: [Case; 10] = [
+const CASES: [Case; 11] = [
     ("plain", || true),
     ("spare", || true),
     ("sigchld ignored", || set_signal(libc::SIGCHLD, libc::SIG_IGN)),
@@ -213,6 +216,7 @@ const CASES: [Case; 10] = [
             libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut()) == 0
         }
     }),
+    (INTERRUPTED, interrupt_all_the_time),
     ("sigpipe deadly", || set_signal(libc::SIGPIPE, libc::SIG_DFL)),
     ("no locked memory", || set_limit(libc::RLIMIT_MEMLOCK, 0)),
     ("few descriptors", || set_limit(libc::RLIMIT_NOFILE, 64)),
@@ -242,6 +246,28 @@ extern "C" fn reap(_signal: i32) {
 
 fn reap_all_children() -> bool {
     set_signal(libc::SIGCHLD, reap as extern "C" fn(i32) as libc::sighandler_t)
+}
+
+extern "C" fn nothing(_signal: i32) {}
+
+/// Signals that the hub handles interrupt its thread wherever it waits.
+fn interrupt_all_the_time() -> bool {
+    // SAFETY: the handler does nothing; the structure is valid when it is read.
+    let hub = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(i32) as libc::sighandler_t;
+        if libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()) != 0 {
+            return false;
+        }
+        libc::gettid()
+    };
+    std::thread::spawn(move || {
+        // SAFETY: system calls without pointers; one for a thread that has ended fails.
+        while unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), hub, libc::SIGALRM) } == 0 {
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+    });
+    true
 }
 
 fn is_root() -> bool {
@@ -315,6 +341,7 @@ fn the_case() {
     let (_, prepare) = CASES.iter().find(|(case, _)| *case == name).unwrap();
     // What nobody may read is read before.
     let mut config = patient();
+    config.spare = name == INTERRUPTED;
     if name == "nobody" {
         match python_for_all() {
             Some(python) => config.python = Some(python),
