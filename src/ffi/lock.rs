@@ -13,6 +13,10 @@ const CONTENDED: u32 = 2;
 
 /// A lock that its holder may take again. It gives out shared references only; what changes
 /// needs a `Cell` or `RefCell`.
+///
+/// The value is moved between threads in effect. That is sound for what is stored (a
+/// `Supervisor`, `Rc`s reachable only from inside) because none of it is tied to the thread
+/// that made it: no thread-local state and no clone outside the lock.
 pub(super) struct Reentrant<T> {
     word: AtomicU32,
     owner: AtomicUsize,
@@ -22,13 +26,9 @@ pub(super) struct Reentrant<T> {
     value: T,
 }
 
-// SAFETY: `value` and `depth` are only touched by the thread that holds the lock: `lock`
-// gives a reference bound to a `Guard`, a `Guard` is not `Send`, and everything it did
-// happens before the next holder's work through `word` (release, acquire). So at any time one
-// thread at most sees the value, and the next one sees all of its writes. That is the
-// guarantee that a `!Sync` value needs. It is also moved between threads in effect, which is
-// sound for what is stored (a `Supervisor`, `Rc`s reachable only from inside) because none of
-// it is tied to the thread that made it: no thread-local state and no clone outside the lock.
+// SAFETY: `value` and `depth` are only touched by the thread that holds the lock (a `Guard` is
+// not `Send`, references are bound to it), and `word` (release, acquire) makes its work happen
+// before the next holder's: what a `!Sync` value needs. For the move see the type.
 unsafe impl<T> Sync for Reentrant<T> {}
 
 thread_local! {
