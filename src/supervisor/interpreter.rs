@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use super::spawn::is_readable_within;
 
 /// Why no interpreter or worker was found.
 #[derive(Debug, thiserror::Error)]
@@ -97,15 +97,9 @@ fn ask(launcher: &Path) -> std::io::Result<Vec<u8>> {
     let mut result = Ok(());
     if let Some(mut stdout) = child.stdout.take() {
         while length < said.len() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)], timeout) {
-                Ok(1..) => {}
-                Err(nix::errno::Errno::EINTR) => continue,
-                _ => {
-                    result = Err(std::io::ErrorKind::TimedOut.into());
-                    break;
-                }
+            if !is_readable_within(stdout.as_fd(), deadline.saturating_duration_since(Instant::now())) {
+                result = Err(std::io::ErrorKind::TimedOut.into());
+                break;
             }
             match stdout.read(said.get_mut(length..).unwrap_or_default()) {
                 Ok(0) => break,

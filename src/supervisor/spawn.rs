@@ -392,7 +392,7 @@ fn is_number_ours(pidfd: BorrowedFd<'_>, pid: libc::pid_t) -> bool {
 
 /// Waits until a descriptor is readable. Signals that the hub handles, such as SIGCHLD, do not
 /// end the wait.
-fn is_readable_within(fd: BorrowedFd<'_>, limit: Duration) -> bool {
+pub(super) fn is_readable_within(fd: BorrowedFd<'_>, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     loop {
         let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
