@@ -50,6 +50,40 @@ fn bystander(stage: &mut Stage) -> ScriptId {
     id
 }
 
+/// A host in which a kick raises an event inside the event.
+fn kicks_raise_events() -> Recorder {
+    Recorder::answering(|supervisor, host, call, args| {
+        if call == Call::KickUser {
+            supervisor.event(host, Hook::OnOperatorKicks, &args[..3]);
+        }
+        Value::Int(1)
+    })
+}
+
+/// A script that waits for a file in its hook, and the file. Then it runs `after`.
+fn answers_late(stage: &mut Stage, after: &str) -> (ScriptId, PathBuf) {
+    let go = stage.folder.path().join("go");
+    let source = format!(
+        "import os\ndef OnParsedMsgChat(nick, message):\n    while not os.path.exists({go:?}): pass\n    {after}\n    \
+         return 0"
+    );
+    (stage.load("late.py", &source).id, go)
+}
+
+/// Waits, without the hub, until a script that was in its hook has answered.
+fn wait_for_answer(pid: i32) {
+    wait_until(&format!("process {pid} to answer"), || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
+    });
+}
+
+fn serve_until_it_is(stage: &mut Stage, id: ScriptId, state: &str) {
+    stage.serve_until(&format!("script {id} to be {state}"), |supervisor, _| {
+        supervisor.status(id).unwrap().state == state
+    });
+}
+
 fn wait_for_restart(stage: &mut Stage, id: ScriptId, restarts: u64) {
     stage.serve_until("the hanging script to be replaced", |supervisor, _| {
         let status = supervisor.status(id).unwrap();
@@ -148,12 +182,7 @@ fn a_stopped_observer_costs_its_deadline_once() {
 #[test]
 fn a_hang_in_an_event_that_a_call_raised_ends_too() {
     let mut stage = Stage::with(impatient());
-    stage.host = Recorder::answering(|supervisor, host, call, args| {
-        if call == Call::KickUser {
-            supervisor.event(host, Hook::OnOperatorKicks, &args[..3]);
-        }
-        Value::Int(1)
-    });
+    stage.host = kicks_raise_events();
     let outer = stage.load(
         "outer.py",
         "def OnParsedMsgChat(nick, message):\n    vh.KickUser('op', nick, 'why')\n    return 0",
@@ -171,31 +200,19 @@ fn a_hang_in_an_event_that_a_call_raised_ends_too() {
 #[test]
 fn an_answer_that_is_there_counts_however_late_the_hub_looks() {
     let mut stage = Stage::with(impatient());
-    let go = stage.folder.path().join("go");
-    let signal = go.clone();
+    let (late, go) = answers_late(&mut stage, "pass");
+    let pid = stage.pid(late);
     stage.host = Recorder::answering(move |supervisor, host, call, args| {
         if call == Call::KickUser {
             // Time that an inner level uses makes the hub look at the clock next.
             supervisor.event(host, Hook::OnOperatorKicks, &args[..3]);
-            std::fs::write(&signal, "").unwrap();
-            let pid = supervisor.status(supervisor.find("answers").unwrap()).unwrap().pid.unwrap();
-            let start = Instant::now();
-            while !sleeps(pid) {
-                assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for process {pid} to answer");
-                std::thread::yield_now();
-            }
+            std::fs::write(&go, "").unwrap();
+            wait_for_answer(pid);
             // The deadline passes, and what is forgiven for the inner level.
             std::thread::sleep(2 * DEADLINE);
         }
         Value::Int(1)
     });
-    let answers = stage.load(
-        "answers.py",
-        &format!(
-            "import os\ndef OnParsedMsgChat(nick, message):\n    while not os.path.exists({go:?}): pass\n    \
-             return 0"
-        ),
-    );
     let calls = stage.load(
         "calls.py",
         "def OnParsedMsgChat(nick, message): vh.KickUser('op', nick, 'why')\n\
@@ -203,7 +220,7 @@ fn an_answer_that_is_there_counts_however_late_the_hub_looks() {
     );
     may_take(&stage, calls.id, LIMIT);
     assert!(chat(&mut stage, "kick").blocked, "the answer was there");
-    assert_eq!(stage.state(answers.id), "ready");
+    assert_eq!(stage.state(late), "ready");
 }
 
 #[test]
@@ -237,12 +254,7 @@ fn waiting_for_a_restart_is_not_the_outer_scripts_fault() {
     let forever = 10 * LIMIT;
     let mut stage = Stage::with(Config { restart_wait: forever, load_timeout: forever, ..impatient() });
     let once = stage.folder.path().join("once");
-    stage.host = Recorder::answering(|supervisor, host, call, args| {
-        if call == Call::KickUser {
-            supervisor.event(host, Hook::OnOperatorKicks, &args[..3]);
-        }
-        Value::Int(1)
-    });
+    stage.host = kicks_raise_events();
     let outer = stage.load(
         "outer.py",
         "import time\ndef OnParsedMsgChat(nick, message):\n    vh.KickUser('op', nick, 'why')\n    time.sleep(0.01)\n    \
@@ -258,9 +270,7 @@ fn waiting_for_a_restart_is_not_the_outer_scripts_fault() {
     may_take(&stage, outer.id, 4 * DEADLINE);
     may_take(&stage, loads_once.id, 5 * DEADLINE);
     kill(stage.pid(loads_once.id), libc::SIGKILL);
-    stage.serve_until("the death to be noticed", |supervisor, _| {
-        supervisor.status(loads_once.id).unwrap().state == "starting"
-    });
+    serve_until_it_is(&mut stage, loads_once.id, "starting");
     assert!(chat(&mut stage, "kick").blocked, "the outer script's time stood still meanwhile");
     assert_eq!(stage.state(outer.id), "ready");
 }
@@ -268,41 +278,18 @@ fn waiting_for_a_restart_is_not_the_outer_scripts_fault() {
 #[test]
 fn a_script_that_came_back_while_the_hub_did_not_look_is_not_killed() {
     let mut stage = Stage::with(impatient());
-    let go = stage.folder.path().join("go");
-    let late = stage.load(
-        "late.py",
-        &format!(
-            "import os\ndef OnParsedMsgChat(nick, message):\n    while not os.path.exists({go:?}): pass\n    \
-             return 0"
-        ),
-    );
+    let (late, go) = answers_late(&mut stage, "pass");
     stage.load("slow.py", "import time\ndef OnTimer(millis): time.sleep(0.05)");
     assert!(!chat(&mut stage, "before").blocked);
-    assert_eq!(stage.state(late.id), "stuck");
-    let pid = stage.supervisor.status(late.id).unwrap().pid;
+    assert_eq!(stage.state(late), "stuck");
+    let pid = stage.pid(late);
     std::fs::write(go, "").unwrap();
-    let start = Instant::now();
-    while !sleeps(pid.unwrap()) {
-        assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for process {pid:?} to answer");
-        std::thread::yield_now();
-    }
+    wait_for_answer(pid);
     // The hub has other things to do, and then another script that it has to wait for.
     std::thread::sleep(2 * DEADLINE);
     stage.supervisor.event(&mut stage.host, Hook::OnTimer, &[Value::Int(1)]);
-    stage.serve_until("the script to be ready", |supervisor, _| {
-        supervisor.status(late.id).unwrap().state == "ready"
-    });
-    assert_eq!(stage.supervisor.status(late.id).unwrap().pid, pid);
-}
-
-/// A script that waits for a file in its hook, and the file. Then it runs `after`.
-fn loads_late(stage: &mut Stage, after: &str) -> (ScriptId, PathBuf) {
-    let go = stage.folder.path().join("go");
-    let source = format!(
-        "import os\ndef OnParsedMsgChat(nick, message):\n    while not os.path.exists({go:?}): pass\n    {after}\n    \
-         return 0"
-    );
-    (stage.load("late.py", &source).id, go)
+    serve_until_it_is(&mut stage, late, "ready");
+    assert_eq!(stage.pid(late), pid);
 }
 
 /// In a hub where nothing else happens, nothing but the script itself can tell of its return.
@@ -311,7 +298,7 @@ fn a_stuck_script_that_returns_wakes_the_hub() {
     for after in ["pass", "vh.usermc('one', nick); vh.usermc('two', nick)"] {
         for others in [false, true] {
             let mut stage = Stage::with(Config { kill_timeout: 10 * LIMIT, ..impatient() });
-            let (late, go) = loads_late(&mut stage, after);
+            let (late, go) = answers_late(&mut stage, after);
             let slow = stage.load("slow.py", "import time\ndef OnTimer(millis): time.sleep(0.05)");
             may_take(&stage, slow.id, LIMIT);
             assert!(!chat(&mut stage, "before").blocked);
@@ -321,9 +308,7 @@ fn a_stuck_script_that_returns_wakes_the_hub() {
                 stage.supervisor.event(&mut stage.host, Hook::OnTimer, &[Value::Int(1)]);
             }
             std::fs::write(go, "").unwrap();
-            stage.serve_until("the stuck script to be ready", |supervisor, _| {
-                supervisor.status(late).unwrap().state == "ready"
-            });
+            serve_until_it_is(&mut stage, late, "ready");
             assert!(chat_patiently(&mut stage, "after").blocked);
         }
     }
@@ -332,25 +317,23 @@ fn a_stuck_script_that_returns_wakes_the_hub() {
 #[test]
 fn a_script_that_returns_while_it_is_found_stuck_is_seen() {
     let mut stage = Stage::with(Config { kill_timeout: 10 * LIMIT, ..impatient() });
-    let (late, go) = loads_late(&mut stage, "pass");
-    let pid = u32::try_from(stage.pid(late)).unwrap();
+    let (late, go) = answers_late(&mut stage, "pass");
+    let pid = stage.pid(late);
     stage.host.on_told = Some(Rc::new(move |text| {
         assert!(text.contains("stuck"), "{text}");
         std::fs::write(&go, "").unwrap();
-        wait_until("the late answer", || sleeps(pid));
+        wait_for_answer(pid);
     }));
     assert!(!chat(&mut stage, "before").blocked);
-    stage.serve_until("the stuck script to be ready", |supervisor, _| {
-        supervisor.status(late).unwrap().state == "ready"
-    });
+    serve_until_it_is(&mut stage, late, "ready");
 }
 
 /// The moment between the hub's last look and its leaving.
 #[test]
 fn a_stuck_script_that_returns_while_the_hub_is_busy_is_seen() {
     let mut stage = Stage::with(Config { kill_timeout: 10 * LIMIT, ..impatient() });
-    let (late, go) = loads_late(&mut stage, "pass");
-    let pid = u32::try_from(stage.pid(late)).unwrap();
+    let (late, go) = answers_late(&mut stage, "pass");
+    let pid = stage.pid(late);
     let slow =
         stage.load("slow.py", "import time\ndef OnTimer(millis): time.sleep(0.01); vh.SQL('select 1')");
     may_take(&stage, slow.id, LIMIT);
@@ -358,21 +341,17 @@ fn a_stuck_script_that_returns_while_the_hub_is_busy_is_seen() {
         let _ = std::fs::remove_file(&go);
         stage.host.respond = None;
         assert!(!chat(&mut stage, "before").blocked);
-        stage.serve_until("the stuck script to be found", |supervisor, _| {
-            supervisor.status(late).unwrap().state == "stuck"
-        });
+        serve_until_it_is(&mut stage, late, "stuck");
         let go = go.clone();
         stage.host.respond = Some(Rc::new(move |_, _, call, _| {
             if call == Call::SQL {
                 std::fs::write(&go, "").unwrap();
-                wait_until("the late answer", || sleeps(pid));
+                wait_for_answer(pid);
             }
             Value::Int(1)
         }));
         stage.supervisor.event(&mut stage.host, Hook::OnTimer, &[Value::Int(1)]);
-        stage.serve_until("the stuck script to be ready", |supervisor, _| {
-            supervisor.status(late).unwrap().state == "ready"
-        });
+        serve_until_it_is(&mut stage, late, "ready");
     }
 }
 
@@ -400,11 +379,6 @@ fn a_call_that_takes_the_hub_long_is_not_the_scripts_fault() {
     assert_eq!(stage.state(id), "ready");
     stage.supervisor.unload(&mut stage.host, id);
     assert_eq!(stage.host.texts(Call::usermc), ["saved"], "it could end in order");
-}
-
-fn sleeps(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
 }
 
 #[test]

@@ -122,7 +122,6 @@ impl Supervisor {
         process.abandon(seq);
         let what = hook.map_or("a function".to_string(), |hook| hook.name().to_string());
         self.chores.borrow_mut().push_back(Chore::Overran(script.clone(), process.clone(), what));
-        self.nudge();
     }
 
     pub(super) fn hook_timeout(&self, script: &Script, hook: Option<Hook>) -> Duration {
