@@ -5,15 +5,18 @@
 //! - [`host`]: what a hub offers to its scripts
 //! - [`dynamic`]: closures that scripts call by name
 //! - [`hub`]: the embedded hub
+//! - [`log_level`]: how much is logged
 //!
 //! `libvhpy.so` exports the C functions of `vhpy.h` besides.
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 pub mod bench;
 pub mod dynamic;
+mod encoding;
 mod ffi;
 pub mod host;
 pub mod hub;
+pub mod log_level;
 pub mod supervisor;
 
 pub use host::{Host, ScriptId};

@@ -51,6 +51,11 @@ fn functions_of_the_host() {
 }
 
 #[test]
+fn the_ways_of_hosts_of_the_old_library() {
+    check(host(), "old_ways", "old_ways.py", 1);
+}
+
+#[test]
 fn nesting_death_and_recovery() {
     check(host(), "recovery", "host.py", 1);
 }

@@ -106,8 +106,9 @@ int vhpy_unpack(w_Targs *args, const char *format, w_Telement *values);
 
 /* ---------------------------------------------------------------- life */
 
-/* Starts, with a table of 100 callbacks, NULL where the hub lacks one; the table is copied.
- * The numbers are those of W_CALL_* below. 1, or 0.
+/* Starts, with a table of 100 callbacks, NULL where the hub lacks one. The table is the
+ * hub's and must stay where it is until w_End: a place is read when it is used, so entries
+ * may be set or taken away later. The numbers are those of W_CALL_* below. 1, or 0.
  *
  * A later table has GetIPCity at 22 and everything after it one higher. Which of the two it
  * is shows in the three places that no hub fills (42 to 44, or 43 to 45); the environment
@@ -118,8 +119,9 @@ int w_Begin(w_Tcallback *callbacks);
  * was begun. */
 int w_End(void);
 
-/* How much is logged: 0 errors, 1 warnings too, 2 (the default) what scripts print too, 3
- * every change of a script's state, 4 and 5 everything. */
+/* How much vhpy says itself: 0 errors, 1 warnings too, 2 (the default) what becomes of
+ * scripts too, 3 every change of a script's state, 4 and 5 everything. What scripts print is
+ * not affected: that is the option log_level's, which also sets this anew. */
 void w_LogLevel(int level);
 
 /* ---------------------------------------------------------------- scripts */
@@ -141,8 +143,9 @@ int w_Unload(int id);
 /* Whether a script defines a hook: 1 or 0. Waiting calls of scripts are served here. */
 int w_HasHook(int id, int hook);
 
-/* One event to one script. The result is NULL when there is no such script or the arguments
- * are not the hook's, else it has one of these formats:
+/* One event to one script. The arguments are passed on as they are, whatever their format;
+ * vhpy_hook_format has the one that scripts expect. The result is NULL when there is no such
+ * script, hook or letter, else it has one of these formats:
  *   l      0 blocks, everything else goes on; 1 also from a script without the hook
  *   ss     OnParsedMsgChat: go on with another nick, message (NULL keeps the original)
  *   sssss  OnParsedMsgMyINFO, OnFirstMyINFO: another desc, tag, speed, mail, size
@@ -165,7 +168,8 @@ const char *w_CallName(int place);
 w_Targs *w_CallFunction(int id, const char *name, w_Targs *args);
 
 /* Gives one script a function that it calls as vh.CallDynamicFunction(name, ...), also after
- * a restart, until it is unloaded. The callback's first argument is -1. Arguments are as in
+ * a restart, until it is unloaded. With an id from w_ReserveID before its w_Load, the script
+ * has the function from its first line on. The callback's first argument is -1. Arguments are as in
  * w_CallFunction's results, but None is NULL and can be unpacked as any type. One element is
  * the script's value, several are a list, none is None. NULL is a RuntimeError, with the
  * text of vhpy_set_error if that was called. 1, or 0. */
@@ -211,7 +215,8 @@ void vhpy_free(void *block);
  *   spare         1: a started interpreter waits to take over a script, 0: none does
  *   stay_awake    1: hub and scripts spin for up to 0.1 ms before they sleep, 0: they sleep at once
  *   basedir, config_name, starttime, botname, opchatname   what scripts see under these names in vh
- *   log_level     as w_LogLevel */
+ *   log_level     0 errors, 1 warnings, 2 what scripts print (the default), 3 every change of
+ *                 a script's state, 4 and 5 everything */
 int vhpy_set_option(const char *name, const char *value);
 
 /* An option's value as vhpy_set_option takes it, to be freed with vhpy_free; NULL for a name

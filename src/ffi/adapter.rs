@@ -1,7 +1,6 @@
 //! The exported functions that save an adapter work it would do in C++: reading options back,
 //! knowing the operators' commands before running one, the hub's encoding.
 
-use std::borrow::Cow;
 use std::ffi::{c_char, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -10,8 +9,10 @@ use std::time::Duration;
 use super::state::options;
 use super::targs::malloc_text;
 use super::{Fault, guard, state};
+use crate::encoding::encode;
+use crate::log_level;
 use crate::supervisor::Config;
-use crate::supervisor::console::{is_command, level_of_log};
+use crate::supervisor::console::is_command;
 
 fn owned(text: &[u8]) -> Result<*mut c_char, Fault> {
     malloc_text(text).map(|text| text.as_ptr()).ok_or(Fault::Memory)
@@ -58,7 +59,7 @@ fn option(config: &Config, name: &str) -> Option<Vec<u8>> {
         "starttime" => identity.starttime.to_string().into_bytes(),
         "botname" => identity.botname.clone(),
         "opchatname" => identity.opchatname.clone(),
-        "log_level" => level_of_log().to_string().into_bytes(),
+        "log_level" => log_level::current().to_string().into_bytes(),
         _ => return None,
     })
 }
@@ -80,25 +81,10 @@ unsafe extern "C" fn vhpy_to_hub(text: *const c_char) -> *mut c_char {
         // SAFETY: the header asks for a C string.
         let text = unsafe { super::bytes(text) }.ok_or(Fault::Null("the text"))?;
         match state::encoding_of(&options().encoding) {
-            Some(encoding) => owned(&encoded(&String::from_utf8_lossy(text), encoding)),
+            Some(encoding) => owned(&encode(encoding, &String::from_utf8_lossy(text))),
             None => owned(text),
         }
     })
-}
-
-/// What the encoding lacks becomes a question mark, as in scripts.
-fn encoded<'a>(text: &'a str, encoding: &'static encoding_rs::Encoding) -> Cow<'a, [u8]> {
-    let (bytes, _, lossy) = encoding.encode(text);
-    if !lossy {
-        return bytes;
-    }
-    let mut plain = Vec::with_capacity(text.len());
-    for letter in text.chars() {
-        let mut room = [0; 4];
-        let (bytes, _, lossy) = encoding.encode(letter.encode_utf8(&mut room));
-        plain.extend_from_slice(if lossy { b"?" } else { &bytes });
-    }
-    plain.into()
 }
 
 /// Text of the hub as UTF-8.
@@ -128,12 +114,5 @@ mod tests {
             assert_eq!(option(&config, name), Some(value), "{name}");
         }
         assert_eq!(option(&config, "colour"), None);
-    }
-
-    #[test]
-    fn what_an_encoding_lacks_is_a_question_mark() {
-        let latin = encoding_rs::WINDOWS_1252;
-        assert_eq!(&*encoded("naïve", latin), b"na\xefve");
-        assert_eq!(&*encoded("a→b", latin), b"a?b");
     }
 }

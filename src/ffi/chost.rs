@@ -1,6 +1,7 @@
 //! A hub that is a table of C functions, as a [`Host`]: hands them a script's arguments and
 //! reads their answers; when a script calls what is the supervisor's matter.
 
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::rc::Rc;
 
@@ -13,41 +14,68 @@ use super::state::{self, Running};
 use super::targs::{self, Callback, Element, Kept, Targs, list_items};
 use super::values::{self, CallbackArgs, Part};
 use super::{Fault, heap};
+use crate::encoding::encode;
 use crate::host::{Host, ScriptId};
 use crate::supervisor::Supervisor;
 
 /// The places in a host's table.
 pub(crate) const PLACES: usize = 100;
 
-/// The host's functions, copied: the host may forget its table.
+/// The host's functions, where the host keeps them: a place counts as it is when it is used,
+/// so a host may fill its table after `w_Begin`.
 pub(crate) struct Table {
-    places: [Option<Callback>; PLACES],
-    numbering: Numbering,
+    /// NULL when the host has left without `w_End`.
+    places: Cell<*const Option<Callback>>,
+    /// What `VHPY_ABI` says.
+    forced: Option<Numbering>,
+    warned: Cell<bool>,
 }
 
 impl Table {
-    /// Takes the functions over and finds out by which of the two tables they are numbered.
-    pub(crate) fn new(places: [Option<Callback>; PLACES]) -> Table {
-        let numbering = match std::env::var("VHPY_ABI").as_deref() {
-            Ok("1.6") => Numbering::V1_6,
-            Ok("1.7") => Numbering::V1_7,
+    /// The table at this address.
+    ///
+    /// # Safety
+    /// It has [`PLACES`] places and stays there until [`Table::forget`] or the end of `self`.
+    pub(crate) unsafe fn at(places: *const Option<Callback>) -> Table {
+        let forced = match std::env::var("VHPY_ABI").as_deref() {
+            Ok("1.6") => Some(Numbering::V1_6),
+            Ok("1.7") => Some(Numbering::V1_7),
             Ok(other) => {
                 log::warn!("VHPY_ABI is \"{other}\"; it can be 1.6 or 1.7, and is found out instead");
-                detect(&places)
+                None
             }
-            Err(_) => detect(&places),
+            Err(_) => None,
         };
-        log::debug!("the host's functions are numbered as in table {numbering:?}");
-        Table { places, numbering }
+        Table { places: Cell::new(places), forced, warned: Cell::new(false) }
     }
 
-    /// How the places are numbered.
+    /// From now on no place has a function: the host may have taken its table away.
+    pub(crate) fn forget(&self) {
+        self.places.set(std::ptr::null());
+    }
+
+    /// How the places are numbered, by what is in them at this moment.
     pub(crate) fn numbering(&self) -> Numbering {
-        self.numbering
+        self.forced.or_else(|| detect(|place| self.place(place).is_some())).unwrap_or_else(|| {
+            if !self.warned.replace(true) {
+                log::warn!("the host's table has functions where none can be; set VHPY_ABI to 1.6 or 1.7");
+            }
+            Numbering::V1_6
+        })
+    }
+
+    fn place(&self, place: usize) -> Option<Callback> {
+        let places = self.places.get();
+        if places.is_null() || place >= PLACES {
+            return None;
+        }
+        // SAFETY: the place is in the table, which is still there (see `at`). The host writes
+        // whole words, and may do so at any time: hence volatile.
+        unsafe { places.add(place).read_volatile() }
     }
 
     fn function(&self, call: Call) -> Option<Callback> {
-        self.places.get(call.place(self.numbering)?).copied().flatten()
+        self.place(call.place(self.numbering())?)
     }
 
     /// Whether the host has this function.
@@ -57,17 +85,14 @@ impl Table {
 }
 
 /// No hub fills the three SQL places. Where a hub lacks their neighbours too, the last place
-/// of the longer table decides.
-fn detect(places: &[Option<Callback>; PLACES]) -> Numbering {
-    let empty = |from: usize| places[from..from + 3].iter().all(Option::is_none);
+/// of the longer table decides. `None` when there are functions where none can be.
+fn detect(is_filled: impl Fn(usize) -> bool) -> Option<Numbering> {
+    let empty = |from: usize| (from..from + 3).all(|place| !is_filled(place));
     match (empty(42), empty(43)) {
-        (true, true) if places[56].is_some() => Numbering::V1_7,
-        (false, true) => Numbering::V1_7,
-        (true, _) => Numbering::V1_6,
-        (false, false) => {
-            log::warn!("the host's table has functions where none can be; set VHPY_ABI to 1.6 or 1.7");
-            Numbering::V1_6
-        }
+        (true, true) if is_filled(56) => Some(Numbering::V1_7),
+        (false, true) => Some(Numbering::V1_7),
+        (true, _) => Some(Numbering::V1_6),
+        (false, false) => None,
     }
 }
 
@@ -162,7 +187,7 @@ impl Host for CHost {
 
     fn tell_operators(&mut self, supervisor: &Supervisor, text: &str) {
         let text = match self.running.encoding() {
-            Some(encoding) => encoding.encode(text).0,
+            Some(encoding) => encode(encoding, text),
             None => text.as_bytes().into(),
         };
         if self.running.table.has(Call::SendToOpChat) {
@@ -288,20 +313,12 @@ unsafe fn read_place(format: &[u8], elements: &[Element]) -> Result<Value<'stati
 mod tests {
     use super::*;
 
-    unsafe extern "C" fn nothing(_: c_int, _: *mut Targs) -> *mut Targs {
-        std::ptr::null_mut()
-    }
-
-    fn table(filled: impl Fn(usize) -> bool) -> [Option<Callback>; PLACES] {
-        std::array::from_fn(|place| filled(place).then_some(nothing as Callback))
-    }
-
     #[test]
     fn the_numbering_shows_in_what_is_missing() {
-        assert_eq!(detect(&table(|at| at < 56 && !(42..45).contains(&at))), Numbering::V1_6);
-        assert_eq!(detect(&table(|at| at < 57 && !(43..46).contains(&at))), Numbering::V1_7);
-        assert_eq!(detect(&table(|_| false)), Numbering::V1_6);
-        assert_eq!(detect(&table(|at| at < 41 || at == 56)), Numbering::V1_7);
-        assert_eq!(detect(&table(|at| at < 57)), Numbering::V1_6);
+        assert_eq!(detect(|at| at < 56 && !(42..45).contains(&at)), Some(Numbering::V1_6));
+        assert_eq!(detect(|at| at < 57 && !(43..46).contains(&at)), Some(Numbering::V1_7));
+        assert_eq!(detect(|_| false), Some(Numbering::V1_6));
+        assert_eq!(detect(|at| at < 41 || at == 56), Some(Numbering::V1_7));
+        assert_eq!(detect(|at| at < 57), None);
     }
 }

@@ -7,6 +7,8 @@ use encoding_rs::Encoding;
 use plugin_abi::Value;
 use plugin_abi::value::{MAX_DEPTH, MAX_VALUES};
 
+use crate::encoding::encode;
+
 /// Why a text is no JSON that can be read; where is in bytes from the beginning.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum JsonError {
@@ -314,10 +316,7 @@ impl Reader<'_> {
         let text = character.encode_utf8(&mut buffer);
         match self.encoding {
             None => out.extend_from_slice(text.as_bytes()),
-            Some(encoding) => match encoding.encode(text) {
-                (bytes, _, false) => out.extend_from_slice(&bytes),
-                (_, _, true) => out.push(b'?'),
-            },
+            Some(encoding) => out.extend_from_slice(&encode(encoding, text)),
         }
     }
 }

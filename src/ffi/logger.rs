@@ -5,6 +5,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::io::Write;
 use std::sync::{Once, PoisonError, RwLock};
 
+use crate::log_level;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 /// A host's log function: its data, a level from 0 (error) to 4 (trace), one line.
@@ -32,6 +33,9 @@ impl Log for HostLogger {
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !log_level::admits(record) {
+            return;
+        }
         let level = record.level();
         let sink = *SINK.read().unwrap_or_else(PoisonError::into_inner);
         match sink.function {

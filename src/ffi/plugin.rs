@@ -13,7 +13,8 @@ use super::state::{configure, visit};
 use super::targs::{Element, Targs, is_known, malloc_text};
 use super::{Fault, guard, state, values, wrapper};
 use crate::host::ScriptId;
-use crate::supervisor::console::{script_files, set_log_level};
+use crate::log_level;
+use crate::supervisor::console::script_files;
 use crate::supervisor::{Config, Loaded, Replacement, ScriptStatus, Verdict};
 
 /// `vhpy_verdict`.
@@ -221,6 +222,7 @@ unsafe extern "C" fn vhpy_load(file: *const c_char) -> c_int {
         // SAFETY: the header asks for a C string.
         let file = unsafe { path(file, "the script's path") }?;
         visit(|running, visit| {
+            running.notice_table();
             loaded(running.supervisor.load(&mut visit.host, file), &file.display().to_string())
         })
     })
@@ -235,6 +237,7 @@ unsafe extern "C" fn vhpy_load_all(folder: *const c_char) -> c_int {
         let files =
             script_files(folder).map_err(|error| Fault::Refused(format!("{}: {error}", folder.display())))?;
         visit(|running, visit| {
+            running.notice_table();
             let results = running.supervisor.load_all(&mut visit.host, &files);
             let mut count = 0;
             for (result, file) in results.into_iter().zip(&files) {
@@ -253,6 +256,7 @@ unsafe extern "C" fn vhpy_load_all(folder: *const c_char) -> c_int {
 extern "C" fn vhpy_reload(id: c_int) -> c_int {
     guard("vhpy_reload", -1, || {
         visit(|running, visit| {
+            running.notice_table();
             loaded(running.supervisor.reload(&mut visit.host, ScriptId(id)), &format!("script {id}"))
         })
     })
@@ -502,7 +506,7 @@ pub(crate) fn set_option(config: &mut Config, name: &str, value: &[u8]) -> Resul
         "stay_awake" => config.stay_awake = switch()?,
         "store_dir" => config.store_dir = optional(),
         "botname" => config.identity.botname = value.to_vec(),
-        "log_level" => set_log_level(text().parse().map_err(|_| bad("a number from 0 to 5"))?),
+        "log_level" => log_level::set(text().parse().map_err(|_| bad("a number from 0 to 5"))?),
         _ => return Err(no_option(name)),
     }
     Ok(())

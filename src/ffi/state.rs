@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use encoding_rs::Encoding;
 use plugin_abi::Call;
 
-use super::chost::{CHost, PLACES, Table};
+use super::chost::{CHost, Table};
 use super::lock::{Guard, Reentrant};
 use super::targs::Callback;
 use super::{Fault, logger};
@@ -31,6 +31,12 @@ impl Running {
     /// The hub's encoding; `None` is UTF-8.
     pub(crate) fn encoding(&self) -> Option<&'static Encoding> {
         self.encoding.get()
+    }
+
+    /// Before a script is loaded: what it can call is what the table has at this moment.
+    pub(crate) fn notice_table(&self) {
+        let has_ip_city = self.table.has(Call::GetIPCity);
+        self.supervisor.configure(|config| config.has_ip_city = has_ip_city);
     }
 }
 
@@ -77,22 +83,29 @@ pub(crate) fn visit<R>(work: impl FnOnce(&Running, &mut Visit) -> Result<R, Faul
 }
 
 /// `w_Begin`. Ends what is running first.
-pub(crate) fn begin(places: [Option<Callback>; PLACES]) -> Result<(), Fault> {
+///
+/// # Safety
+/// As [`Table::at`] asks, where the table stays until [`end`] or the next `begin`.
+pub(crate) unsafe fn begin(places: *const Option<Callback>) -> Result<(), Fault> {
     logger::install();
     let lock = LIBRARY.lock();
     notice_fork(&lock);
     if lock.depth() > 1 {
         return Err(Fault::Refused("w_Begin cannot be called from one of its own callbacks".into()));
     }
-    if lock.running.borrow().is_some() {
+    if let Some(running) = &*lock.running.borrow() {
         log::warn!("w_Begin without w_End: the scripts of the last time are unloaded");
+        // Who left without a word may have taken the table along.
+        running.table.forget();
+    }
+    if lock.running.borrow().is_some() {
         end_running(&lock);
     }
     watch_forks();
     let config = with_config(&lock, |config| config.clone());
     let encoding = encoding_of(&config.encoding);
-    let table = Table::new(places);
-    let config = Config { has_ip_city: table.has(Call::GetIPCity), ..config };
+    // SAFETY: as the caller promises.
+    let table = unsafe { Table::at(places) };
     let supervisor = Supervisor::new(config).map_err(|error| Fault::Refused(error.to_string()))?;
     let running = Running { supervisor, table, encoding: Cell::new(encoding) };
     lock.running.replace(Some(Rc::new(running)));

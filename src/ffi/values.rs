@@ -76,6 +76,37 @@ pub(crate) unsafe fn read_result(
     })
 }
 
+/// An event's arguments from the host as they are, whatever the hook's table row says: hosts
+/// of the old library hand over what they have. Where the row asks for a float, an int is one.
+///
+/// # Safety
+/// As for [`read_one`]; `elements` has as many as `format` has letters.
+pub(crate) unsafe fn read_any_event<'a>(
+    hook: Hook,
+    format: &[u8],
+    elements: &[Element],
+    encoding: Option<&'static Encoding>,
+) -> Result<Args<'a>, Fault> {
+    let kinds = hook.spec().args.iter().map(|arg| Some(arg.kind)).chain(std::iter::repeat(None));
+    format
+        .iter()
+        .zip(elements)
+        .zip(kinds)
+        .map(|((&letter, element), kind)| {
+            // SAFETY: as the caller promises.
+            let value = unsafe { read_one(letter, element, encoding) }?;
+            Ok(as_kind(kind, value))
+        })
+        .collect()
+}
+
+fn as_kind(kind: Option<ArgKind>, value: Value<'_>) -> Value<'_> {
+    match (kind, value) {
+        (Some(ArgKind::Float), Value::Int(number)) => Value::Float(number as f64),
+        (_, value) => value,
+    }
+}
+
 /// An event's arguments from the host, checked against the hook's table row. An int may
 /// stand for a float.
 ///
@@ -99,18 +130,8 @@ pub(crate) unsafe fn read_event<'a>(
             format.escape_ascii(),
         )));
     }
-    wanted
-        .iter()
-        .zip(format.iter().zip(elements))
-        .map(|(arg, (&letter, element))| {
-            // SAFETY: as the caller promises.
-            let value = unsafe { read_one(letter, element, None) }?;
-            Ok(match (arg.kind, value) {
-                (ArgKind::Float, Value::Int(number)) => Value::Float(number as f64),
-                (_, value) => value,
-            })
-        })
-        .collect()
+    // SAFETY: as the caller promises.
+    unsafe { read_any_event(hook, format, elements, None) }
 }
 
 /// One element of a structure to be made.

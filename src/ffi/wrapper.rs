@@ -9,12 +9,12 @@ use std::sync::OnceLock;
 
 use plugin_abi::{Answer, Call, HOOKS, Hook, Numbering, Value};
 
-use super::chost::{PLACES, call_dynamic};
+use super::chost::call_dynamic;
 use super::state::{Running, visit};
 use super::targs::{Callback, Targs};
 use super::{Fault, guard, logger, state, targs, values};
 use crate::host::ScriptId;
-use crate::supervisor::console::set_log_level;
+use crate::log_level;
 use crate::supervisor::{CallError, Identity};
 
 /// Starts, with the host's functions.
@@ -25,9 +25,8 @@ unsafe extern "C" fn w_Begin(callbacks: *const Option<Callback>) -> c_int {
         if callbacks.is_null() {
             return Err(Fault::Null("the table of callbacks"));
         }
-        // SAFETY: the header asks for a table of 100 places.
-        let places = unsafe { callbacks.cast::<[Option<Callback>; PLACES]>().read() };
-        state::begin(places).map(|()| 1)
+        // SAFETY: the header asks for a table of 100 places that stays until w_End.
+        unsafe { state::begin(callbacks) }.map(|()| 1)
     })
 }
 
@@ -70,6 +69,7 @@ unsafe extern "C" fn w_Load(args: *mut Targs) -> c_int {
         };
         visit(|running, visit| {
             let id = (id >= 0).then_some(ScriptId(id));
+            running.notice_table();
             let loaded = running.supervisor.load_as(&mut visit.host, id, path, Some(identity));
             let loaded = loaded.map_err(|error| Fault::Refused(format!("{}: {error}", path.display())))?;
             Ok(loaded.id.0)
@@ -109,12 +109,13 @@ extern "C" fn w_HasHook(id: c_int, hook: c_int) -> c_int {
 unsafe extern "C" fn w_CallHook(id: c_int, hook: c_int, args: *mut Targs) -> *mut Targs {
     guard("w_CallHook", std::ptr::null_mut(), || {
         let hook = usize::try_from(hook).ok().and_then(Hook::from_number).ok_or(Fault::NoHook(hook))?;
-        // SAFETY: the header asks for a structure as its format says, for as long as this runs.
-        let values = unsafe {
-            let (format, elements) = targs::parts(args)?;
-            values::read_event(hook, format, elements)?
-        };
         visit(|running, visit| {
+            // SAFETY: the header asks for a structure as its format says, for as long as this
+            // runs.
+            let values = unsafe {
+                let (format, elements) = targs::parts(args)?;
+                values::read_any_event(hook, format, elements, running.encoding())?
+            };
             let script = ScriptId(id);
             // One without this hook, stuck or dead goes on; only one that is not there is none.
             if !running.supervisor.contains(script) {
@@ -258,9 +259,10 @@ extern "C" fn w_GetHook(_: c_int) -> *mut c_void {
     std::ptr::null_mut()
 }
 
-/// How much is logged: from 0, errors only, to 5, everything.
+/// How much vhpy says itself: from 0, errors only, to 5, everything. What scripts print has
+/// the option `log_level`: the old plugin sets 1 here by itself and does not mean that.
 #[unsafe(no_mangle)]
 extern "C" fn w_LogLevel(level: c_int) {
     logger::install();
-    set_log_level(level.into());
+    log_level::set_own(level.into());
 }

@@ -1,7 +1,7 @@
 //! The hub's encoding, and text that is the same in all of them: nicks' keys, numbers,
 //! periods; the protocol's own characters are left to `protocol`.
 
-use encoding_rs::{EncoderResult, Encoding};
+use encoding_rs::Encoding;
 
 /// The encoding of everything that clients send and receive. The hub passes their bytes on as
 /// they are; it converts only what it says itself, and what it logs.
@@ -37,22 +37,7 @@ impl Charset {
 
     /// Text in this encoding; what it lacks becomes `?`.
     pub fn encode(self, text: &str) -> Vec<u8> {
-        if self.0 == encoding_rs::UTF_8 {
-            return text.as_bytes().to_vec();
-        }
-        let mut encoder = self.0.new_encoder();
-        let mut out = Vec::with_capacity(text.len() + 16);
-        let mut rest = text;
-        loop {
-            out.reserve(rest.len() * 2 + 16);
-            let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut out, true);
-            rest = rest.get(read..).unwrap_or_default();
-            match result {
-                EncoderResult::InputEmpty => return out,
-                EncoderResult::OutputFull => {}
-                EncoderResult::Unmappable(_) => out.push(b'?'),
-            }
-        }
+        crate::encoding::encode(self.0, text).into_owned()
     }
 
     /// Readable text, for logs and file names.

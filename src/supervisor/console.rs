@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::lifecycle::{LoadError, Loaded};
 use super::{ScriptStatus, Supervisor};
 use crate::host::Host;
+use crate::log_level::{self, LEVELS};
 
 /// A command: its name, what follows it, what it does.
 struct Command {
@@ -31,7 +32,7 @@ static COMMANDS: [Command; 7] = [
         name: "pylog",
         usage: "[0-5|show NAME]",
         help: "tell or set the log level, or show a script's last lines",
-        run: log_level,
+        run: log,
     },
     Command { name: "pyhelp", usage: "", help: "list these commands", run: help },
 ];
@@ -223,41 +224,17 @@ fn files(supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {
     text
 }
 
-const LEVELS: [(log::LevelFilter, &str); 6] = [
-    (log::LevelFilter::Error, "errors"),
-    (log::LevelFilter::Warn, "and warnings"),
-    (log::LevelFilter::Info, "and what scripts print"),
-    (log::LevelFilter::Debug, "and every change of a script's state"),
-    (log::LevelFilter::Trace, "everything"),
-    (log::LevelFilter::Trace, "everything"),
-];
-
-/// Sets the log level as the C ABI's `w_LogLevel` and `!pylog` number it; larger numbers
-/// count as 5, smaller ones as 0.
-pub fn set_log_level(level: i64) {
-    let at = usize::try_from(level).unwrap_or(0).min(LEVELS.len() - 1);
-    if let Some((filter, _)) = LEVELS.get(at) {
-        log::set_max_level(*filter);
-    }
-}
-
-/// The log level as [`set_log_level`] numbers it.
-pub fn level_of_log() -> usize {
-    let current = log::max_level();
-    LEVELS.iter().position(|(filter, _)| *filter >= current).unwrap_or(0)
-}
-
-fn log_level(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
+fn log(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
     if let Some(name) = what.strip_prefix("show") {
         return last_lines(supervisor, name.trim());
     }
     match what.parse::<usize>() {
         Ok(level) if level < LEVELS.len() => {
-            set_log_level(i64::try_from(level).unwrap_or(0));
+            log_level::set(i64::try_from(level).unwrap_or(0));
             format!("The log level is {level}: {}", LEVELS[level].1)
         }
         _ if what.is_empty() => {
-            let at = level_of_log();
+            let at = log_level::current();
             format!("The log level is {at}: {}", LEVELS[at].1)
         }
         _ => usage("pylog"),

@@ -1,6 +1,7 @@
 //! What moves a script from one state to the next: loading, deaths, restarts, the end;
 //! waiting meanwhile is [`waiting`](super::waiting)'s.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use super::restart::Decision;
 use super::script::{Script, State};
 use super::spawn::Exit;
 use super::store::Store;
-use super::{Chore, Engine, FOREVER, ScriptStatus, StartError, Supervisor, status};
+use super::{Chore, DynamicFunctions, Engine, FOREVER, ScriptStatus, StartError, Supervisor, status};
 use crate::host::{Host, ScriptId};
 
 /// How long a killed process may take to vanish.
@@ -74,16 +75,23 @@ impl Supervisor {
     /// The number that the next script without a number of its own will get.
     pub fn reserve_id(&self) -> ScriptId {
         let id = self.free_id();
-        self.reserved.borrow_mut().push(id);
+        self.reserved.borrow_mut().push((id, HashMap::new()));
         id
     }
 
     fn free_id(&self) -> ScriptId {
         let scripts = self.scripts.borrow();
         let reserved = self.reserved.borrow();
-        let is_free =
-            |id: &ScriptId| !reserved.contains(id) && !scripts.iter().any(|script| script.id == *id);
+        let is_free = |id: &ScriptId| {
+            !reserved.iter().any(|(known, _)| known == id) && !scripts.iter().any(|script| script.id == *id)
+        };
         (0..).map(ScriptId).find(is_free).unwrap_or(ScriptId(i32::MAX))
+    }
+
+    fn take_reservation(&self, id: ScriptId) -> DynamicFunctions {
+        let mut reserved = self.reserved.borrow_mut();
+        let at = reserved.iter().position(|(known, _)| *known == id);
+        at.map(|at| reserved.remove(at).1).unwrap_or_default()
     }
 
     /// Loads a script and waits until it has run to its end.
@@ -137,14 +145,17 @@ impl Supervisor {
         {
             return Err(LoadError::Twice { path, id: loaded.id });
         }
-        let id = id.or_else(|| self.reserved.borrow().first().copied()).unwrap_or_else(|| self.free_id());
-        self.reserved.borrow_mut().retain(|reserved| *reserved != id);
+        let id = id
+            .or_else(|| self.reserved.borrow().first().map(|(id, _)| *id))
+            .unwrap_or_else(|| self.free_id());
+        let functions = self.take_reservation(id);
         if self.script(id).is_some() {
             return Err(LoadError::Taken(id));
         }
         let identity = identity.unwrap_or_else(|| self.config.borrow().identity.clone());
         let store = Store::open(self.config.borrow().store_dir.as_deref(), &path);
         let script = Script::new(id, path, identity, store);
+        script.functions.replace(functions);
         self.scripts.borrow_mut().push(script.clone());
         if let Err(error) = self.start(&script) {
             self.forget(&script);

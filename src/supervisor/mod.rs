@@ -41,7 +41,7 @@ mod store;
 mod waiting;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -74,6 +74,9 @@ pub const MAX_NESTING: u32 = 32;
 /// A function of the host that one script can call by name.
 pub type DynamicFunction =
     Rc<dyn Fn(&mut dyn Host, &Supervisor, &[Value<'_>]) -> Result<Value<'static>, String>>;
+
+/// One script's functions of the host, by name.
+type DynamicFunctions = HashMap<String, DynamicFunction>;
 
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +180,9 @@ pub struct Supervisor {
     spares: RefCell<Vec<Rc<Process>>>,
     /// No spare is started before this: the last one came to nothing.
     spares_from: Cell<Option<Instant>>,
-    reserved: RefCell<Vec<ScriptId>>,
+    /// Ids that were given out before their scripts are loaded, with what the host lets those
+    /// call by name.
+    reserved: RefCell<Vec<(ScriptId, DynamicFunctions)>>,
     chores: RefCell<VecDeque<Chore>>,
     doing_chores: Cell<bool>,
     /// How many events and calls the hub's thread is inside of.
@@ -320,16 +325,24 @@ impl Supervisor {
     }
 
     /// Lets one script alone call a function of the host by name, with `vh.CallDynamicFunction`.
-    /// It is removed with the script and survives its restarts. False when there is no such script.
+    /// It is removed with the script and survives its restarts. A script whose id is reserved
+    /// has it from its first line on. False when there is no such script.
     pub fn register_raw(&self, id: ScriptId, name: &str, function: DynamicFunction) -> bool {
-        self.script(id)
-            .map(|script| script.functions.borrow_mut().insert(name.to_string(), function))
-            .is_some()
+        self.with_functions(id, |functions| functions.insert(name.to_string(), function)).is_some()
     }
 
     /// Takes a function away again. False when there is no such script or function.
     pub fn unregister(&self, id: ScriptId, name: &str) -> bool {
-        self.script(id).is_some_and(|script| script.functions.borrow_mut().remove(name).is_some())
+        self.with_functions(id, |functions| functions.remove(name)).flatten().is_some()
+    }
+
+    /// The functions of a script that is loaded or will be.
+    fn with_functions<R>(&self, id: ScriptId, work: impl FnOnce(&mut DynamicFunctions) -> R) -> Option<R> {
+        if let Some(script) = self.script(id) {
+            return Some(work(&mut script.functions.borrow_mut()));
+        }
+        let mut reserved = self.reserved.borrow_mut();
+        reserved.iter_mut().find(|(known, _)| *known == id).map(|(_, functions)| work(functions))
     }
 
     /// Lets go of an object that a function of the script returned.

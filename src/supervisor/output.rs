@@ -14,6 +14,8 @@ use log::Level;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::log_level::SCRIPT;
+
 /// How many lines of one script are logged a second.
 const RATE: u32 = 500;
 /// How many lines are kept for a report.
@@ -77,10 +79,10 @@ impl Output {
             inner.admit()
         };
         if dropped > 0 {
-            log::warn!(target: "script", "{}: {dropped} lines not logged: more than {RATE} a second", self.name);
+            log::warn!(target: SCRIPT, "{}: {dropped} lines not logged: more than {RATE} a second", self.name);
         }
         if log {
-            log::log!(target: "script", level, "{}: {text}", self.name);
+            log::log!(target: SCRIPT, level, "{}: {text}", self.name);
         }
     }
 }

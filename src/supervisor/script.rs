@@ -15,7 +15,7 @@ use super::output::Output;
 use super::process::Process;
 use super::restart::Deaths;
 use super::store::Store;
-use super::{DynamicFunction, ScriptId};
+use super::{DynamicFunctions, ScriptId};
 use std::sync::Arc;
 
 /// Where a script is in its life. A state holds what exists in it, and nothing else.
@@ -175,7 +175,7 @@ pub struct Script {
     /// The robots it put into the hub.
     pub robots: RefCell<Vec<Vec<u8>>>,
     /// What the host registered for it.
-    pub functions: RefCell<HashMap<String, DynamicFunction>>,
+    pub functions: RefCell<DynamicFunctions>,
     /// `vh.store`.
     pub store: RefCell<Store>,
     /// Its own deadlines and limits.

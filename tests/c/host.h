@@ -108,5 +108,6 @@ void run_recovery(const char *script, long count);
 void run_leaks(const char *script, long count);
 void run_fork(const char *script, long count);
 void run_plugin(const char *script, long count);
+void run_old_ways(const char *script, long count);
 
 #endif

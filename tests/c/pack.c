@@ -380,7 +380,6 @@ void run_cycle(void)
     for (round = 0; round < 20; round++) {
         fill_table(round % 2 ? SECOND : FIRST, RAW);
         CHECK(vh.Begin(table));
-        memset(table, 0, sizeof table); /* it was copied */
         CHECK_TEXT(vh.CallName(22), round % 2 ? "GetIPCity" : "GetIPASN");
         CHECK_TEXT(vh.CallName(56), round % 2 ? "StopHub" : NULL);
         CHECK_TEXT(vh.call_format(22, 0), "ss");

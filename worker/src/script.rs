@@ -254,7 +254,7 @@ fn warn_of_names(gil: Gil, warnings: &mut Vec<String>) -> PyResult<()> {
     Ok(())
 }
 
-/// How many of `given` arguments a hook's function gets.
+/// How many arguments a hook's function takes at most; `given` is what the table says.
 fn arity(function: &Obj, given: usize, hook: &str, warnings: &mut Vec<String>) -> usize {
     let Some((least, most)) = signature(function) else {
         return given;
@@ -263,7 +263,8 @@ fn arity(function: &Obj, given: usize, hook: &str, warnings: &mut Vec<String>) -
         warnings
             .push(format!("{hook} needs {least} arguments, but the hub gives {given}: every call will fail"));
     }
-    most.min(given)
+    // A host may hand over more than the table says: who takes everything gets it.
+    most
 }
 
 /// The fewest and the most positional arguments of a function or method written in Python.
