@@ -62,6 +62,91 @@ fn nonsense_gets_a_message_and_a_disconnect() {
     witness.wait_for("<witness> still here");
 }
 
+/// Whoever claims another's nick, in whatever message, is gone, and nobody gets the message.
+/// `Message::claims` has the list that the compiler keeps whole.
+#[test]
+fn nobody_speaks_in_anothers_name() {
+    let hub = start();
+    let mut master = hub.master();
+    let mut victim = hub.guest("victim");
+    for claim in [
+        "<master> send me your passwords",
+        "<MALLORY> in other letters",
+        "$To: victim From: master $<master> psst",
+        "$To: victim From: mallory $<master> psst",
+        "$To: victim From: master $<mallory> psst",
+        "$To: OpChat From: mallory $<master> psst",
+        "$To: vhpy From: mallory $<master> !stop",
+        "$MCTo: victim $master psst",
+        "$MCTo: victim $<master> psst",
+        "$MyINFO $ALL master d$ $5\x01$$1$",
+        "$Search Hub:master F?T?0?1?something",
+        "$SP ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJKLM master",
+        "$SR master a\\file\x0512 1/1\x05TTH:X (127.0.0.1:4111)\x05victim",
+        "$ConnectToMe victim master 127.0.0.1:5000",
+        "$ConnectToMe victim 127.0.0.1:5000N master",
+        "$ConnectToMe victim 127.0.0.1:5000NS master",
+        "$MultiConnectToMe victim master 127.0.0.1:5000",
+        "$RevConnectToMe master victim",
+        "$GetINFO victim master",
+        "$ExtJSON master {}",
+    ] {
+        let mut mallory = hub.guest("mallory");
+        victim.wait_for("$MyINFO $ALL mallory ");
+        mallory.send(&format!("{claim}|"));
+        let said = mallory.closed();
+        assert!(said.contains("Your nick is mallory, not "), "{}: {said}", claim.escape_debug());
+        victim.wait_for("$Quit mallory");
+        let heard = victim.so_far();
+        assert!(heard.is_empty(), "{}: {heard:?}", claim.escape_debug());
+    }
+    // An address is no nick: others are told the real one, and ranks are not claimed at all.
+    let mut mallory = hub.guest("mallory");
+    for (sent, answer) in [
+        ("$Kick victim", "This is for class 3"),
+        ("$Close victim", "This is for class 3"),
+        ("$OpForceMove $Who:victim$Where:hub.example$Msg:out", "This is for class 4"),
+        ("$SetTopic mine", "This is for class 4"),
+        ("$ConnectToMe victim 127.0.0.1:5000NSmaster", "an address that is none"),
+        ("$Search master:5000 F?T?0?1?something", ""),
+        ("$ConnectToMe victim 127.0.0.1:5000NS mallory", ""),
+    ] {
+        mallory.send(&format!("{sent}|"));
+        if !answer.is_empty() {
+            mallory.wait_for(answer);
+        }
+    }
+    victim.wait_for("$MyINFO $ALL mallory ");
+    assert_eq!(victim.wait_for("$Search"), "$Search 127.0.0.1:5000 F?T?0?1?something");
+    assert_eq!(victim.wait_for("$ConnectToMe"), "$ConnectToMe victim 127.0.0.1:5000NS mallory");
+    assert_eq!(victim.so_far(), [""; 0]);
+    master.chat("still here");
+    victim.wait_for("<master> still here");
+}
+
+/// A nick with characters that nobody sees is another's for everybody who reads it.
+#[test]
+fn nicks_that_look_alike_stay_out() {
+    let hub = start();
+    let mut master = hub.master();
+    for nick in
+        ["master\u{200b}", "\u{202e}retsam", "mas\u{ad}ter", "master\u{a0}", "master\u{7}", "master\u{3164}"]
+    {
+        let mut client = Client::connect(&hub, 2);
+        client.send(&format!("$Supports NoHello |$Key x|$ValidateNick {nick}|"));
+        let said = client.closed();
+        let wanted = [&format!("$ValidateDenide {nick}"), "characters that nobody sees"];
+        assert!(wanted.iter().all(|wanted| said.contains(*wanted)), "{}: {said}", nick.escape_unicode());
+    }
+    for nick in ["می\u{200c}خواهم", "Jürgen", "你好"] {
+        drop(hub.guest(nick));
+    }
+    // Operators know whom they register.
+    master.chat("!regnew odd\u{200b} 1 password");
+    master.wait_for("is registered");
+    let _odd = Client::connect(&hub, 3).login("odd\u{200b}", Some("password"));
+}
+
 #[test]
 fn silence_is_ended() {
     let hub =

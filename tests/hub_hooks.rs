@@ -129,6 +129,7 @@ fn talk_and_orders_raise_their_hooks() {
         hub.logs_next(expected);
     }
     for expected in [
+        "HOOK OnParsedMsgPM ('master', 'among us', 'OpChat')",
         "HOOK OnOpChatMessage ('master', 'among us')",
         "HOOK OnOperatorCommand ('master', '!topic new')",
         "HOOK OnSetConfig ('master', 'config', 'hub_topic', 'new', '', 12)",
@@ -269,6 +270,47 @@ fn orders_can_be_prevented() {
     assert!(seen.contains("<nick> hello"), "still here");
     assert!(!seen.contains("Commands:") && !seen.contains("robot says"), "{seen}");
     assert!(!master.so_far().join("\n").contains("Commands:"));
+}
+
+/// What goes to a program is the scripts' first, whoever may write to it: a block is the end of
+/// it, also before the operators' chat turns a guest away.
+#[test]
+fn messages_to_programs_are_the_scripts_first() {
+    let script = "
+def robots(): return vh.AddRobot('Robot', 10, 'd', '', '', '0')
+def OnOpChatMessage(nick, message): vh.usermc('opchat ' + message, nick)
+def OnParsedMsgPM(nick, message, to):
+    vh.usermc(f'pm {message} to {to}', nick)
+    return 'block' not in message
+def OnHubCommand(nick, command, *_):
+    if command == 'robots': return not robots()
+";
+    let hub = HubBuilder::new().script("script.py", script).set("private_class", "2").start();
+    let mut master = hub.master();
+    let mut nick = hub.guest("nick");
+    nick.chat("+robots");
+    nick.wait_for("$MyINFO $ALL Robot ");
+    nick.so_far();
+    for (to, then) in [
+        ("OpChat", Some("<vhpy> The operators' chat is for operators.")),
+        ("Robot", None),
+        ("vhpy", Some("$To: nick From: vhpy $<vhpy> I understand commands only; +help lists them.")),
+    ] {
+        nick.private(to, "words");
+        let asked = format!("<vhpy> pm words to {to}");
+        let wanted: Vec<&str> = [Some(asked.as_str()), then].into_iter().flatten().collect();
+        assert_eq!(nick.so_far(), wanted, "{to}");
+        nick.private(to, "block this");
+        assert_eq!(nick.so_far(), [format!("<vhpy> pm block this to {to}")]);
+    }
+    // Between users, scripts are asked about what may be said.
+    nick.private("master", "words");
+    assert_eq!(nick.so_far(), ["<vhpy> Private messages are not for your class."]);
+    master.so_far();
+    master.private("OpChat", "block this");
+    assert_eq!(master.so_far(), ["<vhpy> pm block this to OpChat"]);
+    master.private("OpChat", "words");
+    assert_eq!(master.so_far(), ["<vhpy> pm words to OpChat", "<vhpy> opchat words"]);
 }
 
 /// A command that a script handles goes no further: no other hook, no answer of the hub.

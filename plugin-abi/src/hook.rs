@@ -113,7 +113,7 @@ hooks! {
     1 OnCloseConn(ip: Text) Notice, Never, "A connection closed.";
     2 OnCloseConnEx(ip: Text, reason: Int, nick: Text) Notice, Never, "A connection closed, with the reason (`vh.eCR_…`) and the nick, empty before login.";
     3 OnParsedMsgChat(nick: Text, message: Text) Blocks("drop the message"), Chat, "A user wrote in the main chat.";
-    4 OnParsedMsgPM(nick: Text, message: Text, to_nick: Text) Blocks("drop the message"), Never, "A user sent a private message.";
+    4 OnParsedMsgPM(nick: Text, message: Text, to_nick: Text) Blocks("drop the message"), Never, "A user sent a private message, also to a bot or the operator chat.";
     5 OnParsedMsgMCTo(nick: Text, message: Text, to_nick: Text) Blocks("drop the message"), Never, "A user sent a main chat message to one user.";
     6 OnParsedMsgSearch(nick: Text, data: Text) Blocks("drop the search"), Never, "A user searches; data is the whole `$Search …`.";
     7 OnParsedMsgSR(nick: Text, data: Text) Blocks("drop the result"), Never, "A passive user's search gets a result; data is the whole `$SR …`.";

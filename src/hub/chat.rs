@@ -29,18 +29,6 @@ fn excess(text: &[u8], bytes: i64, lines: i64) -> Option<Excess> {
 }
 
 impl Hub {
-    /// Whether a sender is logged in and uses his own nick; if not, he is gone.
-    pub(super) fn may_speak(&mut self, id: ConnId, nick: &[u8]) -> bool {
-        match self.user_of(id) {
-            Some(user) if user.in_list && *user.nick == *nick => true,
-            Some(user) if user.in_list => self.is_own_nick(id, nick),
-            _ => {
-                self.out_of_order(id, "your client must log in first");
-                false
-            }
-        }
-    }
-
     /// Whether somebody is logged in; if not, he is gone.
     pub(super) fn is_logged_in(&mut self, id: ConnId) -> bool {
         let logged_in = self.user_of(id).is_some_and(|user| user.in_list);
@@ -51,7 +39,7 @@ impl Hub {
     }
 
     pub(super) fn on_chat(&mut self, id: ConnId, nick: &[u8], text: &[u8]) {
-        if !self.may_speak(id, nick) || self.is_flood(id, Kind::Chat) || text.is_empty() {
+        if !self.is_logged_in(id) || self.is_flood(id, Kind::Chat) || text.is_empty() {
             return;
         }
         if self.command(id, text, false) || !self.may_chat(id, text) || self.is_kick(id, text) {
@@ -179,15 +167,15 @@ impl Hub {
     }
 
     pub(super) fn on_private(&mut self, id: ConnId, to: &[u8], from: &[u8], text: &[u8], message: &[u8]) {
-        if !self.may_speak(id, from) || self.is_flood(id, Kind::Private) {
+        if !self.is_logged_in(id) || self.is_flood(id, Kind::Private) {
             return;
         }
         let Some(other) = self.addressee(id, to) else { return };
         let Some(behind) = self.users.get(other).map(|user| user.behind) else { return };
-        if behind == Behind::OpChat {
-            return self.on_opchat(id, text);
-        }
-        if behind != Behind::HubBot && !self.may_write_to(id, other, text, self.settings.max_pm_msg) {
+        // What users may write to each other is no matter of programs: there the scripts come first.
+        if matches!(behind, Behind::Client(_))
+            && !self.may_write_to(id, other, text, self.settings.max_pm_msg)
+        {
             return;
         }
         let args = [Value::text(from), Value::text(text), Value::text(to)];
@@ -196,13 +184,14 @@ impl Hub {
         }
         match behind {
             Behind::Client(to) => self.send_to(to, &[message, b"|"]),
+            Behind::OpChat => self.on_opchat(id, text),
             Behind::HubBot => {
                 if !self.command(id, text, true) {
                     self.answer(id, true, "I understand commands only; +help lists them.");
                 }
             }
             // Its script has got the message by the hook.
-            Behind::Robot(_) | Behind::OpChat => {}
+            Behind::Robot(_) => {}
         }
     }
 
@@ -219,7 +208,7 @@ impl Hub {
     }
 
     pub(super) fn on_mcto(&mut self, id: ConnId, to: &[u8], from: &[u8], text: &[u8], message: &[u8]) {
-        if !self.may_speak(id, from) || self.is_flood(id, Kind::Chat) {
+        if !self.is_logged_in(id) || self.is_flood(id, Kind::Chat) {
             return;
         }
         let Some(other) = self.addressee(id, to) else { return };

@@ -231,6 +231,14 @@ impl Hub {
         };
         let settings = &self.settings;
         let length = i64::try_from(nick.len()).unwrap_or(i64::MAX);
+        if account.is_none()
+            && let Some(unseen) = super::nicks::unseen(nick, self.charset)
+        {
+            let code = u32::from(unseen);
+            return denied(format!(
+                "A nick must not hold characters that nobody sees, such as U+{code:04X}."
+            ));
+        }
         if !nick_is_clean(nick) {
             return denied("A nick must not be empty, nor hold blanks or any of $ | < >.".into());
         }

@@ -32,6 +32,7 @@
 //! - `server`: the loop; `turn`: what a turn does; `options`: how a hub is started
 //! - `lists`, `connection`, `output`: what clients see, a client's connection, what waits to be sent; `delivery`: to whom
 //! - `protocol`, `text`: messages, encodings
+//! - `nicks`: which nicks can be told apart
 //! - `login`, `my_info`, `chat`, `search`, `operators`: what clients' messages lead to
 //! - `user`, `slots`, `flood`: users, their ids, how much they may send
 //! - `commands`, `account_commands`: what is typed after `!` and `+`
@@ -56,6 +57,7 @@ mod kicks;
 mod lists;
 mod login;
 mod my_info;
+mod nicks;
 mod operators;
 mod options;
 mod output;

@@ -26,7 +26,7 @@ impl Hub {
             Stage::Password => return self.out_of_order(id, "your client must send the password first"),
             Stage::Nick | Stage::LoggedIn => {}
         }
-        if !self.is_own_nick(id, info.nick) || self.is_too_long(id, message, self.settings.max_len_myinfo) {
+        if self.is_too_long(id, message, self.settings.max_len_myinfo) {
             return;
         }
         let first = stage == Stage::Nick;
@@ -65,15 +65,13 @@ impl Hub {
 
     /// Whether a message's nick is the sender's; if not, the client is gone.
     pub(super) fn is_own_nick(&mut self, id: ConnId, nick: &[u8]) -> bool {
-        let own = self.user_of(id).is_some_and(|user| *user.nick == *nick);
-        if !own {
-            let text = match self.nick_of(id) {
-                Some(own) => format!("Your nick is {}, not {}.", self.readable(&own), self.readable(nick)),
-                None => "Invalid login sequence: your client must ask for a nick first.".into(),
-            };
-            self.dismiss(id, CloseReason::Syntax, &text);
+        let Some(own) = self.user_of(id).map(|user| &user.nick) else { return false };
+        if **own == *nick {
+            return true;
         }
-        own
+        let text = format!("Your nick is {}, not {}.", self.readable(own), self.readable(nick));
+        self.dismiss(id, CloseReason::Syntax, &text);
+        false
     }
 
     /// What a `$MyINFO` must have, or the user is not let in, or out.

@@ -123,8 +123,7 @@ impl Hub {
         if self.user_of(id).is_none() {
             return self.out_of_order(id, "your client must ask for a nick first");
         }
-        if !self.is_own_nick(id, nick)
-            || self.is_flood(id, Kind::MyInfo)
+        if self.is_flood(id, Kind::MyInfo)
             || self.is_too_long(id, message, self.settings.max_len_extjson)
             || self.settings.disable_extjson
         {

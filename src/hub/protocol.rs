@@ -29,6 +29,8 @@ pub enum Message<'a> {
     To {
         to: &'a [u8],
         from: &'a [u8],
+        /// The nick that stands in front of the text, which is what the receiver sees.
+        shown: &'a [u8],
         text: &'a [u8],
     },
     /// Main chat that one user sees.
@@ -64,10 +66,12 @@ pub enum Message<'a> {
         result: &'a [u8],
         to: &'a [u8],
     },
-    /// `address` is `ip:port`, or what NAT traversal makes of it.
+    /// `address` is `ip:port` with what NAT traversal and TLS put behind it; `from` is the
+    /// sender's own nick, where his client gives it.
     ConnectToMe {
         nick: &'a [u8],
         address: &'a [u8],
+        from: Option<&'a [u8]>,
     },
     RevConnectToMe {
         nick: &'a [u8],
@@ -97,6 +101,48 @@ pub enum Message<'a> {
     Unknown,
     /// A command that the hub knows, but not in this form.
     Malformed,
+}
+
+impl<'a> Message<'a> {
+    /// Every nick by which the message says who sends it. All must be the sender's own before
+    /// anything is done with it. `$ValidateNick` and `$MyNick` come from somebody without one.
+    pub fn claims(&self) -> [Option<&'a [u8]>; 2] {
+        match *self {
+            Message::To { from, shown, .. } => [Some(from), Some(shown)],
+            Message::Chat { nick, .. }
+            | Message::McTo { from: nick, .. }
+            | Message::MyInfo(MyInfo { nick, .. })
+            | Message::Search { who: Searcher::Passive(nick), .. }
+            | Message::SearchTth { who: Searcher::Passive(nick), .. }
+            | Message::SearchResult { from: nick, .. }
+            | Message::RevConnectToMe { nick, .. }
+            | Message::GetInfo { nick, .. }
+            | Message::ExtJson { nick, .. } => [Some(nick), None],
+            Message::ConnectToMe { from, .. } => [from, None],
+            Message::Empty
+            | Message::Supports(_)
+            | Message::Key(_)
+            | Message::ValidateNick(_)
+            | Message::MyPass(_)
+            | Message::Version(_)
+            | Message::GetNickList
+            | Message::Search { who: Searcher::Active(_), .. }
+            | Message::SearchTth { who: Searcher::Active(_), .. }
+            | Message::UserIp(_)
+            | Message::Kick(_)
+            | Message::Close(_)
+            | Message::OpForceMove { .. }
+            | Message::BotInfo(_)
+            | Message::MyHubUrl(_)
+            | Message::GetTopic
+            | Message::SetTopic(_)
+            | Message::Quit
+            | Message::MyNick(_)
+            | Message::Lock(_)
+            | Message::Unknown
+            | Message::Malformed => [None, None],
+        }
+    }
 }
 
 /// Who searches.
@@ -200,8 +246,8 @@ fn parse_command<'a>(command: &'a [u8], rest: &'a [u8]) -> Option<Message<'a>> {
         b"$To:" => {
             let (to, rest) = split_at_text(rest, b" From: ")?;
             let (from, rest) = split_at_text(rest, b" $<")?;
-            let (_shown, text) = split(rest, b'>')?;
-            Message::To { to, from, text: text.strip_prefix(b" ").unwrap_or(text) }
+            let (shown, text) = split(rest, b'>')?;
+            Message::To { to, from, shown, text: text.strip_prefix(b" ").unwrap_or(text) }
         }
         b"$MCTo:" => {
             let (to, rest) = split_at_text(rest, b" $")?;
@@ -229,13 +275,14 @@ fn parse_command<'a>(command: &'a [u8], rest: &'a [u8]) -> Option<Message<'a>> {
             Message::SearchResult { from, result, to: some(to)? }
         }
         b"$ConnectToMe" | b"$MultiConnectToMe" => {
-            let (nick, address) = split(rest, b' ')?;
-            // A client may put its own nick in between.
-            let address = match split(address, b' ') {
-                Some((_, rest)) if rest.contains(&b':') => rest,
-                _ => address,
+            let (nick, rest) = split(rest, b' ')?;
+            // A client may put its own nick in between, or behind it for NAT traversal.
+            let (address, from) = match split(rest, b' ') {
+                None => (rest, None),
+                Some((address, from)) if is_nat_traversal(address) => (address, Some(from)),
+                Some((from, address)) => (address, Some(from)),
             };
-            Message::ConnectToMe { nick: some(nick)?, address: some(address)? }
+            Message::ConnectToMe { nick: some(nick)?, address: some(address)?, from }
         }
         b"$RevConnectToMe" => {
             let (nick, other) = split(rest, b' ')?;
@@ -281,6 +328,13 @@ fn searcher(who: &[u8]) -> Option<Searcher<'_>> {
         None if who.contains(&b':') => Some(Searcher::Active(who)),
         None => None,
     }
+}
+
+/// `ip:portN` or `ip:portNS`.
+fn is_nat_traversal(address: &[u8]) -> bool {
+    let address = address.strip_suffix(b"S").unwrap_or(address);
+    address.strip_suffix(b"N").and_then(<[u8]>::last).is_some_and(u8::is_ascii_digit)
+        && address.contains(&b':')
 }
 
 fn some(text: &[u8]) -> Option<&[u8]> {
@@ -376,7 +430,10 @@ mod tests {
         let cases: &[(&[u8], Message<'_>)] = &[
             (b"", Message::Empty),
             (b"<me> hello $ you", Message::Chat { nick: b"me", text: b"hello $ you" }),
-            (b"$To: you From: me $<me> hi", Message::To { to: b"you", from: b"me", text: b"hi" }),
+            (
+                b"$To: you From: me $<me> hi",
+                Message::To { to: b"you", from: b"me", shown: b"me", text: b"hi" },
+            ),
             (b"$MCTo: you $me hi all", Message::McTo { to: b"you", from: b"me", text: b"hi all" }),
             (
                 b"$Search 1.2.3.4:412 F?T?0?1?linux$iso",
@@ -397,7 +454,15 @@ mod tests {
             ),
             (
                 b"$ConnectToMe you 1.2.3.4:412S",
-                Message::ConnectToMe { nick: b"you", address: b"1.2.3.4:412S" },
+                Message::ConnectToMe { nick: b"you", address: b"1.2.3.4:412S", from: None },
+            ),
+            (
+                b"$ConnectToMe you me 1.2.3.4:412",
+                Message::ConnectToMe { nick: b"you", address: b"1.2.3.4:412", from: Some(b"me") },
+            ),
+            (
+                b"$ConnectToMe you 1.2.3.4:412NS me",
+                Message::ConnectToMe { nick: b"you", address: b"1.2.3.4:412NS", from: Some(b"me") },
             ),
             (
                 b"$OpForceMove $Who:you$Where:hub.example$Msg:bye",

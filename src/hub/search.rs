@@ -24,7 +24,7 @@ impl<'a> Address<'a> {
         let digits = port.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let number: u16 = std::str::from_utf8(port.get(..digits)?).ok()?.parse().ok()?;
         let rest = port.get(digits..)?;
-        let known = matches!(rest, b"" | b"S" | b"R" | b"RS") || rest.starts_with(b"N");
+        let known = matches!(rest, b"" | b"S" | b"R" | b"RS" | b"N" | b"NS");
         (number > 0 && known && !ip.is_empty()).then_some(Address { ip, port })
     }
 }
@@ -68,12 +68,7 @@ impl Hub {
         }
         let Some(nick) = self.nick_of(id) else { return };
         let who = match who {
-            Searcher::Passive(nick) => {
-                if !self.is_own_nick(id, nick) {
-                    return;
-                }
-                [b"Hub:", nick].concat()
-            }
+            Searcher::Passive(nick) => [b"Hub:", nick].concat(),
             Searcher::Active(address) => {
                 let Some(address) = Address::parse(address) else {
                     return self.tell(id, "Your client searches with an address that is none.");
@@ -129,7 +124,7 @@ impl Hub {
     }
 
     pub(super) fn on_result(&mut self, id: ConnId, from: &[u8], result: &[u8], to: &[u8], message: &[u8]) {
-        if !self.may_speak(id, from) || self.is_flood(id, Kind::Result) {
+        if !self.is_logged_in(id) || self.is_flood(id, Kind::Result) {
             return;
         }
         let Some(other) = self.online_user(to).and_then(|user| user.connection()) else { return };
@@ -181,11 +176,14 @@ impl Hub {
         if self.raise_for(id, Hook::OnParsedMsgConnectToMe, &args).blocked {
             return;
         }
-        self.send_to(other, &[b"$ConnectToMe ", nick, b" ", &ip, b":", address.port, b"|"]);
+        // Who is asked for NAT traversal has to know by whom.
+        let own: &[&[u8]] = if address.port.contains(&b'N') { &[b" ", &own] } else { &[] };
+        let request: [&[u8]; 6] = [b"$ConnectToMe ", nick, b" ", &ip, b":", address.port];
+        self.send_to(other, &[&request, own, &[&b"|"[..]]].concat());
     }
 
     pub(super) fn on_rev_connect_to_me(&mut self, id: ConnId, nick: &[u8], other_nick: &[u8]) {
-        if !self.may_speak(id, nick) || self.is_flood(id, Kind::Connect) {
+        if !self.is_logged_in(id) || self.is_flood(id, Kind::Connect) {
             return;
         }
         let Some((_, other)) = self.partner(id, other_nick) else { return };
@@ -206,8 +204,16 @@ mod tests {
         let address = Address::parse(b"1.2.3.4:412S").unwrap();
         assert_eq!((address.ip, address.port), (&b"1.2.3.4"[..], &b"412S"[..]));
         assert_eq!(Address::parse(b"[::1]:1").unwrap().ip, b"[::1]");
-        assert!(Address::parse(b"1.2.3.4:412NS me").is_some());
-        for wrong in [&b"1.2.3.4"[..], b"1.2.3.4:0", b"1.2.3.4:70000", b"1.2.3.4:1$Quit", b":412", b"x:"] {
+        assert!(Address::parse(b"1.2.3.4:412NS").is_some());
+        for wrong in [
+            &b"1.2.3.4"[..],
+            b"1.2.3.4:0",
+            b"1.2.3.4:70000",
+            b"1.2.3.4:1$Quit",
+            b":412",
+            b"x:",
+            b"1.2.3.4:412NS me",
+        ] {
             assert!(Address::parse(wrong).is_none(), "{}", wrong.escape_ascii());
         }
     }

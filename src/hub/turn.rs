@@ -262,14 +262,22 @@ impl Hub {
     }
 
     fn act_on(&mut self, id: ConnId, message: &[u8]) {
-        match parse(message) {
+        let parsed = parse(message);
+        // Whoever has no nick yet is told by what the message leads to that it comes too early.
+        let has_nick = self.user_of(id).is_some();
+        for nick in parsed.claims().into_iter().flatten() {
+            if has_nick && !self.is_own_nick(id, nick) {
+                return;
+            }
+        }
+        match parsed {
             Message::Chat { nick, text } => self.on_chat(id, nick, text),
-            Message::To { to, from, text } => self.on_private(id, to, from, text, message),
+            Message::To { to, from, text, .. } => self.on_private(id, to, from, text, message),
             Message::McTo { to, from, text } => self.on_mcto(id, to, from, text, message),
             Message::Search { who, what } => self.on_search(id, who, what, message),
             Message::SearchTth { who, tth } => self.on_search_tth(id, who, tth),
             Message::SearchResult { from, result, to } => self.on_result(id, from, result, to, message),
-            Message::ConnectToMe { nick, address } => self.on_connect_to_me(id, nick, address),
+            Message::ConnectToMe { nick, address, .. } => self.on_connect_to_me(id, nick, address),
             Message::RevConnectToMe { nick, other } => self.on_rev_connect_to_me(id, nick, other),
             Message::MyInfo(info) => self.on_my_info(id, &info, message),
             Message::ExtJson { nick, json } => self.on_ext_json(id, nick, json, message),
@@ -279,7 +287,7 @@ impl Hub {
             Message::MyPass(password) => self.on_my_pass(id, password),
             Message::Version(_) => self.on_version(id, message),
             Message::GetNickList => self.on_get_nick_list(id),
-            Message::GetInfo { other, nick: _ } => self.on_get_info(id, other),
+            Message::GetInfo { other, .. } => self.on_get_info(id, other),
             Message::MyHubUrl(url) => self.on_my_hub_url(id, url, message),
             Message::BotInfo(info) => self.on_bot_info(id, info, message),
             Message::UserIp(nicks) => self.on_user_ip(id, nicks),
