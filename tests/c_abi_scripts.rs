@@ -66,6 +66,11 @@ fn a_hub_that_becomes_a_daemon() {
 }
 
 #[test]
+fn a_signal_handler_that_calls_while_the_library_is_inside() {
+    check(host(), "signals", "host.py", 300);
+}
+
+#[test]
 fn one_event_for_all_scripts() {
     check(host(), "plugin", "host.py", 1);
 }

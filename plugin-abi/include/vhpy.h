@@ -11,6 +11,9 @@
  * others wait for it; a callback runs on the thread that is inside, and may itself call
  * every function but w_Begin. A callback must return: no longjmp, no C++ exception.
  *
+ * Signals. A handler that interrupts a thread inside the library, and not in a callback, gets
+ * the value of a failure at once, for an event "go on", and nothing is done or logged.
+ *
  * Text is bytes in the hub's encoding (option "encoding"), ended by NUL.
  *
  * Failures. A function that fails returns the value given below, writes one line to the log

@@ -13,7 +13,7 @@ use super::geo;
 use super::state::{self, Running};
 use super::targs::{self, Callback, Element, Kept, Targs, list_items};
 use super::values::{self, CallbackArgs, Part};
-use super::{Fault, heap};
+use super::{Fault, heap, lock};
 use crate::encoding::encode;
 use crate::host::{Host, ScriptId};
 use crate::supervisor::Supervisor;
@@ -134,7 +134,7 @@ impl CHost {
     ) -> Result<Value<'static>, Fault> {
         let args = CallbackArgs::new(parts, script)?;
         // SAFETY: as the caller promises; the arguments live until this function's end.
-        let answer = unsafe { function(first, args.as_ptr()) };
+        let answer = lock::outside(|| unsafe { function(first, args.as_ptr()) });
         state::after_callback();
         // SAFETY: as above.
         unsafe { take_answer(answer, &args.kept(), read) }
@@ -218,7 +218,7 @@ pub(crate) unsafe fn call_dynamic(
     let numbering = running.table.numbering();
     let parts: Vec<Part<'_>> = args.iter().map(|arg| values::part_of(arg, numbering)).collect();
     let args = CallbackArgs::new(&parts, script)?;
-    let answer = function(args.as_ptr());
+    let answer = lock::outside(|| function(args.as_ptr()));
     state::after_callback();
     if answer.is_null() {
         return Err(Fault::Null("the answer"));

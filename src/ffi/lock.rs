@@ -1,10 +1,13 @@
 //! The lock around the library's one supervisor: hubs call from several threads and from
 //! within callbacks, so the thread that holds it may take it again; what is inside is left
 //! to [`state`](super::state).
+//!
+//! A hub's signal handler may call, too, while its thread is at work in here and not in a
+//! callback. Then anything may be half done, this lock included, so [`Inside`] turns it away.
 
 use std::cell::Cell;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, compiler_fence};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
@@ -133,6 +136,53 @@ impl<T> Drop for Guard<'_, T> {
     }
 }
 
+thread_local! {
+    /// Whether this thread is at work in the library, and in no callback.
+    static AT_WORK: AtomicBool = const { AtomicBool::new(false) };
+}
+
+/// A thread that has entered the library, until dropped.
+pub(super) struct Inside(());
+
+impl Inside {
+    /// `None` when this thread is inside already and comes from no callback: it was interrupted.
+    /// Nothing may be touched then, not even the log.
+    pub(super) fn enter() -> Option<Inside> {
+        if AT_WORK.with(|at_work| at_work.load(Ordering::Relaxed)) {
+            return None;
+        }
+        set_at_work(true);
+        Some(Inside(()))
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        set_at_work(false);
+    }
+}
+
+/// Runs a callback of the host, which may enter the library again.
+pub(super) fn outside<R>(callback: impl FnOnce() -> R) -> R {
+    struct Back(bool);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            set_at_work(self.0);
+        }
+    }
+    let _back = Back(AT_WORK.with(|at_work| at_work.load(Ordering::Relaxed)));
+    set_at_work(false);
+    callback()
+}
+
+/// A signal handler of this very thread must see it before what follows, and after what was
+/// before; no other thread looks.
+fn set_at_work(is: bool) {
+    compiler_fence(Ordering::SeqCst);
+    AT_WORK.with(|at_work| at_work.store(is, Ordering::Relaxed));
+    compiler_fence(Ordering::SeqCst);
+}
+
 fn futex(word: &AtomicU32, operation: libc::c_int, value: u32) {
     // SAFETY: the word lives as long as the borrow; the kernel reads it and nothing else.
     // Errors (a changed value, a signal) mean that the caller looks again, which it does.
@@ -169,6 +219,20 @@ mod tests {
         });
         assert_eq!(LOCK.lock().get(), 40_000);
         assert!(!LOCK.is_mine());
+    }
+
+    #[test]
+    fn only_a_callback_may_enter_again() {
+        let inside = Inside::enter().expect("nobody is inside");
+        assert!(Inside::enter().is_none());
+        outside(|| {
+            assert!(Inside::enter().is_some());
+            assert!(Inside::enter().is_some(), "the callback is outside again");
+        });
+        assert!(Inside::enter().is_none());
+        std::thread::spawn(|| assert!(Inside::enter().is_some())).join().expect("another thread");
+        drop(inside);
+        assert!(Inside::enter().is_some());
     }
 
     #[test]

@@ -18,7 +18,8 @@
 //! - Pointers from the host are checked for NULL; that they point to what the header says is
 //!   the host's promise, as everywhere in C. What they point to is copied or only borrowed
 //!   while the function runs.
-//! - Functions may be called from any thread and from within callbacks; see [`lock`].
+//! - Functions may be called from any thread and from within callbacks; see [`lock`]. A call
+//!   out of a signal handler that interrupted the library gets the value of a failure at once.
 //! - A callback must not throw or jump out: Rust cannot let foreign unwinding through.
 
 mod adapter;
@@ -101,8 +102,10 @@ fn take_last_error() -> Option<String> {
     Some(text.to_string_lossy().into_owned())
 }
 
-/// The boundary: runs `work`, and answers `failure` when it fails or panics.
+/// The boundary: runs `work`, and answers `failure` when it fails or panics, and when this thread
+/// was interrupted inside the library.
 fn guard<T>(function: &str, failure: T, work: impl FnOnce() -> Result<T, Fault>) -> T {
+    let Some(_inside) = lock::Inside::enter() else { return failure };
     // Unwind safe: what a panic leaves half done is inside the supervisor, whose cells are
     // released by unwinding, and every later call checks what it finds there.
     match catch_unwind(AssertUnwindSafe(work)) {

@@ -107,6 +107,7 @@ void run_dynamic(const char *script, long count);
 void run_recovery(const char *script, long count);
 void run_leaks(const char *script, long count);
 void run_fork(const char *script, long count);
+void run_signals(const char *script, long count);
 void run_plugin(const char *script, long count);
 void run_old_ways(const char *script, long count);
 

@@ -4,7 +4,9 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "host.h"
@@ -361,6 +363,88 @@ void run_fork(const char *script, long count)
         CHECK(call_number(id, "pid") != before && hook(id, "block") == 0);
     check_child(forked);
     CHECK(call_number(id, "pid") == before && hook(id, "block") == 0);
+    CHECK(vh.End() == 1);
+}
+
+/* ---------------------------------------------------------------- signals */
+
+static volatile sig_atomic_t in_library, turned_away, let_in;
+static int interrupted_id;
+static w_Targs *interrupted_args;
+
+/* As a hub's handler that says goodbye in the chat. The message is one that the script blocks. */
+static void interrupt(int number)
+{
+    w_Telement args[2];
+    vhpy_verdict verdict;
+
+    (void)number;
+    if (!in_library)
+        return; /* the host itself may hold the allocator's lock */
+    args[0].type = args[1].type = 's';
+    args[0].s = "alice";
+    args[1].s = "block";
+    if (vh.event(W_OnParsedMsgChat, args, 2, &verdict) == 0) {
+        let_in++; /* between the host's flag and the library's first line */
+        vh.verdict_free(&verdict);
+        return;
+    }
+    CHECK(!verdict.blocked && !verdict.send);
+    CHECK(!vh.wants(W_OnParsedMsgChat) && !vh.serve() && vh.poll_fd() == -1);
+    CHECK(!vh.CallHook(interrupted_id, W_OnParsedMsgChat, interrupted_args));
+    CHECK(!vh.HasHook(interrupted_id, W_OnParsedMsgChat) && !vh.status(&(vhpy_script *){NULL}));
+    turned_away++;
+}
+
+static w_Targs *class_outside(int id, w_Targs *args)
+{
+    w_Targs *answer;
+
+    (void)id;
+    (void)args;
+    in_library = 0;
+    answer = vh.pack("l", 5L);
+    in_library = 1;
+    return answer;
+}
+
+void run_signals(const char *script, long count)
+{
+    struct itimerval often = {{0, 200}, {0, 200}}, never = {{0, 0}, {0, 0}};
+    struct sigaction action;
+    w_Telement args[2];
+    time_t end = time(NULL) + 60;
+
+    begin(FIRST, RAW);
+    table[W_CALL_GetUserClass] = class_outside;
+    CHECK(vh.Begin(table));
+    interrupted_id = load(script);
+    interrupted_args = vh.pack("ss", "alice", "block");
+    log_lines();
+    memset(&action, 0, sizeof action);
+    action.sa_handler = interrupt;
+    CHECK(!sigaction(SIGALRM, &action, NULL) && !setitimer(ITIMER_REAL, &often, NULL));
+    args[0].type = args[1].type = 's';
+    args[0].s = "alice";
+    args[1].s = "call"; /* its verdict is that of class_outside */
+    while (turned_away < count) {
+        int goes_on;
+
+        if (time(NULL) > end) {
+            fprintf(stderr, "waited a minute for %ld interruptions; there were %d\n", count, (int)turned_away);
+            exit(1);
+        }
+        in_library = 1;
+        goes_on = vh.event(W_OnParsedMsgChat, args, 2, NULL);
+        in_library = 0;
+        CHECK(goes_on == 1);
+    }
+    CHECK(!setitimer(ITIMER_REAL, &never, NULL));
+    CHECK(log_lines() == 0);
+    /* Nothing is left of it. */
+    CHECK(hook(interrupted_id, "block") == 0 && hook(interrupted_id, "call") == 1);
+    free(interrupted_args);
+    printf("%d times turned away, %d let in\n", (int)turned_away, (int)let_in);
     CHECK(vh.End() == 1);
 }
 
