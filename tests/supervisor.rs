@@ -632,3 +632,73 @@ fn many_scripts_load_at_once_in_order() {
     stage.supervisor.shutdown(&mut stage.host);
     assert!(stage.supervisor.scripts().is_empty());
 }
+
+#[test]
+fn files_that_a_script_left_open_are_whole_when_it_has_ended() {
+    let ends = ["unload", "reload", "shutdown", "a load that fails", "sys.exit"];
+    for end in ends {
+        let mut stage = Stage::new();
+        let file = stage.folder.path().join("kept");
+        let source = format!(
+            "
+            import sys
+            file = open({file:?}, 'a')
+            file.write('precious\\n')
+            def OnTimer(): sys.exit()
+            "
+        );
+        let written = || std::fs::read_to_string(&file).unwrap();
+        if end == "a load that fails" {
+            let path = stage.write("keeps.py", &format!("{source}raise OSError('no more')\n"));
+            let error = stage.supervisor.load(&mut stage.host, &path).unwrap_err();
+            assert!(error.to_string().contains("OSError: no more"), "{error}");
+            assert_eq!(written(), "precious\n", "{end}");
+            continue;
+        }
+        let id = stage.load("keeps.py", &source).id;
+        match end {
+            "unload" => assert!(stage.supervisor.unload(&mut stage.host, id)),
+            "reload" => drop(stage.supervisor.reload(&mut stage.host, id).unwrap()),
+            "shutdown" => stage.supervisor.shutdown(&mut stage.host),
+            _ => {
+                stage.supervisor.event(&mut stage.host, Hook::OnTimer, &[Value::Float(0.0)]);
+                stage.serve_until("the restart", |_, host| !host.told.is_empty());
+            }
+        }
+        assert!(written().starts_with("precious\n"), "{end}");
+    }
+}
+
+#[test]
+fn a_load_that_fails_is_not_waited_for_longer_than_a_hook() {
+    let mut stage = Stage::with(Config { hook_timeout: Duration::from_millis(50), ..support::config() });
+    let path = stage.write(
+        "stays.py",
+        "
+        import threading
+        threading.Thread(target=threading.Event().wait).start()
+        raise OSError('no more')
+        ",
+    );
+    let error = stage.supervisor.load(&mut stage.host, &path).unwrap_err();
+    assert!(error.to_string().ends_with("OSError: no more"), "{error}");
+    assert!(stage.supervisor.scripts().is_empty());
+}
+
+#[test]
+fn an_extension_module_that_crashes_at_the_end_is_no_death() {
+    let mut stage = Stage::new();
+    let source = "
+        import ctypes
+        class Bad:
+            crash = ctypes.string_at
+            def __del__(self): self.crash(0)
+        bad = Bad()
+        def OnTimer(): pass
+        ";
+    let id = stage.load("bad.py", source).id;
+    stage.supervisor.reload(&mut stage.host, id).unwrap();
+    assert_eq!(stage.state(id), "ready");
+    assert!(stage.supervisor.unload(&mut stage.host, id));
+    assert!(stage.host.told.is_empty(), "{:?}", stage.host.told);
+}

@@ -390,3 +390,73 @@ fn a_worker_whose_hub_is_another_process_ends_at_once() {
     let error = String::from_utf8_lossy(&status.stderr);
     assert!(error.contains("only a hub starts this"), "{error}");
 }
+
+/// What a script holds at its end, and with what it keeps its globals in use for ever.
+const HOLDS: &str = "
+import atexit, os, shelve, sys, threading
+file = open(folder + '/file', 'w')
+file.write('precious\\n')
+shelf = shelve.open(folder + '/shelf', writeback=True)
+shelf['list'] = []
+shelf['list'].append('precious')
+class Last:
+    file = os.open(folder + '/last', os.O_WRONLY | os.O_CREAT)
+    def __del__(self): os.write(self.file, str(order).encode())
+last = Last()
+order = []
+atexit.register(lambda: order.append('exit'))
+def wait():
+    threading.main_thread().join()
+    order.append('thread')
+threading.Thread(target=wait).start()
+@vh.observer
+def OnTimer(): pass
+def give(): return last
+";
+
+#[test]
+fn what_the_globals_of_a_script_hold_is_finalised_in_python_s_order() {
+    let ways = [
+        ("", "script.py"),
+        // A module of Python's own that is loaded has this name, so the script is not among them.
+        ("", "codecs.py"),
+        (
+            "def burn():\n    while True: order\nthreading.Thread(target=burn, daemon=True).start()\n",
+            "script.py",
+        ),
+        (
+            "def sleep():\n    while True: threading.Event().wait(1e-4)\nthreading.Thread(target=sleep, daemon=True).start()\n",
+            "codecs.py",
+        ),
+        (
+            "def ask():\n    while True: vh.GetUserClass('x')\nthreading.Thread(target=ask, daemon=True).start()\n",
+            "script.py",
+        ),
+        ("sys.modules[__name__] = last\n", "script.py"),
+    ];
+    for python in pythons() {
+        for (more, file) in ways {
+            let folder = tempfile::tempdir().unwrap();
+            let script = format!("folder = {:?}\n{HOLDS}{more}", folder.path());
+            let mut hub =
+                FakeHub::with(script, Options { python: python.clone(), file, ..Options::default() });
+            let Value::Handle(_) = hub.function("give", &[]).unwrap() else { panic!("no handle") };
+            assert!(hub.unload().success(), "{}", hub.log());
+            let read = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
+            assert_eq!(read("file"), "precious\n", "{python:?} {file} {more}");
+            // Where only a daemon thread keeps them, its names are gone when it is their turn.
+            if more.is_empty() {
+                assert_eq!(read("last"), "['thread', 'exit']", "{python:?} {file}");
+            }
+            let program = "import shelve, sys; print(shelve.open(sys.argv[1])['list'])";
+            let shelf = folder.path().join("shelf");
+            let shown = std::process::Command::new(python).args(["-c", program]).arg(shelf).output().unwrap();
+            assert_eq!(
+                String::from_utf8_lossy(&shown.stdout),
+                "['precious']\n",
+                "{python:?} {file} {more}\n{}",
+                hub.log()
+            );
+        }
+    }
+}

@@ -177,8 +177,16 @@ impl Supervisor {
     fn load_failed(&self, process: &Rc<Process>, reason: String) -> Result<(), Violation> {
         let script = owner(process)?;
         expect_phase(process, Phase::Loading, "that it could not load")?;
-        *script.load_error.borrow_mut() = Some(reason.clone());
-        process.kill(reason);
+        *script.load_error.borrow_mut() = Some(reason);
+        process.phase.set(Phase::Unloaded);
+        // It ends by itself, and writes what its files still lack.
+        let deadline = Instant::now() + self.hook_timeout(&script, None);
+        let awaited_until = script.with_state(State::awaited_until);
+        if script.with_state(|state| matches!(state, State::Starting { .. })) {
+            let process = process.clone();
+            script.become_(State::Starting { process, deadline, awaited_until }, "it could not be loaded");
+        }
+        self.set_timer();
         Ok(())
     }
 

@@ -372,8 +372,8 @@ impl Supervisor {
 
     /// A script that loads too long may say where it is before it is killed.
     fn is_dumping(&self, script: &Script, process: &Rc<Process>) -> bool {
-        let is_loading = script.with_state(|state| matches!(state, State::Starting { .. }));
-        if !is_loading || process.dumped.replace(true) {
+        let is_starting = script.with_state(|state| matches!(state, State::Starting { .. }));
+        if !is_starting || process.phase.get() == Phase::Unloaded || process.dumped.replace(true) {
             return false;
         }
         let awaited_until = script.with_state(State::awaited_until);
@@ -431,6 +431,10 @@ impl Supervisor {
             return;
         };
         if script.with_state(|state| matches!(state, State::Stopping { .. })) {
+            if process.phase.get() == Phase::Unloaded && matches!(exit, Exit::Signal(_)) {
+                // Extension modules that crash when the interpreter ends do so at every end.
+                log::info!("script {}: its process ended with {exit} after it was unloaded", script.name);
+            }
             script.become_(State::Stopped, "it has ended");
             self.remove_robots(host, &script);
             return;

@@ -42,6 +42,12 @@ pub fn release(gil: Gil, number: u64) {
     drop(object);
 }
 
+/// Lets go of all objects that the hub holds by number: it asks for none any more.
+pub fn let_go(gil: Gil) {
+    let objects = HANDLES.with(gil, |handles| handles.objects.take());
+    drop(objects);
+}
+
 /// A Python object for a value.
 pub fn to_python(gil: Gil, value: &Value<'_>, encoding: &Encoding) -> PyResult<Obj> {
     match value {

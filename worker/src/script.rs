@@ -22,7 +22,7 @@ const VARARGS: i64 = 4;
 /// The function of a hook.
 #[derive(Clone, Copy)]
 pub struct Target {
-    /// Kept alive by the script's table, for ever.
+    /// Kept alive by the script's table, until the script is let go of.
     pub function: Raw,
     /// How many of the hook's arguments it gets at most.
     pub arity: usize,
@@ -31,6 +31,8 @@ pub struct Target {
 }
 
 struct Script {
+    /// The module stays as long as its globals may be used, also where `sys.modules` has another.
+    module: Option<Obj>,
     globals: Option<Obj>,
     name: String,
     targets: [Option<Target>; Hook::COUNT],
@@ -38,6 +40,7 @@ struct Script {
 }
 
 static SCRIPT: GilCell<Script> = GilCell::new(Script {
+    module: None,
     globals: None,
     name: String::new(),
     targets: [None; Hook::COUNT],
@@ -114,6 +117,7 @@ fn run(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<()> {
     register(gil, &name, &module, warnings)?;
     let (kept, shown) = (globals.again(), String::from_utf8_lossy(stem).into_owned());
     SCRIPT.with(gil, |script| {
+        script.module = Some(module);
         script.globals = Some(kept);
         script.name = shown;
     });
@@ -194,6 +198,41 @@ fn register(gil: Gil, name: &Obj, module: &Obj, warnings: &mut Vec<String>) -> P
     modules.set_item(name, module)
 }
 
+/// Lets go of the script, so that the interpreter finalises what its globals hold as it does
+/// for any program. To be called when no code of the script runs any more but that of daemon
+/// threads.
+pub fn let_go(gil: Gil) -> PyResult<()> {
+    let nothing = Script {
+        module: None,
+        globals: None,
+        name: String::new(),
+        targets: [None; Hook::COUNT],
+        observers: Vec::new(),
+    };
+    // Dropped outside of the cell: an object's end may run the script's code.
+    let script = SCRIPT.with(gil, |script| std::mem::replace(script, nothing));
+    let functions: Vec<Obj> = script
+        .targets
+        .into_iter()
+        .flatten()
+        // SAFETY: the table owned a reference to each function, which nobody uses any more.
+        .filter_map(|target| unsafe { Obj::own(target.function) }.ok())
+        .collect();
+    drop(functions);
+    let Some(module) = script.module else { return Ok(()) };
+    let sys = import(gil, c"sys")?;
+    // Its own name there may be another's.
+    sys.attr(c"modules")?.set_item(&Obj::text(gil, "vh.script")?, &module)?;
+    let frames = sys.attr(c"_current_frames")?.call(gil, [])?;
+    // This thread has no frame. SAFETY: alive; what is no dict has no size and raises.
+    if unsafe { ffi::PyDict_Size(frames.raw()) } > 0 {
+        // A daemon thread is in a function of the script for ever, perhaps, and keeps its globals.
+        // The interpreter empties the globals of modules that are still there in the end.
+        std::mem::forget(module);
+    }
+    Ok(())
+}
+
 // ----------------------------------------------------------------------- hooks
 
 fn find_hooks(gil: Gil, warnings: &mut Vec<String>) -> PyResult<(HookSet, HookSet)> {
@@ -212,7 +251,7 @@ fn find_hooks(gil: Gil, warnings: &mut Vec<String>) -> PyResult<(HookSet, HookSe
         if observer {
             observers.insert(spec.hook);
         }
-        // The table keeps its reference for ever, so a running hook cannot lose its function.
+        // The table keeps its reference, so a running hook cannot lose its function.
         let target = Target { function: function.into_raw(), arity, observer };
         SCRIPT.with(gil, |script| script.targets[spec.hook as usize] = Some(target));
     }

@@ -16,6 +16,7 @@ use pyo3::ffi;
 
 use crate::channel::{self, Channel, is_forked};
 use crate::convert::{self, Outgoing, to_python};
+use crate::function::builtin;
 use crate::py::{
     Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception, raise,
     take_exception,
@@ -38,10 +39,20 @@ pub fn serve(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
     text::register(gil)?;
     let channel = channel::open(fds)
         .map_err(|error| raise(gil, Exception::Runtime, format_args!("cannot map the memory: {error}")))?;
+    let end = builtin!(gil, c"end", c"", 0..=0, end)?;
+    import(gil, c"atexit")?.attr(c"register")?.call(gil, [&end])?;
     say_hello(gil, channel)?;
     let unloaded = run(gil, channel);
     channel.close(gil);
     unloaded.map(|()| Obj::none(gil))
+}
+
+/// The last of the interpreter's exit handlers, because it is the first that was registered:
+/// lets go of the script. After it the interpreter finalises what nobody holds.
+fn end(gil: Gil, _args: &[Raw]) -> PyResult<Obj> {
+    convert::let_go(gil);
+    script::let_go(gil)?;
+    Ok(Obj::none(gil))
 }
 
 /// Takes over the descriptors; programs that the script starts do not inherit them.
