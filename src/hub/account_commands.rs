@@ -2,10 +2,10 @@
 
 use plugin_abi::{Hook, Value};
 
-use super::background::hash_password;
+use super::background::{hash_password, random_password};
 use super::commands::Caller;
 use super::text::{first_word, number};
-use super::user::Class;
+use super::user::{Class, needs_password};
 use super::{ConnId, Hub};
 
 /// Why nothing was registered, or changed. The text is for operators.
@@ -23,24 +23,48 @@ pub(super) enum AccountError {
     BadNick,
     #[error("a password must have at least {0} bytes")]
     ShortPassword(i64),
+    #[error("an account of class 3 or higher needs a password; give it one first")]
+    NoPassword,
+    #[error("log in with the password of this nick first")]
+    NotOwn,
     #[error("a script prevented it")]
     Blocked,
     #[error("it could not be stored; see the log")]
     Database,
 }
 
+/// The password of a new registration.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum FirstPassword<'a> {
+    /// There is none: whoever comes first sets it, and is a guest until then.
+    None,
+    /// The user's.
+    Own(&'a [u8]),
+    /// One that somebody else knows too: the user is a guest until he sets another.
+    Once(&'a [u8]),
+}
+
+impl<'a> FirstPassword<'a> {
+    /// A password that may be missing.
+    pub fn given(password: &'a [u8]) -> FirstPassword<'a> {
+        if password.is_empty() { FirstPassword::None } else { FirstPassword::Own(password) }
+    }
+}
+
 impl Hub {
-    /// Registers a user. Without a password, he is asked to set one at his first login, and
-    /// has no more than class 1 until then.
+    /// Registers a user.
     pub(super) fn register(
         &mut self,
         op: &[u8],
         from: Option<ConnId>,
         nick: &[u8],
         class: i64,
-        password: &[u8],
+        password: FirstPassword<'_>,
     ) -> Result<(), AccountError> {
         let class = Class::from_number(class).ok_or(AccountError::NoClass)?;
+        if matches!(password, FirstPassword::None) && needs_password(class.number()) {
+            return Err(AccountError::NoPassword);
+        }
         if !super::protocol::nick_is_clean(nick) {
             return Err(AccountError::BadNick);
         }
@@ -55,8 +79,13 @@ impl Hub {
         if verdict.blocked {
             return Err(AccountError::Blocked);
         }
-        let hash = if password.is_empty() { String::new() } else { self.hash(password)? };
-        let added = self.database.add_account(nick, class.number(), &hash, op, self.clock.seconds);
+        let (hash, pwd_change) = match password {
+            FirstPassword::None => (String::new(), true),
+            FirstPassword::Own(password) => (self.hash(password)?, false),
+            FirstPassword::Once(password) => (hash_password(password).ok_or(AccountError::Database)?, true),
+        };
+        let now = self.clock.seconds;
+        let added = self.database.add_account(nick, class.number(), &hash, pwd_change, op, now);
         match self.stored("registering", added) {
             Some(true) => {
                 self.account_changed(nick);
@@ -96,6 +125,10 @@ impl Hub {
     /// Changes a registered user's class, also while he is online.
     pub(super) fn set_class(&mut self, nick: &[u8], class: i64) -> Result<(), AccountError> {
         let class = Class::from_number(class).ok_or(AccountError::NoClass)?;
+        let account = self.account(nick)?.ok_or(AccountError::Missing)?;
+        if account.is_without_password() && needs_password(class.number()) {
+            return Err(AccountError::NoPassword);
+        }
         let set = self.database.set_account_class(nick, class.number());
         match self.stored("changing a class", set) {
             Some(true) => {
@@ -107,12 +140,30 @@ impl Hub {
         }
     }
 
-    /// Changes a registered user's password.
-    pub(super) fn set_password(&mut self, nick: &[u8], password: &[u8]) -> Result<(), AccountError> {
+    /// Changes the password of the user who gives the command.
+    fn set_own_password(&mut self, caller: &Caller, password: &[u8]) -> Result<(), AccountError> {
+        let account = self.account(&caller.nick)?.ok_or(AccountError::Missing)?;
+        let user = self.users.get(caller.user);
+        if !user.is_some_and(|user| user.account.is_some() && user.owns(&account)) {
+            return Err(AccountError::NotOwn);
+        }
+        self.set_password(&caller.nick, password, Some(caller.user))
+    }
+
+    /// Changes a registered user's password; `known_to` knows it.
+    fn set_password(
+        &mut self,
+        nick: &[u8],
+        password: &[u8],
+        known_to: Option<super::UserId>,
+    ) -> Result<(), AccountError> {
         let hash = self.hash(password)?;
         let set = self.database.set_account_password(nick, &hash);
         match self.stored("storing a password", set) {
             Some(true) => {
+                if let Some(user) = known_to.and_then(|user| self.users.get_mut(user)) {
+                    user.proof = Some(hash.into_bytes());
+                }
                 self.account_changed(nick);
                 Ok(())
             }
@@ -128,17 +179,18 @@ impl Hub {
         if user.is_bot() || user.class == Class::Pinger {
             return;
         }
-        let class = match &account {
-            // He is in without a password, so more must wait for his next login with one.
-            Some(account) if account.pwd_change => Class::Registered,
-            Some(account) => Class::from_number(account.class).unwrap_or(Class::Registered),
-            None => Class::Guest,
-        };
-        // Who came in as a guest has proved nothing by being registered meanwhile.
-        let proved = user.account.is_some();
         let old = user.class;
-        user.class = if proved || account.is_none() { class } else { old };
-        user.account = if proved { account } else { user.account.take() };
+        user.class = match &account {
+            None => Class::Guest,
+            // Who came in as a guest has proved nothing by being registered meanwhile.
+            Some(_) if user.account.is_none() => old,
+            Some(account) if user.owns(account) => account.standing(),
+            // Who came in with another password than the one that counts now does not rise by it.
+            Some(account) => account.standing().min(old),
+        };
+        if user.account.is_some() {
+            user.account = account;
+        }
         let least = self.settings.oplist_class;
         if user.class != old && (user.class.number() >= least) != (old.number() >= least) {
             let list = self.op_list();
@@ -170,7 +222,7 @@ pub(super) fn passwd(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
     if args.is_empty() {
         return hub.usage("passwd");
     }
-    let result = hub.set_password(&caller.nick, args);
+    let result = hub.set_own_password(caller, args);
     said(hub, "has a new password; use it at the next login", &caller.nick, result)
 }
 
@@ -182,13 +234,25 @@ pub(super) fn regnew(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
     if !may_give(hub, caller, class) {
         return said(hub, "", nick, Err(AccountError::NotAllowed));
     }
-    let result = hub.register(&caller.nick, Some(caller.id), nick, class, password);
-    let what = if password.is_empty() {
-        "is registered, and must set a password at the next login"
-    } else {
-        "is registered"
+    let once = match password.is_empty() && needs_password(class) {
+        true => match random_password() {
+            Ok(once) => Some(once),
+            Err(error) => return format!("No password can be made: {error}").into_bytes(),
+        },
+        false => None,
     };
-    said(hub, what, nick, result)
+    let (password, what) = match &once {
+        Some(once) => (
+            FirstPassword::Once(once.as_bytes()),
+            format!("is registered with the password {once}, and has class {class} after a +passwd"),
+        ),
+        None if password.is_empty() => {
+            (FirstPassword::None, "is registered, and must set a password at the next login".into())
+        }
+        None => (FirstPassword::Own(password), "is registered".into()),
+    };
+    let result = hub.register(&caller.nick, Some(caller.id), nick, class, password);
+    said(hub, &what, nick, result)
 }
 
 pub(super) fn regclass(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
@@ -205,7 +269,7 @@ pub(super) fn regpasswd(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> 
     if password.is_empty() {
         return hub.usage("regpasswd");
     }
-    let result = may_change(hub, caller, nick).and_then(|()| hub.set_password(nick, password));
+    let result = may_change(hub, caller, nick).and_then(|()| hub.set_password(nick, password, None));
     said(hub, "has a new password", nick, result)
 }
 

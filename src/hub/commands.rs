@@ -64,7 +64,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "passwd",
-        least: Least::Class(Class::Registered),
+        least: Least::Class(Class::Guest),
         usage: "PASSWORD",
         help: "sets your password",
         run: accounts::passwd,

@@ -263,13 +263,14 @@ impl Database {
         statement.query_row([Text(nick)], read).optional()
     }
 
-    /// Registers a user; `hash` is empty when the user is to set the password. False when the
-    /// nick is registered already.
+    /// Registers a user; `hash` is empty when there is no password yet, and `pwd_change` says
+    /// whether the user is to set one. False when the nick is registered already.
     pub fn add_account(
         &self,
         nick: &[u8],
         class: i64,
         hash: &str,
+        pwd_change: bool,
         op: &[u8],
         now: i64,
     ) -> rusqlite::Result<bool> {
@@ -277,15 +278,8 @@ impl Database {
             "insert or ignore into reglist (nick, class, reg_date, reg_op, pwd_change, pwd_crypt, login_pwd)
              values (?, ?, ?, ?, ?, ?, ?)",
         )?;
-        let added = statement.execute(params![
-            Text(nick),
-            class,
-            now,
-            Text(op),
-            hash.is_empty(),
-            STORED_ARGON2,
-            hash
-        ])?;
+        let added =
+            statement.execute(params![Text(nick), class, now, Text(op), pwd_change, STORED_ARGON2, hash])?;
         Ok(added > 0)
     }
 
@@ -306,6 +300,14 @@ impl Database {
             "update reglist set login_pwd = ?, pwd_crypt = ?, pwd_change = 0 where nick = ?",
         )?;
         Ok(statement.execute(params![hash, STORED_ARGON2, Text(nick)])? > 0)
+    }
+
+    /// Puts a hash in the place of a password that lay there as it is, if it still does.
+    pub fn replace_plain_password(&self, nick: &[u8], plain: &[u8], hash: &str) -> rusqlite::Result<bool> {
+        let mut statement = self.connection.prepare_cached(
+            "update reglist set login_pwd = ?, pwd_crypt = ? where nick = ? and login_pwd = ?",
+        )?;
+        Ok(statement.execute(params![hash, STORED_ARGON2, Text(nick), Text(plain)])? > 0)
     }
 
     /// Notes that a registered user logged in.
@@ -419,8 +421,8 @@ mod tests {
     fn accounts_are_found_in_any_case_and_any_encoding() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path()).unwrap();
-        assert!(database.add_account(b"J\xfcrgen", 3, "", b"Op", 7).unwrap());
-        assert!(!database.add_account(b"j\xfcrgen", 1, "", b"Op", 7).unwrap());
+        assert!(database.add_account(b"J\xfcrgen", 3, "", true, b"Op", 7).unwrap());
+        assert!(!database.add_account(b"j\xfcrgen", 1, "", true, b"Op", 7).unwrap());
         let account = database.account(b"j\xfcRGEN").unwrap().unwrap();
         assert_eq!(
             (account.nick.as_slice(), account.class, account.pwd_change),

@@ -31,6 +31,8 @@ pub(super) struct Check {
 pub(super) struct Checked {
     id: ConnId,
     right: bool,
+    /// What it was compared with.
+    stored: Vec<u8>,
     /// The hash that is to be stored in the place of a password that lay there as it is.
     rehashed: Option<String>,
 }
@@ -44,7 +46,7 @@ pub(super) fn check(check: Check) -> Checked {
         Stored::Unknown => false,
     };
     let rehashed = if right && plain { hash_password(&check.password) } else { None };
-    Checked { id: check.id, right, rehashed }
+    Checked { id: check.id, right, stored: check.hash, rehashed }
 }
 
 /// Why somebody is not let in.
@@ -179,11 +181,14 @@ impl Hub {
         if self.stage(id) != Some(Stage::Key) {
             return self.out_of_order(id, "your client asked for a nick before its key, or twice");
         }
-        let found = self.database.account(nick);
-        let account = self.stored("reading an account", found).flatten();
-        if let Err(refusal) = self.may_come_in(id, nick, account.as_ref()) {
-            return self.refuse(id, &refusal);
-        }
+        let found = self.account_of(nick).and_then(|account| {
+            self.may_come_in(id, nick, account.as_ref())?;
+            Ok(account)
+        });
+        let account = match found {
+            Ok(account) => account,
+            Err(refusal) => return self.refuse(id, &refusal),
+        };
         if self.raise_for(id, Hook::OnParsedMsgValidateNick, &[Value::text(message)]).blocked {
             let refusal = Refusal::new(CloseReason::Plugin, "This nick is not wanted here.");
             return self.refuse(id, &refusal.with(&[b"$ValidateDenide ", nick, b"|"]));
@@ -198,7 +203,7 @@ impl Hub {
         }
         let asks = match &account {
             // Who is registered without a password comes in, and is asked to set one.
-            Some(account) => !account.login_pwd.is_empty() || !account.pwd_change,
+            Some(account) => !account.is_without_password(),
             None => self.settings.always_ask_password,
         };
         user.account = account;
@@ -225,6 +230,34 @@ impl Hub {
         }
     }
 
+    fn account_of(&self, nick: &[u8]) -> Result<Option<Account>, Refusal> {
+        let found = self.database.account(nick);
+        // Who cannot be looked up is not taken for a guest.
+        self.stored("reading an account", found)
+            .ok_or_else(|| Refusal::new(CloseReason::HubLoad, "The hub cannot look up your nick now."))
+    }
+
+    /// Decides again what was decided at earlier steps of a login: since then the nick may have
+    /// been registered, banned, given another password or class, and taken by somebody else.
+    fn decide_again(&mut self, id: ConnId) -> Result<(), Refusal> {
+        let Some(nick) = self.nick_of(id) else { return Ok(()) };
+        let account = self.account_of(&nick)?;
+        self.may_come_in(id, &nick, account.as_ref())?;
+        let Some(user) = self.user_of_mut(id) else { return Ok(()) };
+        match &account {
+            Some(account) if user.owns(account) => user.class = account.standing(),
+            Some(_) => {
+                let text = "This nick was registered or has a new password since you came; log in again.";
+                return Err(Refusal::new(CloseReason::LoginErr, text));
+            }
+            None if user.class != Class::Pinger => user.class = Class::Guest,
+            None => {}
+        }
+        user.account = account;
+        Ok(())
+    }
+
+    /// Whether somebody may log in with a nick, as far as that can be told without a password.
     fn may_come_in(&self, id: ConnId, nick: &[u8], account: Option<&Account>) -> Result<(), Refusal> {
         let denied = |text: String| {
             Err(Refusal::new(CloseReason::BadNick, text).with(&[b"$ValidateDenide ", nick, b"|"]))
@@ -261,6 +294,10 @@ impl Hub {
                 return denied("This nick is in use.".into());
             }
         }
+        if account.is_some_and(Account::is_shut) {
+            let text = "This account has no password yet; an operator has to give it one with !regpasswd.";
+            return Err(Refusal::new(CloseReason::LoginErr, text));
+        }
         if account.is_some_and(|account| !account.enabled) {
             return Err(Refusal::new(CloseReason::Kicked, "This account is disabled."));
         }
@@ -283,7 +320,7 @@ impl Hub {
             };
             self.not_banned(&who)?;
         }
-        self.not_full(connection.ip, class)
+        self.not_full(id, nick, class)
     }
 
     pub(super) fn not_banned(&self, who: &Target) -> Result<(), Refusal> {
@@ -309,20 +346,23 @@ impl Hub {
         text
     }
 
-    fn not_full(&self, ip: std::net::IpAddr, class: Class) -> Result<(), Refusal> {
+    fn not_full(&self, id: ConnId, nick: &[u8], class: Class) -> Result<(), Refusal> {
         if class >= Class::Operator {
             return Ok(());
         }
-        let count = self.online_clients;
+        // Whoever comes in the place of himself takes none.
+        let ghost = self.online_user(nick).and_then(User::connection);
+        let count = self.online_clients - usize::from(ghost.is_some()).min(self.online_clients);
         if i64::try_from(count).is_ok_and(|count| count >= self.settings.max_users) {
             let more = self.readable(&self.settings.hubfull_message);
             let text = format!("The hub is full: {count} users are online. {more}");
             return Err(Refusal::new(CloseReason::UserLimit, text.trim_end()).with(&[b"$HubIsFull|"]));
         }
         let most = usize::try_from(self.settings.max_users_from_ip).unwrap_or(0);
-        if most > 0 {
-            let from_there =
-                self.connections.iter().filter(|(_, other)| other.ip == ip && other.user.is_some()).count();
+        let own = self.connections.get(id).filter(|_| most > 0);
+        if let Some(ip) = own.map(|own| own.ip) {
+            let others = self.connections.iter().filter(|(other, _)| *other != id && Some(*other) != ghost);
+            let from_there = others.filter(|(_, other)| other.ip == ip && other.user.is_some()).count();
             if from_there >= most {
                 let text = format!("From your address {ip} there are {from_there} users already.");
                 return Err(Refusal::new(CloseReason::UserLimit, text).with(&[b"$HubIsFull|"]));
@@ -368,11 +408,7 @@ impl Hub {
                 _ => continue,
             }
             if checked.right {
-                if let (Some(hash), Some(nick)) = (&checked.rehashed, self.nick_of(id)) {
-                    let set = self.database.set_account_password(&nick, hash);
-                    self.stored("storing a password", set);
-                }
-                self.password_was_right(id);
+                self.password_was_right(id, checked.stored, checked.rehashed);
             } else {
                 self.password_was_wrong(id);
             }
@@ -380,13 +416,21 @@ impl Hub {
         }
     }
 
-    fn password_was_right(&mut self, id: ConnId) {
+    /// A client knows a password: the one that was stored when it was asked.
+    fn password_was_right(&mut self, id: ConnId, stored: Vec<u8>, rehashed: Option<String>) {
         let now = self.clock.seconds;
         let ip = self.ip_of(id);
+        let Some(nick) = self.nick_of(id) else { return };
+        let proof = rehashed.filter(|hash| {
+            let replaced = self.database.replace_plain_password(&nick, &stored, hash);
+            self.stored("storing a password", replaced) == Some(true)
+        });
         let Some(user) = self.user_of_mut(id) else { return };
-        let Some(account) = &user.account else { return };
-        user.class = Class::from_number(account.class).unwrap_or(Class::Registered);
-        let (class, nick) = (user.class, Rc::clone(&user.nick));
+        user.proof = Some(proof.map_or(stored, String::into_bytes));
+        if let Err(refusal) = self.decide_again(id) {
+            return self.refuse(id, &refusal);
+        }
+        let class = self.user_of(id).map_or(Class::Guest, |user| user.class);
         let noted = self.database.note_login(&nick, &ip, now);
         self.stored("noting a login", noted);
         self.say_hello(id);
@@ -414,12 +458,7 @@ impl Hub {
     }
 
     fn say_hello(&mut self, id: ConnId) {
-        let Some(user) = self.user_of_mut(id) else { return };
-        if user.class == Class::Guest && user.account.is_some() {
-            // Registered without a password: no more than this class until there is one.
-            user.class = Class::Registered;
-        }
-        let nick = Rc::clone(&user.nick);
+        let Some(nick) = self.nick_of(id) else { return };
         self.set_stage(id, Stage::Nick);
         self.send_to(id, &[b"$Hello ", &nick, b"|"]);
         if self.connections.get(id).is_some_and(|connection| connection.has(Supports::HUB_URL)) {
@@ -430,18 +469,15 @@ impl Hub {
     /// Puts a user into the list, shows him to all, and all to him.
     pub(super) fn enter(&mut self, id: ConnId) {
         let Some(nick) = self.nick_of(id) else { return };
-        if let Some(there) = self.online_user(&nick) {
-            match (there.connection(), self.user_of(id).is_some_and(|user| user.account.is_some())) {
-                (Some(other), true) => {
-                    self.dismiss(other, CloseReason::Clone, "You logged in from elsewhere.");
-                    self.closing.retain(|closing| *closing != other);
-                    self.leave(other);
-                }
-                _ => {
-                    self.send_to(id, &[b"$ValidateDenide ", &nick, b"|"]);
-                    return self.dismiss(id, CloseReason::BadNick, "This nick is in use.");
-                }
+        loop {
+            if let Err(refusal) = self.decide_again(id) {
+                return self.refuse(id, &refusal);
             }
+            // Whoever may still come in knows the password of the one who is there: it is himself.
+            let Some(ghost) = self.online_user(&nick).and_then(User::connection) else { break };
+            self.dismiss(ghost, CloseReason::Clone, "You logged in from elsewhere.");
+            self.closing.retain(|closing| *closing != ghost);
+            self.leave(ghost);
         }
         let restrictions = self.database.restrictions(&nick);
         let restrictions = self.stored("reading restrictions", restrictions).unwrap_or_default();
@@ -515,7 +551,7 @@ impl Hub {
         let must_set_password = user.account.as_ref().is_some_and(|account| account.pwd_change);
         let (nick, share) = (Rc::clone(&user.nick), user.share);
         if must_set_password {
-            self.tell(id, "Please set a password now: +passwd YOUR-PASSWORD");
+            self.tell(id, "Please set a password of your own now: +passwd YOUR-PASSWORD");
         }
         if self.settings.send_user_info {
             let text = format!(

@@ -22,7 +22,11 @@ pub(super) fn unseen(nick: &[u8], charset: Charset) -> Option<char> {
         return None;
     }
     let text: Vec<char> = charset.decode(nick).chars().collect();
-    (0..text.len()).find(|at| !is_seen(&text, *at)).and_then(|at| text.get(at)).copied()
+    // Windows' code pages have no such controls: it is how bytes without a meaning are decoded.
+    let is_lacking = |c: char| charset.is_code_page() && ('\u{80}'..='\u{9f}').contains(&c);
+    let at =
+        (0..text.len()).find(|at| !is_seen(&text, *at) && !text.get(*at).copied().is_some_and(is_lacking));
+    at.and_then(|at| text.get(at)).copied()
 }
 
 fn is_seen(text: &[char], at: usize) -> bool {
@@ -77,6 +81,8 @@ mod tests {
         let cp1251 = Charset::named("cp1251").unwrap();
         assert_eq!(unseen(b"bo\xa0ss", cp1251), Some('\u{a0}'));
         assert_eq!(unseen(b"bo\xad\xe0", cp1251), Some('\u{ad}'));
+        assert_eq!(unseen(b"bad\x98", cp1251), None, "no character");
+        assert_eq!(unseen(b"bad\x98", Charset::named("iso-8859-2").unwrap()), Some('\u{98}'));
         assert_eq!(unseen(b"\xce\xeb\xfc\xe3\xe0", cp1251), None);
         // Old clients' bytes in a hub of UTF-8.
         assert_eq!(unseen(b"J\xfcrgen", Charset::UTF_8), None);

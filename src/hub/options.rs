@@ -224,6 +224,6 @@ fn first_account(database: &Database, now: i64) -> Result<Option<(String, String
     let password = random_password().map_err(HubError::FirstAccount)?;
     let hash = hash_password(password.as_bytes())
         .ok_or_else(|| HubError::FirstAccount(std::io::Error::other("hashing failed")))?;
-    database.add_account(FIRST_NICK.as_bytes(), Class::Master.number(), &hash, b"", now)?;
+    database.add_account(FIRST_NICK.as_bytes(), Class::Master.number(), &hash, false, b"", now)?;
     Ok(Some((FIRST_NICK.into(), password)))
 }

@@ -25,6 +25,11 @@ impl Charset {
         [GBK, GB18030, BIG5, SHIFT_JIS, EUC_KR].contains(&self.0)
     }
 
+    /// Whether it is one of Windows' code pages.
+    pub fn is_code_page(self) -> bool {
+        self.0.name().starts_with("windows-")
+    }
+
     /// The name by which Python knows it.
     pub fn python_name(self) -> String {
         let name = self.0.name().to_ascii_lowercase();

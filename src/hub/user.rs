@@ -106,6 +106,8 @@ pub struct User {
     pub active: bool,
     /// His registration, if he has one.
     pub account: Option<Account>,
+    /// The stored password that his client has shown to know.
+    pub proof: Option<Vec<u8>>,
     /// What he may not do for now.
     pub restrictions: Restrictions,
     /// Since when he is here, in seconds since the epoch.
@@ -127,6 +129,7 @@ impl User {
             share: 0,
             active: false,
             account: None,
+            proof: None,
             restrictions: Restrictions::default(),
             login_time: 0,
             ext_json: Vec::new(),
@@ -141,6 +144,15 @@ impl User {
         }
     }
 
+    /// Whether a registration is his: he knows its password, or it has none yet and he is the
+    /// first to come.
+    pub fn owns(&self, account: &Account) -> bool {
+        match &self.proof {
+            Some(proof) => *proof == account.login_pwd,
+            None => account.is_without_password(),
+        }
+    }
+
     /// Whether a program is behind him.
     pub fn is_bot(&self) -> bool {
         self.connection().is_none()
@@ -152,6 +164,32 @@ impl User {
         let parsed = text.strip_prefix(b"$MyINFO $ALL ").and_then(MyInfo::parse);
         parsed.unwrap_or(MyInfo { nick: &self.nick, size: b"0", ..MyInfo::default() })
     }
+}
+
+impl Account {
+    /// Whether its user is still to choose a password, and none is asked for until then.
+    pub fn is_without_password(&self) -> bool {
+        self.login_pwd.is_empty() && self.pwd_change
+    }
+
+    /// What its user may do: nothing more than a guest until the password is of his own choice.
+    pub fn standing(&self) -> Class {
+        if self.pwd_change {
+            return Class::Guest;
+        }
+        Class::from_number(self.class).unwrap_or(Class::Registered)
+    }
+
+    /// Whether nobody can come in by it: it has no password, and too high a class to give it to
+    /// whoever comes first.
+    pub fn is_shut(&self) -> bool {
+        self.is_without_password() && needs_password(self.class)
+    }
+}
+
+/// Whether an account of this class must have a password from the beginning.
+pub fn needs_password(class: i64) -> bool {
+    class >= Class::Operator.number()
 }
 
 /// A client's tag, as far as the hub looks at it: `<client V:1,M:A,H:1/0/0,S:3>`.

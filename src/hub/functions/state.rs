@@ -5,6 +5,7 @@ use std::time::Duration;
 use plugin_abi::{Hook, Value};
 
 use super::super::Hub;
+use super::super::account_commands::FirstPassword;
 use super::super::turn::Due;
 use super::{Args, done, text};
 use crate::host::ScriptId;
@@ -21,7 +22,7 @@ impl Hub {
         // Nobody is registered as a pinger by mistake.
         let class = if args.int(1) < 0 { i64::MAX } else { args.int(1) };
         let nick = args.text_or_empty(0);
-        match self.register(&op, None, nick, class, args.text_or_empty(2)) {
+        match self.register(&op, None, nick, class, FirstPassword::given(args.text_or_empty(2))) {
             Ok(()) => done(true),
             Err(why) => {
                 log::info!("AddRegUser({}): {why}", self.readable(nick));
@@ -35,7 +36,15 @@ impl Hub {
     }
 
     pub(super) fn call_set_reg_class(&mut self, args: Args<'_>) -> Value<'static> {
-        done(args.int(1) >= 0 && self.set_class(args.text_or_empty(0), args.int(1)).is_ok())
+        let (nick, class) = (args.text_or_empty(0), args.int(1));
+        // Nor is anybody made a pinger by mistake.
+        match self.set_class(nick, if class < 0 { i64::MAX } else { class }) {
+            Ok(()) => done(true),
+            Err(why) => {
+                log::info!("SetRegClass({}): {why}", self.readable(nick));
+                Value::Nil
+            }
+        }
     }
 
     pub(super) fn call_parse_command(&mut self, args: Args<'_>) -> Value<'static> {
