@@ -163,3 +163,31 @@ fn what_does_not_fit_raises_and_changes_nothing() {
     stage.supervisor.reload(&mut stage.host, id).unwrap();
     assert_eq!(stage.call(id, "length", &["more".into()]), Value::Int(10));
 }
+
+#[test]
+fn a_key_may_have_any_bytes_that_a_nick_can_have() {
+    let folder = tempfile::tempdir().unwrap();
+    for encoding in ["utf-8", "cp1251"] {
+        let mut stage = Stage::with(Config { encoding: encoding.into(), ..on_disk(folder.path()) });
+        let path = support::write_script(
+            folder.path(),
+            "counts.py",
+            "
+            def count(nick):
+                vh.store[nick] = vh.store.get(nick, 0) + 1
+                return [vh.store[nick], list(vh.store) == [nick]]
+            def forget(nick): del vh.store[nick]
+            ",
+        );
+        let id = stage.supervisor.load(&mut stage.host, &path).unwrap().id;
+        // 0x98 is nothing in cp1251, and neither is valid UTF-8.
+        let nick = || Value::from(b"mallory\x98\xff".to_vec());
+        for expected in 1..=3i64 {
+            let counted = stage.call(id, "count", &[nick()]);
+            assert_eq!(counted, Value::List(vec![expected.into(), true.into()]), "{encoding}");
+            stage.supervisor.reload(&mut stage.host, id).unwrap();
+        }
+        stage.call(id, "forget", &[nick()]);
+        stage.supervisor.shutdown(&mut stage.host);
+    }
+}

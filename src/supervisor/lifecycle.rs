@@ -153,7 +153,8 @@ impl Supervisor {
             return Err(LoadError::Taken(id));
         }
         let identity = identity.unwrap_or_else(|| self.config.borrow().identity.clone());
-        let store = Store::open(self.config.borrow().store_dir.as_deref(), &path);
+        let config = self.config();
+        let store = Store::open(config.store_dir.as_deref(), &path, config.scripts_dir.as_deref());
         let script = Script::new(id, path, identity, store);
         script.functions.replace(functions);
         self.scripts.borrow_mut().push(script.clone());

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -191,7 +191,7 @@ pub struct Script {
 impl Script {
     /// A script without a process.
     pub fn new(id: ScriptId, path: PathBuf, identity: Identity, store: Store) -> Rc<Script> {
-        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = name_of(&path);
         Rc::new(Script {
             id,
             output: Output::new(&name),
@@ -247,6 +247,18 @@ impl Script {
         self.state.borrow().process().is_some_and(|own| own.serial == process.serial)
     }
 }
+
+/// The name of the script of this file: the file's without `.py`; for a package, its folder's.
+pub fn name_of(path: &Path) -> String {
+    let name = match path.parent().and_then(Path::file_name) {
+        Some(folder) if path.file_name().is_some_and(|name| name == PACKAGE) => Some(folder),
+        _ => path.file_stem(),
+    };
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What makes a folder a package.
+pub const PACKAGE: &str = "__init__.py";
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -31,14 +31,18 @@ pub struct Store {
 pub struct TooBig(pub usize);
 
 impl Store {
-    /// The store of a script: empty, or what was kept on disk if there is a folder.
-    pub fn open(folder: Option<&Path>, script: &Path) -> Store {
+    /// The store of a script: empty, or what was kept on disk if there is a folder. Scripts
+    /// below the hub's scripts folder keep their stores when it moves.
+    pub fn open(folder: Option<&Path>, script: &Path, scripts_dir: Option<&Path>) -> Store {
         let mut store = Store::default();
         let Some(folder) = folder else { return store };
-        let path = folder.join(file_name(script));
+        let path = folder.join(file_name(script, scripts_dir));
+        if !path.exists() {
+            find_predecessor(folder, script, &path);
+        }
+        let shown = path.display().to_string();
         if let Err(error) = store.open_journal(folder, path) {
-            let path = folder.join(file_name(script));
-            log::error!("vh.store of {} is not kept on disk: {}: {error}", script.display(), path.display());
+            log::error!("vh.store of {} is not kept on disk: {shown}: {error}", script.display());
         }
         store
     }
@@ -138,14 +142,58 @@ fn records(entries: &Entries) -> Vec<u8> {
     entries.iter().flat_map(|(key, (value, _))| record(key, Some(value.clone()))).collect()
 }
 
-/// A name that belongs to this script alone: its own, and a hash of where it lies.
-fn file_name(script: &Path) -> String {
+/// A name that belongs to this script alone: its own, and a hash of where it lies; below the
+/// scripts folder, of where it lies in there.
+fn file_name(script: &Path, scripts_dir: Option<&Path>) -> String {
+    // Scripts have canonical paths.
+    let scripts_dir = scripts_dir.and_then(|folder| folder.canonicalize().ok());
+    let inside = scripts_dir.and_then(|folder| script.strip_prefix(folder).ok());
     // FNV-1a: unlike the standard library's hashes, the same for ever.
-    let hash = script.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    let place = inside.unwrap_or(script).as_os_str().as_bytes();
+    let hash = place.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    let stem = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    format!("{stem}-{hash:016x}.store")
+    format!("{}-{hash:016x}.{EXTENSION}", super::script::name_of(script))
+}
+
+const EXTENSION: &str = "store";
+
+/// Looks for what a script may have stored under another name: takes over the file that had
+/// the name of its whole path, as all had until 0.1.0, and names others in the log, which may
+/// be its own from when it lay elsewhere, or another script's.
+fn find_predecessor(folder: &Path, script: &Path, path: &Path) {
+    let old = folder.join(file_name(script, None));
+    if old != path && old.exists() {
+        match std::fs::rename(&old, path) {
+            Ok(()) => log::info!("{} is {} from now on", old.display(), path.display()),
+            Err(error) => log::error!("{} is not taken over: {error}", old.display()),
+        }
+        return;
+    }
+    for other in namesakes(folder, &super::script::name_of(script)) {
+        log::warn!(
+            "vh.store of {} begins empty, and {} is of a script of the same name that lies or lay elsewhere: \
+             if it was this one, unload it, rename the file to {}, and load it again",
+            script.display(),
+            other.display(),
+            path.display()
+        );
+    }
+}
+
+/// The stores of scripts of this name, wherever they lie.
+fn namesakes(folder: &Path, name: &str) -> Vec<PathBuf> {
+    let is_namesake = |file: &Path| {
+        let stem = file.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.rsplit_once('-'));
+        file.extension().is_some_and(|extension| extension == EXTENSION)
+            && stem.is_some_and(|(found, hash)| {
+                found == name && hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit())
+            })
+    };
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> = entries.filter(|file| is_namesake(file)).collect();
+    found.sort();
+    found
 }
 
 #[cfg(test)]
@@ -169,7 +217,7 @@ mod tests {
     fn a_journal_that_was_cut_off_loses_the_last_change_only() {
         let folder = tempfile::tempdir().unwrap();
         let script = Path::new("/scripts/a.py");
-        let open = || Store::open(Some(folder.path()), script);
+        let open = || Store::open(Some(folder.path()), script, None);
         let mut store = open();
         for number in 0..100i64 {
             store.set(format!("key {}", number % 10).as_bytes(), Some(number.into()), 8).unwrap();
@@ -178,7 +226,7 @@ mod tests {
         drop(store);
         assert_eq!(open().entries(), all);
 
-        let file = folder.path().join(file_name(script));
+        let file = folder.path().join(file_name(script, None));
         let mut store = open();
         store.set(b"last", Some("x".repeat(100).into()), 8).unwrap();
         drop(store);
@@ -195,7 +243,7 @@ mod tests {
 
     /// What another process would read.
     fn kept(folder: &Path) -> Value<'static> {
-        let entries = Store::open(Some(folder), Path::new(SCRIPT)).entries();
+        let entries = Store::open(Some(folder), Path::new(SCRIPT), None).entries();
         let [(_, value)] = &entries[..] else { panic!("one entry: {entries:?}") };
         value.clone()
     }
@@ -203,7 +251,7 @@ mod tests {
     /// The disk has 1, the store 2.
     fn with_a_full_disk() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
-        let mut store = Store::open(Some(folder.path()), Path::new(SCRIPT));
+        let mut store = Store::open(Some(folder.path()), Path::new(SCRIPT), None);
         put(&mut store, 1);
         store.journal.as_mut().unwrap().fill_disk();
         put(&mut store, 2);
@@ -242,8 +290,8 @@ mod tests {
     fn a_journal_does_not_grow_for_ever() {
         let folder = tempfile::tempdir().unwrap();
         let script = Path::new("/a.py");
-        let mut store = Store::open(Some(folder.path()), script);
-        let file = folder.path().join(file_name(script));
+        let mut store = Store::open(Some(folder.path()), script, None);
+        let file = folder.path().join(file_name(script, None));
         let length = || std::fs::metadata(&file).unwrap().len();
         let start = std::time::Instant::now();
         for times in 0..3 {
@@ -261,7 +309,59 @@ mod tests {
         }
         store.set(b"key", Some(1i64.into()), 2000).unwrap();
         drop(store);
-        let entries = Store::open(Some(folder.path()), script).entries();
+        let entries = Store::open(Some(folder.path()), script, None).entries();
         assert_eq!(entries, [("key".to_string().into(), 1i64.into())]);
+    }
+
+    /// Folders as an embedded hub has them, in a data folder; a script in the scripts folder.
+    fn data_folder() -> (tempfile::TempDir, PathBuf) {
+        let data = tempfile::tempdir().unwrap();
+        let script = data.path().join("hub/scripts/games/quiz.py");
+        std::fs::create_dir_all(script.parent().unwrap()).unwrap();
+        File::create(&script).unwrap();
+        (data, script)
+    }
+
+    fn in_data(data: &Path, script: &str) -> Store {
+        let data = data.canonicalize().unwrap();
+        Store::open(Some(&data.join("store")), &data.join(script), Some(&data.join("scripts")))
+    }
+
+    #[test]
+    fn a_store_is_found_again_when_the_data_folder_moves() {
+        let (folder, _) = data_folder();
+        let (old, new) = (folder.path().join("hub"), folder.path().join("moved"));
+        put(&mut in_data(&old, "scripts/games/quiz.py"), 1);
+        std::fs::rename(old, &new).unwrap();
+        std::os::unix::fs::symlink(&new, folder.path().join("link")).unwrap();
+        for data in [new, folder.path().join("link")] {
+            assert_eq!(in_data(&data, "scripts/games/quiz.py").entries().len(), 1);
+            assert_eq!(in_data(&data, "scripts/quiz.py").entries(), [], "another place, another script");
+        }
+    }
+
+    #[test]
+    fn a_store_that_is_named_by_the_whole_path_is_taken_over() {
+        let (folder, script) = data_folder();
+        let data = folder.path().canonicalize().unwrap().join("hub");
+        let script = script.canonicalize().unwrap();
+        put(&mut Store::open(Some(&data.join("store")), &script, None), 1);
+        for _ in 0..2 {
+            let entries = in_data(&data, "scripts/games/quiz.py").entries();
+            assert_eq!(entries, [("key".to_string().into(), 1i64.into())]);
+        }
+        assert_eq!(namesakes(&data.join("store"), "quiz").len(), 1);
+    }
+
+    #[test]
+    fn stores_of_the_same_name_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let hash = "0123456789abcdef";
+        let others = [format!("quiz-{hash}.new"), format!("a-quiz-{hash}.store"), "quiz-x.store".into()];
+        for name in others.iter().chain([&format!("quiz-{hash}.store")]) {
+            File::create(folder.path().join(name)).unwrap();
+        }
+        assert_eq!(namesakes(folder.path(), "quiz"), [folder.path().join(format!("quiz-{hash}.store"))]);
+        assert!(namesakes(Path::new("/nowhere"), "quiz").is_empty());
     }
 }

@@ -2,8 +2,9 @@
 //! the hub keeps it is not known here.
 //!
 //! Each value is held as the very frame that was sent to the hub. Reading makes a new object
-//! from it, so that the store changes by assignment only, as the hub's copy does. Text in it
-//! is UTF-8 whatever the hub's encoding, and comes back unchanged.
+//! from it, so that the store changes by assignment only, as the hub's copy does. Text in it,
+//! keys too, is UTF-8 whatever the hub's encoding, and comes back unchanged: a nick with bytes
+//! that the encoding lacks is a key as any other.
 
 use std::borrow::Cow;
 
@@ -119,11 +120,6 @@ fn set(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
             let kind = type_name(gil, args[0]);
             let message = format_args!("a key of vh.store must be a str, not {kind}");
             return Err(raise(gil, Exception::Type, message));
-        }
-        let mut length = 0;
-        // Raises UnicodeEncodeError for lone surrogates: keys are UTF-8 proper.
-        if ffi::PyUnicode_AsUTF8AndSize(args[0], &mut length).is_null() {
-            return Err(Raised);
         }
         let key = Encoding::Lossless.bytes_of(gil, args[0])?;
         let what = format!("vh.store[{:?}]", String::from_utf8_lossy(&key));

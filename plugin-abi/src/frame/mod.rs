@@ -216,7 +216,7 @@ pub enum FromWorker<'a> {
     },
     /// `vh.store[key] = value`, or `del vh.store[key]` when nil.
     Store {
-        /// The key, UTF-8.
+        /// The key, UTF-8 that may have lone surrogates.
         key: Cow<'a, [u8]>,
         /// The value; `None` removes the key.
         value: Option<Value<'a>>,
