@@ -107,6 +107,8 @@ pub struct Hub {
     settings: Settings,
     charset: Charset,
     database: Database,
+    /// The same database as scripts have it.
+    sql: sql::Sql,
     geoip: GeoIp,
     connections: Slots<Connection>,
     users: Slots<User>,

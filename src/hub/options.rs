@@ -13,6 +13,7 @@ use super::geoip::GeoIp;
 use super::output::Broadcast;
 use super::settings::{SettingError, Settings, canonical};
 use super::slots::Slots;
+use super::sql::Sql;
 use super::text::Charset;
 use super::turn::{Frequency, Timers};
 use super::user::Class;
@@ -116,6 +117,7 @@ impl Hub {
     /// See [`HubError`]; nothing was changed then.
     pub fn open(options: Options) -> Result<Hub, HubError> {
         let database = Database::open(&options.data)?;
+        let sql = Sql::open(&options.data)?;
         let settings = read_settings(&database, &options)?;
         let encoding = String::from_utf8_lossy(&settings.hub_encoding).into_owned();
         let charset = Charset::named(&encoding).ok_or(HubError::Encoding(encoding))?;
@@ -134,6 +136,7 @@ impl Hub {
             settings,
             charset,
             database,
+            sql,
             geoip,
             connections: Slots::default(),
             users: Slots::default(),

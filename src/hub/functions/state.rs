@@ -99,7 +99,7 @@ impl Hub {
 
     pub(super) fn call_sql(&mut self, script: ScriptId, args: Args<'_>) -> Value<'static> {
         let query = args.text_or_empty(0);
-        let (ok, rows) = match self.database.query(query, args.int(1), self.charset) {
+        let (ok, rows) = match self.sql.query(query, args.int(1), self.charset) {
             Ok(rows) => (1, rows),
             Err(error) => {
                 // A query can have megabytes; its start tells which it is.

@@ -1,104 +1,20 @@
-//! Queries of scripts on the hub's database, in the dialect that they were written for; what
-//! is in the tables is left to `database` and `bans`.
+//! MySQL's dialect as SQLite takes it.
 //!
 //! Scripts were written for MySQL. SQLite takes its backticks as they are. Here, its strings
 //! (with backslashes, and in double quotes) become SQLite's, and a few of its words too.
 //! Text keeps its bytes: a string that is not valid UTF-8 is handed over beside the query.
-//!
-//! Each query stands for itself: `begin`, `commit` and the like do nothing, since a script that
-//! died within a transaction would take the hub's own writes with it.
 
-use std::time::{Duration, Instant};
-
-use rusqlite::params_from_iter;
-
-use super::database::{Database, Text, bytes_of};
-use super::text::Charset;
-
-/// How long one query may take.
-const LONGEST: Duration = Duration::from_secs(2);
-
-/// How many rows a query gives when it asks for none.
-const DEFAULT_ROWS: usize = 100;
-
-/// How many bytes all rows together may have.
-const MOST_BYTES: usize = 32 << 20;
-
-/// The rows of a result; NULL is `None`.
-pub type Rows = Vec<Vec<Option<Vec<u8>>>>;
-
-/// Why a query gave nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum SqlError {
-    /// SQLite's own reason.
-    #[error("{0}")]
-    Sqlite(#[from] rusqlite::Error),
-    /// Not for scripts.
-    #[error("`{0}` is not for scripts: it would change how the hub itself keeps its data")]
-    NotForScripts(String),
-    /// The rows are too many.
-    #[error("the rows have more than {} MiB; select fewer, or fewer columns", MOST_BYTES >> 20)]
-    TooMuch,
-}
-
-impl Database {
-    /// Runs a query and gives at most so many rows. `charset` is what its text is in.
-    pub fn query(&mut self, query: &[u8], limit: i64, charset: Charset) -> Result<Rows, SqlError> {
-        let translated = translate(query, charset);
-        let first = translated.words.first().map(String::as_str).unwrap_or_default();
-        match first {
-            "" | "begin" | "commit" | "rollback" | "savepoint" | "release" | "start" | "set" | "lock"
-            | "unlock" => {
-                return Ok(Rows::new());
-            }
-            "attach" | "detach" | "pragma" | "vacuum" => {
-                return Err(SqlError::NotForScripts(first.into()));
-            }
-            _ => {}
-        }
-        let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(DEFAULT_ROWS);
-        let end = Instant::now() + LONGEST;
-        self.connection.progress_handler(10_000, Some(move || Instant::now() > end))?;
-        let rows = self.rows(&translated, limit);
-        self.connection.progress_handler(0, None::<fn() -> bool>)?;
-        rows
-    }
-
-    fn rows(&self, query: &Translated, limit: usize) -> Result<Rows, SqlError> {
-        let mut statement = self.connection.prepare_cached(&query.text)?;
-        let columns = statement.column_count();
-        let mut found = statement.query(params_from_iter(query.strings.iter().map(|text| Text(text))))?;
-        let mut rows = Rows::new();
-        let mut bytes = 0;
-        // Also a statement without a result is stepped through here.
-        while let Some(row) = found.next()? {
-            if rows.len() < limit {
-                let mut values = Vec::with_capacity(columns);
-                for at in 0..columns {
-                    let value = bytes_of(row.get_ref(at)?);
-                    bytes += value.as_ref().map_or(0, Vec::len) + 32;
-                    values.push(value);
-                }
-                rows.push(values);
-            } else {
-                break;
-            }
-            if bytes > MOST_BYTES {
-                return Err(SqlError::TooMuch);
-            }
-        }
-        Ok(rows)
-    }
-}
+use super::super::text::Charset;
 
 /// A query as SQLite takes it.
 #[derive(Debug, PartialEq)]
-struct Translated {
-    text: String,
+pub struct Translated {
+    /// With `?` for some strings.
+    pub text: String,
     /// Strings that stand where the text has `?`.
-    strings: Vec<Vec<u8>>,
+    pub strings: Vec<Vec<u8>>,
     /// The first words, in lower case.
-    words: Vec<String>,
+    pub words: Vec<String>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -115,7 +31,8 @@ enum Token {
     Sign(char),
 }
 
-fn translate(query: &[u8], charset: Charset) -> Translated {
+/// Translates a query.
+pub fn translate(query: &[u8], charset: Charset) -> Translated {
     let mut tokens = tokens(query, charset);
     replace_words(&mut tokens);
     let mut text = String::with_capacity(query.len() + 16);
@@ -311,85 +228,6 @@ fn string(quote: u8, text: &[u8], pairs: bool) -> (Token, &[u8]) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn database() -> (tempfile::TempDir, Database) {
-        let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(folder.path()).unwrap();
-        (folder, database)
-    }
-
-    fn text(value: &str) -> Option<Vec<u8>> {
-        Some(value.into())
-    }
-
-    #[test]
-    fn queries_of_mysql_scripts_run() {
-        let (_folder, mut database) = database();
-        for query in [
-            "CREATE TABLE IF NOT EXISTS `pi_test` (`id` bigint(20) unsigned not null auto_increment primary key, \
-             `nick` varchar(128) not null default '', `points` int(11)) engine = myisam default character set utf8",
-            "insert into `pi_test` (`nick`, `points`) values ('it\\'s', 1), (\"say \\\"hi\\\"\", 2)",
-            "insert ignore into pi_test (id, nick) values (1, 'again')",
-            "begin",
-            "update `pi_test` set `points` = unix_timestamp() where `nick` = 'it''s'; ",
-        ] {
-            assert_eq!(database.query(query.as_bytes(), 0, Charset::UTF_8).unwrap(), Rows::new(), "{query}");
-        }
-        let rows = database
-            .query(b"select `id`, nick, points > 1600000000 from `pi_test` order by id", 0, Charset::UTF_8)
-            .unwrap();
-        assert_eq!(rows, [[text("1"), text("it's"), text("1")], [text("2"), text("say \"hi\""), text("0")],]);
-        assert_eq!(database.query(b"select id from pi_test", 1, Charset::UTF_8).unwrap().len(), 1);
-        assert_eq!(database.query(b"select null", 1, Charset::UTF_8).unwrap(), [[None]]);
-        assert!(database.query(b"show tables", 0, Charset::UTF_8).unwrap().contains(&vec![text("reglist")]));
-        database.query(b"truncate table `pi_test`", 0, Charset::UTF_8).unwrap();
-        assert_eq!(database.query(b"select * from pi_test", 0, Charset::UTF_8).unwrap(), Rows::new());
-    }
-
-    #[test]
-    fn bytes_of_any_encoding_survive() {
-        let (_folder, mut database) = database();
-        database.query(b"create table pi_x (t text)", 0, Charset::UTF_8).unwrap();
-        database.query(b"insert into pi_x values ('\xff\\'\xfe')", 0, Charset::UTF_8).unwrap();
-        assert_eq!(
-            database.query(b"select t from pi_x where t = '\xff\\'\xfe'", 0, Charset::UTF_8).unwrap(),
-            [[Some(b"\xff'\xfe".to_vec())]]
-        );
-    }
-
-    #[test]
-    fn a_character_of_two_bytes_can_end_in_a_backslash() {
-        let (_folder, mut database) = database();
-        let gbk = Charset::named("gbk").unwrap();
-        let rows = database.query(b"select '\x81\x5c', 'it\\'s'", 9, gbk).unwrap();
-        assert_eq!(rows, [[Some(b"\x81\x5c".to_vec()), text("it's")]]);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said() {
-        let (_folder, mut database) = database();
-        for query in [
-            "select",
-            "selec 1",
-            "select * from nowhere",
-            "attach database 'x' as y",
-            "select 1; select 2",
-            "select 'open",
-        ] {
-            if let Ok(rows) = database.query(query.as_bytes(), 0, Charset::UTF_8) {
-                assert_eq!(query, "select 'open", "{rows:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_endless_query_ends() {
-        let (_folder, mut database) = database();
-        let endless =
-            b"with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
-        assert!(database.query(endless, 0, Charset::UTF_8).is_err());
-        assert_eq!(database.query(b"select 1", 0, Charset::UTF_8).unwrap().len(), 1);
-    }
 
     proptest! {
         #[test]

@@ -1,0 +1,233 @@
+//! The connection that scripts' queries run on: what they may do, how long, and with how much
+//! memory; what the queries are is left to the rest of [`sql`](super).
+//!
+//! SQLite itself says what a statement does (its authorizer) and keeps the limits, so nothing
+//! here looks at the text of a query. What the hub itself has to do on this connection for a
+//! script, such as changing a table, runs within [`Guarded::trusted`].
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, ffi};
+
+use super::SqlError;
+
+/// How long one query may take.
+pub const LONGEST: Duration = Duration::from_secs(2);
+
+/// How many bytes a text, a row or a query may have.
+pub const LONGEST_VALUE: usize = 4 << 20;
+
+/// How many bytes SQLite may use for a query beyond what it uses already.
+const MOST_MEMORY: i64 = 24 << 20;
+
+/// How many of SQLite's instructions pass between two looks at the clock.
+const INSTRUCTIONS: i32 = 1000;
+
+/// The hub's own tables: scripts change what is in them, and nothing else.
+pub const OWN_TABLES: &[&str] = &["SetupList", "reglist", "banlist", "unbanlist", "kicklist", "temp_rights"];
+
+/// What queries may call. `instr`, `replace`, `like` and the like take time that is the product
+/// of their arguments' lengths, within which nobody looks at the clock: they are not here.
+const FUNCTIONS: &[&str] = &[
+    "abs",
+    "avg",
+    "coalesce",
+    "count",
+    "group_concat",
+    "hex",
+    "ifnull",
+    "iif",
+    "length",
+    "lower",
+    "ltrim",
+    "max",
+    "min",
+    "nullif",
+    "random",
+    "round",
+    "rtrim",
+    "substr",
+    "substring",
+    "sum",
+    "total",
+    "trim",
+    "typeof",
+    "upper",
+    "date",
+    "time",
+    "datetime",
+    "strftime",
+    "like",
+];
+
+/// When the query that runs has to end. Functions that work for long look at it too.
+#[derive(Debug)]
+pub struct Deadline {
+    start: Instant,
+    /// Nanoseconds after `start`.
+    end: AtomicU64,
+}
+
+impl Deadline {
+    fn set(&self, from_now: Duration) {
+        let end = self.start.elapsed() + from_now;
+        self.end.store(u64::try_from(end.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Whether the query has to end now.
+    pub fn is_over(&self) -> bool {
+        self.start.elapsed().as_nanos() > u128::from(self.end.load(Ordering::Relaxed))
+    }
+}
+
+/// What the authorizer, which SQLite calls, has in common with the connection's owner.
+#[derive(Debug, Default)]
+struct Rules {
+    trusted: AtomicBool,
+    refused: Mutex<Option<String>>,
+}
+
+/// A connection with rules and limits.
+#[derive(Debug)]
+pub struct Guarded {
+    connection: Connection,
+    rules: Arc<Rules>,
+    deadline: Arc<Deadline>,
+}
+
+impl Guarded {
+    /// Opens the database that the hub has made.
+    pub fn open(path: &Path) -> rusqlite::Result<Guarded> {
+        let mut connection = Connection::open(path)?;
+        connection.busy_timeout(Duration::from_millis(200))?;
+        connection.execute_batch("pragma synchronous = normal; pragma foreign_keys = off")?;
+        for (switch, on) in [
+            (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+            (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false),
+        ] {
+            connection.set_db_config(switch, on)?;
+        }
+        let longest = i32::try_from(LONGEST_VALUE).unwrap_or(i32::MAX);
+        for (limit, most) in [
+            (Limit::SQLITE_LIMIT_LENGTH, longest),
+            (Limit::SQLITE_LIMIT_SQL_LENGTH, longest),
+            (Limit::SQLITE_LIMIT_COLUMN, 500),
+            (Limit::SQLITE_LIMIT_EXPR_DEPTH, 500),
+            (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 200),
+            (Limit::SQLITE_LIMIT_VDBE_OP, 250_000),
+            (Limit::SQLITE_LIMIT_ATTACHED, 0),
+            (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+            (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 0),
+        ] {
+            connection.set_limit(limit, most)?;
+        }
+        let rules = Arc::new(Rules::default());
+        let deadline = Arc::new(Deadline { start: Instant::now(), end: AtomicU64::new(u64::MAX) });
+        let (asked, clock) = (Arc::clone(&rules), Arc::clone(&deadline));
+        connection.authorizer(Some(move |what: AuthContext<'_>| asked.judge(&what)))?;
+        connection.progress_handler(INSTRUCTIONS, Some(move || clock.is_over()))?;
+        Ok(Guarded { connection, rules, deadline })
+    }
+
+    /// Runs a query of a script, within the limits of time and memory.
+    pub fn run<T>(&self, query: impl FnOnce(&Connection) -> Result<T, SqlError>) -> Result<T, SqlError> {
+        self.refusal().take();
+        self.deadline.set(LONGEST);
+        let memory = MemoryLimit::beyond_what_is_used(MOST_MEMORY);
+        let result = query(&self.connection);
+        drop(memory);
+        result.map_err(|error| match self.refusal().take() {
+            Some(what) => SqlError::NotForScripts(what),
+            None if self.deadline.is_over() => SqlError::TooLong,
+            None if error.is_out_of_memory() => SqlError::TooMuchMemory,
+            None => error,
+        })
+    }
+
+    fn refusal(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.rules.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rules {
+    fn judge(&self, context: &AuthContext<'_>) -> Authorization {
+        let refused = match context.action {
+            AuthAction::Select | AuthAction::Recursive => None,
+            AuthAction::Read { table_name, .. } => {
+                name_if(table_name, is_internal(table_name) && table_name != "sqlite_master")
+            }
+            AuthAction::Insert { table_name }
+            | AuthAction::Update { table_name, .. }
+            | AuthAction::Delete { table_name } => {
+                name_if(table_name, is_internal(table_name) && table_name != "sqlite_master")
+            }
+            AuthAction::CreateTable { table_name } | AuthAction::DropTable { table_name } => {
+                name_if(table_name, is_internal(table_name) || is_own(table_name))
+            }
+            AuthAction::AlterTable { table_name, .. }
+            | AuthAction::CreateIndex { table_name, .. }
+            | AuthAction::DropIndex { table_name, .. } => {
+                name_if(table_name, is_internal(table_name) || is_own(table_name))
+            }
+            AuthAction::Function { function_name } => name_if(
+                function_name,
+                !FUNCTIONS.iter().any(|known| known.eq_ignore_ascii_case(function_name)),
+            ),
+            other => Some(spoken(&other)),
+        };
+        if refused.is_none() || self.trusted.load(Ordering::Relaxed) {
+            return Authorization::Allow;
+        }
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        Authorization::Deny
+    }
+}
+
+/// What a statement would do, as its author would say it.
+fn spoken(action: &AuthAction<'_>) -> String {
+    let debug = format!("{action:?}");
+    debug.split([' ', '{']).next().unwrap_or_default().to_ascii_lowercase()
+}
+
+fn name_if(name: &str, refused: bool) -> Option<String> {
+    refused.then(|| name.to_string())
+}
+
+fn is_internal(table: &str) -> bool {
+    table.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_"))
+}
+
+fn is_own(table: &str) -> bool {
+    OWN_TABLES.iter().any(|own| own.eq_ignore_ascii_case(table))
+}
+
+/// How much memory SQLite may use in this process, while this value lives.
+struct MemoryLimit;
+
+impl MemoryLimit {
+    fn beyond_what_is_used(bytes: i64) -> MemoryLimit {
+        // SAFETY: SQLite counts under a lock of its own; any thread may ask and set.
+        unsafe {
+            ffi::sqlite3_hard_heap_limit64(ffi::sqlite3_memory_used() + bytes);
+        }
+        MemoryLimit
+    }
+}
+
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        // SAFETY: as above; 0 is no limit.
+        unsafe {
+            ffi::sqlite3_hard_heap_limit64(0);
+        }
+    }
+}
