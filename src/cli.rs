@@ -5,8 +5,10 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use vhpy::hub::{Charset, Options, Server, ServerError};
+use vhpy::supervisor::Config;
+use vhpy::supervisor::option::{OptionSpec, of_operators_for_scripts};
 
 /// Python scripting for Direct Connect hubs, every script in a process of its own.
 #[derive(Parser)]
@@ -78,25 +80,57 @@ struct HubArgs {
     #[arg(long, value_name = "DIR")]
     geoip: Option<PathBuf>,
 
-    /// The interpreter for scripts that have no .venv beside them.
-    #[arg(long, value_name = "PATH")]
-    python: Option<PathBuf>,
-
-    /// How many seconds the hub waits for one hook of a script.
-    #[arg(long, value_name = "SECONDS")]
-    hook_timeout: Option<f64>,
-
-    /// How many seconds a stuck script has to come back before it is killed.
-    #[arg(long, value_name = "SECONDS")]
-    kill_timeout: Option<f64>,
-
-    /// How many seconds a script has to load.
-    #[arg(long, value_name = "SECONDS")]
-    load_timeout: Option<f64>,
+    #[command(flatten)]
+    scripts_options: ScriptOptions,
 
     /// Sets a configuration variable for this run; !getconfig lists them all.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
     set: Vec<(String, String)>,
+}
+
+/// The supervisor's options as flags: `--hook-timeout 5`.
+#[derive(Default)]
+struct ScriptOptions(Vec<(&'static str, String)>);
+
+impl ScriptOptions {
+    fn flag(option: &OptionSpec) -> Arg {
+        let flag = option.name.replace('_', "-");
+        Arg::new(option.name)
+            .long(flag)
+            .value_name(option.value)
+            .help(option.meaning.trim_end_matches('.'))
+            .allow_negative_numbers(true)
+    }
+}
+
+impl Args for ScriptOptions {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.next_help_heading("Scripts").args(of_operators_for_scripts().map(ScriptOptions::flag))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        ScriptOptions::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ScriptOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<ScriptOptions, clap::Error> {
+        let mut options = ScriptOptions::default();
+        options.update_from_arg_matches(matches)?;
+        Ok(options)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for option in of_operators_for_scripts() {
+            let Some(value) = matches.get_one::<String>(option.name) else { continue };
+            // A wrong value is a wrong command line, and is said before anything starts.
+            option.set(&mut Config::default(), value.as_bytes()).map_err(|error| {
+                clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}\n"))
+            })?;
+            self.0.push((option.name, value.clone()));
+        }
+        Ok(())
+    }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {
@@ -171,16 +205,12 @@ fn options(args: &HubArgs) -> Result<Options, String> {
     let mut options = Options::new(data);
     options.scripts = args.scripts_dir.as_deref().map(absolute).transpose()?;
     options.geoip = args.geoip.as_deref().map(absolute).transpose()?;
-    // A bare name is looked for in the PATH.
-    options.python = args.python.clone();
     // What is typed is UTF-8, whatever the hub speaks.
     let charset = args.encoding.as_deref().and_then(Charset::named).unwrap_or(Charset::UTF_8);
     let mut set = |name: &str, value: String| options.settings.push((name.into(), charset.encode(&value)));
     args.encoding.iter().for_each(|encoding| set("hub_encoding", encoding.clone()));
     args.max_users.iter().for_each(|users| set("max_users", users.to_string()));
-    args.hook_timeout.iter().for_each(|seconds| set("hook_timeout", seconds.to_string()));
-    args.kill_timeout.iter().for_each(|seconds| set("kill_timeout", seconds.to_string()));
-    args.load_timeout.iter().for_each(|seconds| set("load_timeout", seconds.to_string()));
+    args.scripts_options.0.iter().for_each(|(name, value)| set(name, value.clone()));
     args.set.iter().for_each(|(name, value)| set(name, value.clone()));
     Ok(options)
 }

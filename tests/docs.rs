@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use plugin_abi::manual;
+use vhpy::supervisor::option;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -39,8 +40,22 @@ fn with_table(path: &str, name: &str, table: &str) -> String {
     format!("{before}{start}{table}<!-- end -->{after}")
 }
 
+/// The header with the list of options in its comment.
+fn with_options(path: &str) -> String {
+    const BEGIN: &str = " * (begin of the options)\n";
+    const END: &str = " * (end of the options) */\n";
+    let text = fs::read_to_string(root().join(path)).unwrap();
+    let (before, rest) = text.split_once(BEGIN).expect("the options' begin");
+    let (_, after) = rest.split_once(END).expect("the options' end");
+    format!("{before}{BEGIN}{}{END}{after}", option::header_lines())
+}
+
 #[test]
 fn the_tables_in_the_manual_are_those_of_the_program() {
+    keep("plugin-abi/include/vhpy.h", &with_options("plugin-abi/include/vhpy.h"));
+    for page in ["docs/operators.md", "docs/verlihub.md"] {
+        keep(page, &with_table(page, "options", &option::operators_table()));
+    }
     keep("docs/hooks.md", &with_table("docs/hooks.md", "hooks", &manual::hooks_table()));
     keep("docs/functions.md", &with_table("docs/functions.md", "functions", &manual::functions_table()));
     keep("docs/functions.md", &with_table("docs/functions.md", "constants", &manual::constants_table()));

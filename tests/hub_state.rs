@@ -482,6 +482,51 @@ fn commands_change_the_configuration() {
     );
 }
 
+/// The supervisor's options are variables and flags of the hub.
+#[test]
+fn options_about_scripts_are_variables_and_flags() {
+    let limits = "
+        import resource
+        def OnParsedMsgChat(nick, message):
+            memory = resource.getrlimit(resource.RLIMIT_AS)[0] >> 20
+            vh.usermc(f'{memory} MiB, {resource.getrlimit(resource.RLIMIT_NOFILE)[0]} files', nick)
+            return 0
+        ";
+    let hub = HubBuilder::new()
+        .script("limits.py", limits)
+        .arg("--set")
+        .arg("limit_memory=300")
+        .arg("--limit-files")
+        .arg("99")
+        .start();
+    let mut master = hub.master();
+    master.chat("hello");
+    master.wait_for("300 MiB, 99 files");
+    let mut ask = |command: &str, answer: &str| {
+        master.chat(command);
+        let said = master.wait_for("<vhpy> ");
+        assert!(said.contains(answer), "{command}: {said}");
+    };
+    ask("!setconfig limit_memory 5", "limit_memory: give a number from 16");
+    ask("!setconfig restart_limit 3", "restart_limit = 3 (was 5)");
+    ask("!setconfig limit_memory 400", "limit_memory = 400 (was 300)");
+    ask("!pyreload limits", "is reloaded");
+    master.chat("hello");
+    master.wait_for("400 MiB, 99 files");
+    let hub = HubBuilder::in_folder(hub.kill()).start();
+    let mut nick = hub.guest("nick");
+    nick.chat("hello");
+    nick.wait_for("400 MiB, ");
+    for (wrong, reason) in [
+        (["--hook-timeout", "-1"], "must be a number of seconds"),
+        (["--spare", "perhaps"], "must be 0 or 1"),
+    ] {
+        let output = HubBuilder::new().arg(wrong[0]).arg(wrong[1]).command().output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && said.contains(reason), "{wrong:?}: {said}");
+    }
+}
+
 #[test]
 fn operators_clients_redirect() {
     let hub = HubBuilder::new().start();

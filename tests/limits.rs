@@ -34,7 +34,7 @@ const RUNS: &str = "
 
 fn with_limits(stage: &mut Stage, name: &str, limits: Limits) -> ScriptId {
     let id = stage.load(name, RUNS).id;
-    stage.supervisor.set_overrides(id, Overrides { limits: Some(limits), ..Overrides::default() });
+    stage.supervisor.set_overrides(id, Overrides::limited(limits));
     stage.supervisor.reload(&mut stage.host, id).unwrap();
     id
 }
@@ -70,6 +70,38 @@ fn memory() {
         chat(&mut stage, "try: bytearray(400 << 20)\nexcept MemoryError: pass"),
         "what it handles is its own"
     );
+}
+
+/// What operators choose for one script holds for its next process, and after the hub's end.
+#[test]
+fn operators_give_one_script_a_limit_of_its_own() {
+    let stores = tempfile::tempdir().unwrap();
+    let config = || Config { store_dir: Some(stores.path().into()), ..patient() };
+    let mut stage = Stage::with(config());
+    let path = stage.write("greedy.py", RUNS);
+    let ask = |stage: &mut Stage, command: &str, answer: &str| {
+        let said = stage.supervisor.console(&mut stage.host, command).unwrap();
+        assert!(said.contains(answer), "{command}: {said}");
+    };
+    let id = stage.supervisor.load(&mut stage.host, &path).unwrap().id;
+    ask(&mut stage, "!pyset greedy limit_memory 300", "Script greedy: limit_memory is now 300");
+    ask(&mut stage, "!pyset greedy limit_memory lots", "must be a number");
+    ask(&mut stage, "!pyset greedy OnTimer hook_timeout 7", "in OnTimer: hook_timeout is now 7");
+    ask(&mut stage, "!pyset greedy OnTimer nice 7", "only hook_timeout");
+    ask(&mut stage, "!pyset greedy spare 0", "the same for all scripts");
+    ask(&mut stage, "!pyset nobody nice 7", "There is no script nobody");
+    stage.supervisor.reload(&mut stage.host, id).unwrap();
+    dies_of(&mut stage, id, "kept.append(bytearray(400 << 20))", "300 MiB of memory");
+    stage.supervisor.shutdown(&mut stage.host);
+
+    // The folder is the next hub's, too: a script is known by its place in the scripts' folder.
+    let mut next = Stage::with(config());
+    let path = next.write("greedy.py", RUNS);
+    let id = next.supervisor.load(&mut next.host, &path).unwrap().id;
+    dies_of(&mut next, id, "kept.append(bytearray(400 << 20))", "300 MiB of memory");
+    ask(&mut next, "!pyset greedy limit_memory -", "limit_memory is now as the hub's");
+    next.supervisor.reload(&mut next.host, id).unwrap();
+    assert!(chat(&mut next, "kept.append(bytearray(400 << 20))"), "no limit any more");
 }
 
 #[test]
@@ -156,7 +188,7 @@ fn without_limits_nothing_is_limited_and_all_scripts_can_be() {
     let code = "resource.getrlimit(resource.RLIMIT_NOFILE)[0]";
     assert_eq!(stage.call(limited, "get", &[code.into()]), Value::Int(64));
     let more = Limits { open_files: Some(128), ..Limits::default() };
-    stage.supervisor.set_overrides(limited, Overrides { limits: Some(more), ..Overrides::default() });
+    stage.supervisor.set_overrides(limited, Overrides::limited(more));
     stage.supervisor.reload(&mut stage.host, limited).unwrap();
     assert_eq!(stage.call(limited, "get", &[code.into()]), Value::Int(128));
     let code = "resource.getrlimit(resource.RLIMIT_AS)[0]";

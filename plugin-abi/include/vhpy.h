@@ -202,25 +202,46 @@ void vhpy_free(void *block);
 
 /* Sets an option, before w_Begin or later. 1, or 0. The environment variable VHPY_NAME, in
  * capitals, does the same for hubs that do not know this function.
- *   python        the interpreter for scripts without a .venv beside them
- *   worker        where libvh_worker.so is, if not beside this library
- *   scripts_dir   second on every script's sys.path, after its own folder
- *   store_dir     where scripts' stores are kept; empty: in memory only
- *   encoding      the hub's encoding as Python names it: utf-8 (the default), cp1251, ...
- *   hook_timeout  seconds that the hub waits for a hook or function (2)
- *   kill_timeout  seconds that a stuck script may take to come back (10)
- *   load_timeout  seconds that a script may take to load (30)
- *   restart_wait  seconds that an event waits for a script that just died, within its hook_timeout (0.25)
- *   restart_limit deaths in a minute after which a script is given up (5)
- *   limit_memory (MiB), limit_cpu (seconds), limit_files, limit_processes
- *                 what each script's process may use; empty: no limit (the default)
- *   nice          niceness of scripts' processes, 0 to 19
- *   spare         1: a started interpreter waits to take over a script, 0: none does
- *   stay_awake    1: hub and scripts spin for up to 0.1 ms before they sleep, 0: they sleep at once
- *   basedir, config_name, starttime, botname, opchatname   what scripts see under these names in vh
- *   log_level     0 errors, 1 warnings, 2 what scripts print (the default), 3 every change of
- *                 a script's state, 4 and 5 everything */
+ * (begin of the options)
+ *   hook_timeout     How many seconds the hub waits for one hook or function of a script.
+ *                    (2)
+ *   kill_timeout     How many seconds a stuck script has to come back before it is killed.
+ *                    (10)
+ *   load_timeout     How many seconds a script has to load. (30)
+ *   restart_wait     How many seconds an event waits for a script that just died, within
+ *                    its hook_timeout. (0.25)
+ *   restart_limit    After how many deaths in a minute a script is given up. (5)
+ *   limit_memory     How many MiB of address space a script may use, from its next start
+ *                    on; the interpreter takes about 40; none is no limit. (none)
+ *   limit_cpu        How many seconds of processor time a script's process may use; none is
+ *                    no limit. (none)
+ *   limit_files      How many files a script may have open; none is no limit. (none)
+ *   limit_processes  How many processes and threads the hub's user may have when a script
+ *                    starts one; none is no limit. (none)
+ *   nice             How much nicer than the hub scripts are, 0 to 19. (0)
+ *   spare            Whether a started interpreter waits to take over a script. (1)
+ *   stay_awake       Whether hub and scripts spin for up to 0.1 ms before they sleep: 0
+ *                    saves processor time and costs speed. (1)
+ *   log_level        How much is logged: 0 errors, 1 warnings, 2 what scripts print, 3
+ *                    every change of a script's state, 4 and 5 everything. (2)
+ *   python           The interpreter of scripts that have no .venv beside them; empty is
+ *                    python3 on the PATH.
+ *   worker           Where libvh_worker.so is; empty is beside the library.
+ *   scripts_dir      The hub's folder of scripts: second on every script's sys.path, after
+ *                    its own folder.
+ *   store_dir        Where scripts' stores are kept; empty keeps them in memory only.
+ *   encoding         The hub's encoding as Python names it: utf-8, cp1251, ….
+ *   basedir          vh.basedir.
+ *   config_name      vh.config_name.
+ *   starttime        vh.starttime: seconds since 1970.
+ *   botname          vh.botname, in the hub's encoding.
+ *   opchatname       vh.opchatname, in the hub's encoding.
+ * (end of the options) */
 int vhpy_set_option(const char *name, const char *value);
+
+/* The name of the option at this place, from 0 on, among those that operators may change while
+ * the hub runs; NULL after the last. */
+const char *vhpy_option_name(int place);
 
 /* An option's value as vhpy_set_option takes it, to be freed with vhpy_free; NULL for a name
  * that there is not. */

@@ -18,11 +18,13 @@ namespace vhpy_verlihub {
 namespace {
 
 // What operators may set as pi_python.*: the library's options of the same names.
-const char *const OPTIONS[] = {
-    "log_level",    "hook_timeout", "kill_timeout", "load_timeout",    "restart_wait", "restart_limit", "limit_memory",
-    "limit_cpu",    "limit_files",  "limit_processes", "nice",         "spare",        "stay_awake",
-    "python",
-};
+std::vector<const char *> options()
+{
+    std::vector<const char *> names;
+    while (const char *name = vhpy_option_name(int(names.size())))
+        names.push_back(name);
+    return names;
+}
 
 // And one of ours, in milliseconds: how long the hub's loop sleeps in every turn while this
 // plugin is loaded; empty leaves it as the hub is configured.
@@ -31,7 +33,7 @@ constexpr char STEP_DELAY_DEFAULT[] = "1";
 
 bool is_option(const std::string &name)
 {
-    for (const char *known : OPTIONS)
+    for (const char *known : options())
         if (name == known)
             return true;
     return false;
@@ -40,7 +42,7 @@ bool is_option(const std::string &name)
 std::string option_names()
 {
     std::string names = STEP_DELAY;
-    for (const char *known : OPTIONS)
+    for (const char *known : options())
         names.append(", ").append(known);
     return names;
 }
@@ -337,7 +339,7 @@ void Scripts::set_options()
     encoding_ = hub_.encoding(); // Python knows the hub's names of encodings
     set_option("encoding", encoding_);
     // What is not in the hub's configuration is put there, for operators to see.
-    for (const char *name : OPTIONS) {
+    for (const char *name : options()) {
         const std::optional<std::string> value = hub_.config(CONFIG_FILE, name, nullptr);
         if (!value)
             hub_.set_config(CONFIG_FILE, name, take(vhpy_option(name)).value_or("").c_str());

@@ -40,6 +40,8 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::supervisor::option::OptionError;
+
 /// Why a call from C failed. The text goes to the log and to `vhpy_last_error`.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
@@ -59,6 +61,8 @@ pub(crate) enum Fault {
     NoScript(i32),
     #[error("this JSON cannot be read: {0}")]
     Json(#[from] json::JsonError),
+    #[error(transparent)]
+    Option(#[from] OptionError),
     #[error("out of memory")]
     Memory,
     #[error("{0}")]

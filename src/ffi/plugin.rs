@@ -3,8 +3,7 @@
 
 use std::ffi::{CString, OsStr, c_char, c_int, c_long, c_longlong, c_void};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use plugin_abi::{Call, Hook, Numbering};
 
@@ -13,8 +12,8 @@ use super::state::{configure, visit};
 use super::targs::{Element, Targs, is_known, malloc_text};
 use super::{Fault, guard, state, values, wrapper};
 use crate::host::ScriptId;
-use crate::log_level;
 use crate::supervisor::console::script_files;
+use crate::supervisor::option;
 use crate::supervisor::{Config, Loaded, Replacement, ScriptStatus, Verdict};
 
 /// `vhpy_verdict`.
@@ -427,102 +426,31 @@ unsafe extern "C" fn vhpy_set_option(name: *const c_char, value: *const c_char) 
     })
 }
 
-/// The options' names; in capitals and after `VHPY_`, environment variables set them too.
-pub(crate) const OPTIONS: [&str; 23] = [
-    "worker",
-    "python",
-    "scripts_dir",
-    "basedir",
-    "config_name",
-    "starttime",
-    "encoding",
-    "hook_timeout",
-    "kill_timeout",
-    "load_timeout",
-    "spare",
-    "stay_awake",
-    "store_dir",
-    "botname",
-    "opchatname",
-    "restart_wait",
-    "restart_limit",
-    "limit_memory",
-    "limit_cpu",
-    "limit_files",
-    "limit_processes",
-    "nice",
-    "log_level",
-];
-
-pub(crate) fn set_option(config: &mut Config, name: &str, value: &[u8]) -> Result<(), Fault> {
-    let path = || PathBuf::from(OsStr::from_bytes(value));
-    let optional = || Some(path()).filter(|_| !value.is_empty());
-    let text = || String::from_utf8_lossy(value).into_owned();
-    let bad =
-        |wanted: &str| Fault::Refused(format!("the option {name} must be {wanted}, not \"{}\"", text()));
-    let seconds = || {
-        let seconds = text().trim().parse().map_err(|_| bad("a number of seconds"))?;
-        Duration::try_from_secs_f64(seconds)
-            .ok()
-            .filter(|time| !time.is_zero())
-            .ok_or_else(|| bad("a positive number of seconds"))
-    };
-    let switch = || match value {
-        b"0" | b"no" | b"false" => Ok(false),
-        b"1" | b"yes" | b"true" => Ok(true),
-        _ => Err(bad("0 or 1")),
-    };
-    let limit = || match value {
-        b"" => Ok(None),
-        _ => text().trim().parse().map(Some).map_err(|_| bad("a number, or empty for no limit")),
-    };
-    match name {
-        "restart_wait" => config.restart_wait = seconds()?,
-        "restart_limit" => {
-            config.restart.max_deaths = text().parse().map_err(|_| bad("a number of deaths in a minute"))?;
-        }
-        "limit_memory" => config.limits.memory = limit()?.map(|mib: u64| mib.saturating_mul(1 << 20)),
-        "limit_cpu" => config.limits.cpu_seconds = limit()?,
-        "limit_files" => config.limits.open_files = limit()?,
-        "limit_processes" => config.limits.processes = limit()?,
-        "nice" => {
-            let nice = text().parse().ok().filter(|nice| (0..=19).contains(nice));
-            config.limits.nice = Some(nice.ok_or_else(|| bad("a number from 0 to 19"))?);
-        }
-        "opchatname" => config.identity.opchatname = value.to_vec(),
-        "worker" => config.worker = optional(),
-        "python" => config.python = optional(),
-        "scripts_dir" => config.scripts_dir = optional(),
-        "basedir" => config.identity.basedir = path(),
-        "config_name" => config.identity.config_name = text(),
-        "starttime" => {
-            config.identity.starttime = text().parse().map_err(|_| bad("seconds since the epoch"))?
-        }
-        "encoding" => config.encoding = text(),
-        "hook_timeout" => config.hook_timeout = seconds()?,
-        "kill_timeout" => config.kill_timeout = seconds()?,
-        "load_timeout" => config.load_timeout = seconds()?,
-        "spare" => config.spare = switch()?,
-        "stay_awake" => config.stay_awake = switch()?,
-        "store_dir" => config.store_dir = optional(),
-        "botname" => config.identity.botname = value.to_vec(),
-        "log_level" => log_level::set(text().parse().map_err(|_| bad("a number from 0 to 5"))?),
-        _ => return Err(no_option(name)),
-    }
-    Ok(())
+fn set_option(config: &mut Config, name: &str, value: &[u8]) -> Result<(), Fault> {
+    Ok(option::find(name)?.set(config, value)?)
 }
 
-pub(crate) fn no_option(name: &str) -> Fault {
-    Fault::Refused(format!("there is no option {name}; there are {}", OPTIONS.join(", ")))
+/// The name of the option at this place among those that operators choose; NULL after the
+/// last.
+#[unsafe(no_mangle)]
+extern "C" fn vhpy_option_name(at: c_int) -> *const c_char {
+    static NAMES: std::sync::OnceLock<Vec<CString>> = std::sync::OnceLock::new();
+    guard("vhpy_option_name", std::ptr::null(), || {
+        let names = NAMES.get_or_init(|| {
+            option::of_operators().map(|option| CString::new(option.name).unwrap_or_default()).collect()
+        });
+        let name = usize::try_from(at).ok().and_then(|at| names.get(at));
+        Ok(name.map_or(std::ptr::null(), |name| name.as_ptr()))
+    })
 }
 
 /// Options for hubs that know nothing of them.
 pub(crate) fn options_from_environment(config: &mut Config) {
-    for name in OPTIONS {
-        if let Some(value) = std::env::var_os(format!("VHPY_{}", name.to_ascii_uppercase()))
-            && let Err(fault) = set_option(config, name, value.as_bytes())
+    for option in &option::OPTIONS {
+        if let Some(value) = std::env::var_os(format!("VHPY_{}", option.name.to_ascii_uppercase()))
+            && let Err(error) = option.set(config, value.as_bytes())
         {
-            log::error!("environment: {fault}");
+            log::error!("environment: {error}");
         }
     }
 }

@@ -12,7 +12,7 @@ use plugin_abi::{Hook, Value};
 use super::account_commands as accounts;
 use super::bans::{BanKind, NewBan, Target, range};
 use super::protocol::chat_text;
-use super::settings::{SETTINGS, Settings};
+use super::settings::{Settings, settings};
 use super::text::{first_word, number, period, spoken_period};
 use super::user::Class;
 use super::{ConnId, Hub, UserId};
@@ -437,7 +437,7 @@ fn get_config(hub: &mut Hub, _caller: &Caller, args: &[u8]) -> Vec<u8> {
     let (first, second) = first_word(args);
     if first.is_empty() {
         let mut text = b"Variables:".to_vec();
-        for setting in SETTINGS {
+        for setting in settings() {
             let value = hub.settings.get(setting.name).unwrap_or_default();
             let line = [b"\n", setting.name.as_bytes(), b" = ", &value, b"  - ", setting.meaning.as_bytes()];
             text.extend(line.concat());

@@ -4,9 +4,9 @@
 use plugin_abi::{Hook, Value};
 
 use super::connection::Supports;
-use super::options::{read_settings, set_deadlines};
+use super::options::read_settings;
 use super::protocol::{chat_text, shown_nick};
-use super::settings::{Kind, SettingError, canonical, setting};
+use super::settings::{Kind, SettingError, canonical, setting, settings};
 use super::{Charset, ConnId, Hub};
 
 /// The configuration that the hub itself reads; scripts keep theirs under other names.
@@ -143,10 +143,6 @@ impl Hub {
                     self.script_commands.push_back([command.into(), nick, Vec::new(), Vec::new()]);
                 }
             }
-            "hook_timeout" | "kill_timeout" | "load_timeout" => {
-                let settings = self.settings.clone();
-                self.scripts.configure(|config| set_deadlines(config, &settings));
-            }
             "mmdb_names_lang" => {
                 let language = String::from_utf8_lossy(&self.settings.mmdb_names_lang).into_owned();
                 self.geoip.set_language(&language);
@@ -155,17 +151,16 @@ impl Hub {
                 let list = self.op_list();
                 self.send_to_all(&[&list]);
             }
-            _ => {}
+            _ => self.scripts.configure(|config| self.settings.configure_scripts(config)),
         }
     }
 
     /// Reads the configuration from the database again, where somebody may have changed it.
     pub fn reload(&mut self) {
         match read_settings(&self.database, &self.options) {
-            Ok(settings) => {
-                let old = std::mem::replace(&mut self.settings, settings);
-                let changed: Vec<&str> = super::SETTINGS
-                    .iter()
+            Ok(read) => {
+                let old = std::mem::replace(&mut self.settings, read);
+                let changed: Vec<&str> = settings()
                     .map(|setting| setting.name)
                     .filter(|name| old.get(name) != self.settings.get(name))
                     .collect();

@@ -89,7 +89,7 @@ pub use options::{HubError, Options};
 use output::Broadcast;
 pub use protocol::lock_to_key;
 pub use server::{Server, ServerError};
-pub use settings::{Kind, SETTINGS, Setting, Settings};
+pub use settings::{Kind, Setting, Settings, settings};
 use slots::Slots;
 pub use text::Charset;
 use user::User;

@@ -5,7 +5,6 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::background::{Background, Wake, hash_password, host_name, random_password};
 use super::database::{Database, DatabaseError};
@@ -32,8 +31,6 @@ pub struct Options {
     pub scripts: Option<PathBuf>,
     /// Where MaxMind's files are.
     pub geoip: Option<PathBuf>,
-    /// The interpreter of scripts without a `.venv`; `None` finds it.
-    pub python: Option<PathBuf>,
     /// `libvh_worker.so`; `None` finds it.
     pub worker: Option<PathBuf>,
     /// Variables that differ from the stored ones for this run.
@@ -49,7 +46,6 @@ impl Options {
             data: data.into(),
             scripts: None,
             geoip: None,
-            python: None,
             worker: None,
             settings: Vec::new(),
             wake: Arc::new(|| {}),
@@ -97,17 +93,6 @@ pub(super) fn read_settings(database: &Database, options: &Options) -> Result<Se
         settings.set(name, value).map_err(|error| HubError::Setting(name.into(), error))?;
     }
     Ok(settings)
-}
-
-fn seconds(seconds: f64, least: f64) -> Duration {
-    Duration::try_from_secs_f64(seconds.clamp(least, 86_400.0)).unwrap_or(Duration::from_secs(1))
-}
-
-/// The deadlines of scripts, as the configuration has them.
-pub(super) fn set_deadlines(config: &mut supervisor::Config, settings: &Settings) {
-    config.hook_timeout = seconds(settings.hook_timeout, 0.01);
-    config.kill_timeout = seconds(settings.kill_timeout, 0.01);
-    config.load_timeout = seconds(settings.load_timeout, 0.1);
 }
 
 impl Hub {
@@ -201,7 +186,6 @@ fn start_supervisor(
     let scripts_dir = options.scripts.clone().unwrap_or_else(|| options.data.join("scripts"));
     let mut config = supervisor::Config {
         worker: options.worker.clone(),
-        python: options.python.clone(),
         scripts_dir: Some(scripts_dir),
         identity: supervisor::Identity {
             botname: settings.hub_security.clone(),
@@ -215,7 +199,7 @@ fn start_supervisor(
         store_dir: Some(options.data.join("store")),
         ..supervisor::Config::default()
     };
-    set_deadlines(&mut config, settings);
+    settings.configure_scripts(&mut config);
     Supervisor::new(config).map_err(HubError::Scripts)
 }
 

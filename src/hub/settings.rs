@@ -2,7 +2,11 @@
 //! is left to `database`, and what changing one leads to, to `functions`.
 //!
 //! Names are Verlihub's, so that scripts and operators find what they know. A variable is here
-//! only if it does something.
+//! only if it does something. The options about scripts are the supervisor's
+//! ([`crate::supervisor::option`]), and variables too.
+
+use crate::supervisor::Config;
+use crate::supervisor::option::{OptionError, OptionSpec, of_operators_for_scripts};
 
 /// What values a variable takes; the number is `vh.eIT_…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +22,7 @@ pub enum Kind {
 }
 
 /// One row of the table.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Setting {
     /// Its name.
     pub name: &'static str,
@@ -37,6 +41,9 @@ pub enum SettingError {
     /// The text is no value of this kind.
     #[error("give a {0}")]
     WrongKind(&'static str),
+    /// The text is no value of an option about scripts.
+    #[error("give {0}")]
+    Option(String),
 }
 
 /// A Rust type that holds the values of one [`Kind`].
@@ -100,10 +107,14 @@ macro_rules! settings {
     ($( $name:ident : $type:ty = $default:expr, $meaning:literal; )*) => {
         /// The values that hold now.
         #[derive(Clone, Debug)]
-        pub struct Settings { $( #[doc = $meaning] pub $name: $type, )* }
+        pub struct Settings {
+            $( #[doc = $meaning] pub $name: $type, )*
+            /// The options about scripts; what else is in here has no meaning.
+            pub scripts: Config,
+        }
 
-        /// All variables.
-        pub static SETTINGS: &[Setting] = &[ $( Setting {
+        /// The hub's own variables; [`settings`] has all.
+        static SETTINGS: &[Setting] = &[ $( Setting {
             name: stringify!($name),
             kind: <$type as Value>::KIND,
             meaning: $meaning,
@@ -111,7 +122,7 @@ macro_rules! settings {
 
         impl Default for Settings {
             fn default() -> Settings {
-                Settings { $( $name: $default.into(), )* }
+                Settings { $( $name: $default.into(), )* scripts: Config::default() }
             }
         }
 
@@ -120,7 +131,7 @@ macro_rules! settings {
             pub fn get(&self, name: &str) -> Option<Vec<u8>> {
                 match name {
                     $( stringify!($name) => Some(self.$name.write()), )*
-                    _ => None,
+                    _ => script_option(name).map(|option| option.get(&self.scripts)),
                 }
             }
 
@@ -131,7 +142,7 @@ macro_rules! settings {
                         self.$name = <$type as Value>::read(text)
                             .ok_or(SettingError::WrongKind(<$type as Value>::EXPECTED))?;
                     } )*
-                    _ => return Err(SettingError::Unknown),
+                    _ => return set_script_option(&mut self.scripts, name, text),
                 }
                 Ok(())
             }
@@ -252,9 +263,6 @@ settings! {
     msg_welcome_admin: Vec<u8> = *b"", "What an admin is told at login.";
     msg_welcome_master: Vec<u8> = *b"", "What a master is told at login.";
     mmdb_names_lang: Vec<u8> = *b"en", "In which language places are named.";
-    hook_timeout: f64 = 2.0, "How many seconds the hub waits for one hook of a script.";
-    kill_timeout: f64 = 10.0, "How many seconds a stuck script has to come back before it is killed.";
-    load_timeout: f64 = 30.0, "How many seconds a script has to load.";
 }
 
 /// The variable that a name means; a few go by more than one.
@@ -267,9 +275,50 @@ pub fn canonical(name: &str) -> &str {
     }
 }
 
+/// All variables: the hub's own, then the options about scripts.
+pub fn settings() -> impl Iterator<Item = Setting> {
+    SETTINGS.iter().copied().chain(of_operators_for_scripts().map(|option| Setting {
+        name: option.name,
+        kind: kind(option),
+        meaning: option.meaning,
+    }))
+}
+
+fn kind(option: &OptionSpec) -> Kind {
+    match option.value {
+        "0|1" => Kind::Bool,
+        "SECONDS" => Kind::Real,
+        "NUMBER" => Kind::Int,
+        // A limit in MiB can be empty, for none.
+        _ => Kind::Text,
+    }
+}
+
+fn script_option(name: &str) -> Option<&'static OptionSpec> {
+    of_operators_for_scripts().find(|option| option.name == name)
+}
+
+fn set_script_option(scripts: &mut Config, name: &str, text: &[u8]) -> Result<(), SettingError> {
+    let option = script_option(name).ok_or(SettingError::Unknown)?;
+    option.set(scripts, text).map_err(|error| match error {
+        OptionError::Value { wanted, .. } => SettingError::Option(wanted),
+        other => SettingError::Option(other.to_string()),
+    })
+}
+
+impl Settings {
+    /// Hands the options about scripts over.
+    pub fn configure_scripts(&self, config: &mut Config) {
+        for option in of_operators_for_scripts() {
+            // A value that was good here is good there.
+            let _ = option.set(config, &option.get(&self.scripts));
+        }
+    }
+}
+
 /// The row of a variable.
-pub fn setting(name: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.name == name)
+pub fn setting(name: &str) -> Option<Setting> {
+    settings().find(|setting| setting.name == name)
 }
 
 #[cfg(test)]
@@ -279,7 +328,7 @@ mod tests {
     #[test]
     fn every_variable_reads_what_it_writes() {
         let mut settings = Settings::default();
-        for setting in SETTINGS {
+        for setting in super::settings() {
             let value = settings.get(setting.name).unwrap();
             settings.set(setting.name, &value).unwrap();
             assert_eq!(settings.get(setting.name).unwrap(), value, "{}", setting.name);
@@ -292,7 +341,10 @@ mod tests {
         assert_eq!(settings.set("max_users", b"many"), Err(SettingError::WrongKind("whole number")));
         assert_eq!(settings.max_users, 6000);
         assert_eq!(settings.set("max_userz", b"1"), Err(SettingError::Unknown));
-        assert_eq!(settings.set("hook_timeout", b"nan"), Err(SettingError::WrongKind("number")));
+        assert_eq!(
+            settings.set("hook_timeout", b"nan"),
+            Err(SettingError::Option("a number of seconds from 0.001 to 86400".into()))
+        );
         settings.set("show_email", b"off").unwrap();
         assert_eq!(settings.get("show_email").unwrap(), b"0");
     }

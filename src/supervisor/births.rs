@@ -50,7 +50,9 @@ impl Supervisor {
         awaited_until: Option<Instant>,
     ) -> Result<(), LoadError> {
         let config = self.config();
-        let limits = script.overrides.borrow().limits.unwrap_or(config.limits);
+        let mut own = config.clone();
+        script.overrides.borrow().apply(&mut own);
+        let limits = own.limits;
         if let Err(error) = process.limit(limits) {
             let error = io::Error::new(error.kind(), format!("its limits cannot be set: {error}"));
             return Err(LoadError::Start { python: process.python.clone(), error });

@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use plugin_abi::Hook;
+
 use super::lifecycle::{LoadError, Loaded};
 use super::{ScriptStatus, Supervisor};
 use crate::host::Host;
@@ -17,7 +19,7 @@ struct Command {
     run: fn(&Supervisor, &mut dyn Host, &str) -> String,
 }
 
-static COMMANDS: [Command; 7] = [
+static COMMANDS: [Command; 8] = [
     Command {
         name: "pyload",
         usage: "PATH|NUMBER",
@@ -33,6 +35,12 @@ static COMMANDS: [Command; 7] = [
         usage: "[0-5|show NAME]",
         help: "tell or set the log level, or show a script's last lines",
         run: log,
+    },
+    Command {
+        name: "pyset",
+        usage: "NAME|ID [HOOK] OPTION VALUE",
+        help: "give a script a value of its own for an option; - takes it back",
+        run: set,
     },
     Command { name: "pyhelp", usage: "", help: "list these commands", run: help },
 ];
@@ -238,6 +246,29 @@ fn log(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
             format!("The log level is {at}: {}", LEVELS[at].1)
         }
         _ => usage("pylog"),
+    }
+}
+
+fn set(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
+    let words: Vec<&str> = what.split_whitespace().collect();
+    let (script, hook, option, value) = match words[..] {
+        [script, hook, option, value] => match Hook::from_name(hook) {
+            Some(hook) => (script, Some(hook), option, value),
+            None => return format!("There is no hook {hook}"),
+        },
+        [script, option, value] => (script, None, option, value),
+        _ => return usage("pyset"),
+    };
+    let Some(id) = supervisor.find(script) else { return unknown(script) };
+    let own = Some(value).filter(|value| *value != "-");
+    match supervisor.set_script_option(id, hook, option, own) {
+        Ok(()) => {
+            let name = name_of(supervisor, script);
+            let at = hook.map_or(String::new(), |hook| format!(" in {hook}"));
+            let is = own.map_or("as the hub's".to_string(), str::to_string);
+            format!("Script {name}{at}: {option} is now {is}")
+        }
+        Err(error) => error.to_string(),
     }
 }
 

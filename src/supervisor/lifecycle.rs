@@ -157,6 +157,7 @@ impl Supervisor {
         let store = Store::open(config.store_dir.as_deref(), &path, config.scripts_dir.as_deref());
         let script = Script::new(id, path, identity, store);
         script.functions.replace(functions);
+        self.recall_options(&script);
         self.scripts.borrow_mut().push(script.clone());
         if let Err(error) = self.start(&script) {
             self.forget(&script);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use plugin_abi::{Hook, HookSet};
 
-use super::config::{Identity, Limits};
+use super::config::Identity;
 use super::output::Output;
 use super::process::Process;
 use super::restart::Deaths;
@@ -138,8 +138,17 @@ pub struct Overrides {
     pub per_hook: HashMap<Hook, Duration>,
     /// Instead of [`Config::kill_timeout`](super::Config::kill_timeout).
     pub kill_timeout: Option<Duration>,
-    /// Instead of [`Config::limits`](super::Config::limits), from its next process on.
-    pub limits: Option<Limits>,
+    /// Instead of [`Limits::memory`](super::Limits::memory), from its next process on; so are
+    /// those below. `Some(None)` is no limit, whatever the hub's is.
+    pub memory: Option<Option<u64>>,
+    /// Instead of [`Limits::cpu_seconds`](super::Limits::cpu_seconds).
+    pub cpu_seconds: Option<Option<u64>>,
+    /// Instead of [`Limits::open_files`](super::Limits::open_files).
+    pub open_files: Option<Option<u64>>,
+    /// Instead of [`Limits::processes`](super::Limits::processes).
+    pub processes: Option<Option<u64>>,
+    /// Instead of [`Limits::nice`](super::Limits::nice).
+    pub nice: Option<Option<i32>>,
 }
 
 /// A script.

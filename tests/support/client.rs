@@ -56,11 +56,14 @@ impl HubBuilder {
             .set("load_timeout", "60")
     }
 
-    /// A script that is loaded at the start.
+    /// A script that is loaded at the start; the indentation of its first line is taken away.
     pub fn script(mut self, name: &str, source: &str) -> HubBuilder {
         let folder = self.data.path().join("scripts");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(name), source).unwrap();
+        let source = source.trim_start_matches('\n');
+        let indent = source.len() - source.trim_start_matches(' ').len();
+        let lines: Vec<&str> = source.lines().map(|line| line.get(indent..).unwrap_or("")).collect();
+        std::fs::write(folder.join(name), lines.join("\n") + "\n").unwrap();
         self.scripts += 1;
         self
     }

@@ -221,7 +221,7 @@ void options(const std::string &folder)
     CHECK(!set("hook_timeout", "never"));
     CHECK(both.hub.replies.at(0).find("must be a number of seconds") != std::string::npos);
     CHECK(!set("colour", "red"));
-    CHECK(both.hub.replies.at(0).find("there is no option colour; there are step_delay, log_level") == 0);
+    CHECK(both.hub.replies.at(0).find("there is no option colour; there are step_delay, hook_timeout") == 0);
     CHECK(!set("basedir", "/"));
     CHECK(set("step_delay", "20"));
     CHECK_EQUAL(both.hub.step_delay, 20);
