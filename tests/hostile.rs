@@ -185,7 +185,7 @@ impl Worker {
                     self.send(&FromWorker::Call { id, call: Call::GetUserClass, args });
                 }
             }
-            80..85 => {
+            80..84 => {
                 let id = self.random.next();
                 let args = Args::from_vec(vec![Value::Int(1); 12]);
                 self.send(&FromWorker::Call { id, call: Call::mc, args });
@@ -223,6 +223,14 @@ impl Worker {
                 self.send(&FromWorker::Loaded { hooks: HookSet::EMPTY, observers: HookSet::EMPTY, warnings });
             }
             98 => return self.leave_a_child(),
+            84 => {
+                let mut some = || HookSet::from_bits(1 << self.random.below(64));
+                let (hooks, observers) = (some(), some());
+                for _ in 0..1000 {
+                    self.send(&FromWorker::Hooks { hooks, observers });
+                    self.send(&FromWorker::Hooks { hooks: observers, observers: hooks });
+                }
+            }
             _ => self.send(&FromWorker::Dynamic { id: 1, name: b"nothing"[..].into(), args: Args::new() }),
         }
         true

@@ -702,3 +702,54 @@ fn an_extension_module_that_crashes_at_the_end_is_no_death() {
     assert!(stage.supervisor.unload(&mut stage.host, id));
     assert!(stage.host.told.is_empty(), "{:?}", stage.host.told);
 }
+
+#[test]
+fn hooks_that_change_while_the_script_runs_are_those_that_the_hub_calls() {
+    let mut stage = Stage::new();
+    let source = "
+        def OnParsedMsgChat(nick, message):
+            global OnUserLogin
+            if message == 'listen':
+                OnUserLogin = lambda nick: 0
+            else:
+                del OnUserLogin
+        ";
+    let id = stage.load("listens.py", source).id;
+    let login = |stage: &mut Stage| {
+        let before = stage.supervisor.status(id).unwrap().events;
+        let verdict = stage.supervisor.event(&mut stage.host, Hook::OnUserLogin, &["a".into()]);
+        (verdict.blocked, stage.supervisor.status(id).unwrap().events - before)
+    };
+    assert_eq!(login(&mut stage), (false, 0));
+    chat(&mut stage, "a", "listen");
+    assert!(stage.supervisor.wants(Hook::OnUserLogin));
+    assert_eq!(login(&mut stage), (true, 1));
+    chat(&mut stage, "a", "stop");
+    assert!(!stage.supervisor.wants(Hook::OnUserLogin));
+    assert_eq!(login(&mut stage), (false, 0));
+}
+
+/// The hub learns of the change only when events are on their way already.
+#[test]
+fn a_hook_may_become_an_observer_and_back_at_any_time() {
+    let mut stage = Stage::new();
+    let source = "
+        seen = 0
+        def plain(nick, message):
+            global OnParsedMsgChat, seen
+            seen += 1
+            OnParsedMsgChat = vh.observer(lambda *all: plain(*all)) if seen % 3 else plain
+        OnParsedMsgChat = plain
+        def count(): return seen
+        ";
+    let id = stage.load("turns.py", source).id;
+    stage.load("blocks.py", "def OnParsedMsgChat(nick, message): return 0\n");
+    for number in 1..=2000i64 {
+        assert!(chat(&mut stage, "a", "b").blocked);
+        if number % 500 == 0 {
+            assert_eq!(stage.call(id, "count", &[]).as_int(), Some(number));
+        }
+    }
+    assert_eq!(stage.state(id), "ready");
+    assert!(stage.host.told.is_empty(), "{:?}", stage.host.told);
+}

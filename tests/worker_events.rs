@@ -1,7 +1,7 @@
 //! What a worker makes of scripts, events and return values.
 mod worker_support;
 
-use plugin_abi::{Answer, Hook, HookSet, Value};
+use plugin_abi::{Answer, FromWorker, Hook, HookSet, Value};
 use worker_support::{FakeHub, Options, pythons};
 
 fn text(text: &str) -> Option<std::borrow::Cow<'static, [u8]>> {
@@ -245,8 +245,8 @@ def OnParsedMsgChat(nick, msg): return 0
     observers.insert(Hook::OnTimer);
     observers.insert(Hook::OnUserLogin);
     assert_eq!(loaded.observers, observers);
-    hub.post(Hook::OnTimer, &[Value::Float(0.0)]);
-    hub.post(Hook::OnUserLogin, &["seen by the observer".into()]);
+    hub.observe(Hook::OnTimer, &[Value::Float(0.0)]);
+    hub.observe(Hook::OnUserLogin, &["seen by the observer".into()]);
     assert_eq!(hub.chat("a", "b"), Answer::Block);
     assert_eq!(hub.calls.len(), 1);
     assert!(hub.others.is_empty(), "{:?}", hub.others);
@@ -268,10 +268,111 @@ def OnOperatorKicks(op, nick, reason):
 ";
     let mut hub = FakeHub::new(script);
     let seq = hub.post(Hook::OnParsedMsgChat, &["a".into(), "b".into()]);
-    let plugin_abi::FromWorker::Call { id, .. } = hub.next("the kick") else { panic!("no call") };
+    let FromWorker::Call { id, .. } = hub.next("the kick") else { panic!("no call") };
     hub.reply = Box::new(|_, _| Value::Int(3));
     let kicks = hub.event(Hook::OnOperatorKicks, &["op".into(), "a".into(), "because".into()]);
     assert_eq!(kicks, Answer::Block);
     hub.send(&plugin_abi::ToWorker::Reply { id, value: Value::Int(0) });
     assert_eq!(hub.answer(seq), Answer::Chat { nick: None, message: text("chat,kicks3,kicked") });
+}
+
+/// A script whose `run(code)` changes its own globals.
+const CHANGES: &str = "
+def OnParsedMsgChat(nick, message): return 'first'
+def run(code): exec(code, globals())
+def OnHubCommand(nick, command): exec(command, globals())
+";
+
+#[test]
+fn a_hook_is_looked_up_when_it_is_called() {
+    let said = |what: &'static str| Answer::Chat { nick: None, message: text(what) };
+    // What a function of the script does, and what the hub is told and gets then.
+    let steps: [(&str, &[Hook], Answer<'static>); 9] = [
+        ("def OnParsedMsgChat(nick): return nick + '!'", &[Hook::OnParsedMsgChat], said("a!")),
+        (
+            "import sys; sys.modules[__name__].OnParsedMsgChat = lambda *all: all[1]",
+            &[Hook::OnParsedMsgChat],
+            said("b"),
+        ),
+        ("OnParsedMsgChat = None", &[], Answer::GoOn),
+        ("OnParsedMsgChat = lambda nick, message: 0", &[Hook::OnParsedMsgChat], Answer::Block),
+        ("del OnParsedMsgChat", &[], Answer::GoOn),
+        ("globals()['On' + 'ParsedMsgChat'] = lambda: 'new'", &[Hook::OnParsedMsgChat], said("new")),
+        ("OnParsedMsgChat = 5", &[], Answer::GoOn),
+        ("def OnUserLogin(nick): pass", &[Hook::OnUserLogin], Answer::GoOn),
+        (
+            "del run; x = 1; OnParsedMsgChat = vh.observer(lambda nick, message: 0)",
+            &[Hook::OnUserLogin, Hook::OnParsedMsgChat],
+            // The hub waits for this answer, so it gets it.
+            Answer::Block,
+        ),
+    ];
+    for python in pythons() {
+        let mut hub = FakeHub::with(CHANGES, Options { python: python.clone(), ..Options::default() });
+        let mut known = vec![Hook::OnHubCommand, Hook::OnParsedMsgChat];
+        for (code, hooks, answer) in &steps {
+            hub.event(Hook::OnHubCommand, &["a".into(), Value::text(*code)]);
+            let mut expected = vec![Hook::OnHubCommand];
+            expected.extend_from_slice(hooks);
+            expected.sort();
+            // It comes before the answer, and only if it is news.
+            let told = std::mem::take(&mut hub.others);
+            let mut told = told.iter().map(|frame| match frame {
+                FromWorker::Hooks { hooks, .. } => hooks.iter().collect::<Vec<_>>(),
+                other => panic!("{other:?}"),
+            });
+            known.sort();
+            assert_eq!(told.next(), (known != expected).then(|| expected.clone()), "{python:?} {code}");
+            assert_eq!(told.next(), None);
+            known = expected;
+            assert_eq!(hub.chat("a", "b"), *answer, "{python:?} {code}\n{}", hub.log());
+        }
+        hub.wait_for_log("OnParsedMsgChat is a int, not a function");
+    }
+}
+
+#[test]
+fn other_hooks_are_told_before_a_call_a_result_or_nothing() {
+    let mut hub = FakeHub::new(CHANGES);
+    let hooks_in = |frame: FromWorker<'_>| match frame {
+        FromWorker::Hooks { hooks, observers } => (hooks.iter().count(), observers.iter().count()),
+        other => panic!("{other:?} instead of hooks"),
+    };
+    hub.run("OnTimer = print").unwrap();
+    let told = hub.others.pop().unwrap();
+    assert_eq!(hooks_in(told), (3, 0));
+    hub.run("OnTimer = None\nraise KeyError").unwrap_err();
+    let told = hub.others.pop().unwrap();
+    assert_eq!(hooks_in(told), (2, 0));
+    hub.observe(Hook::OnHubCommand, &["a".into(), "OnTimer = vh.observer(print)".into()]);
+    assert_eq!(hooks_in(hub.next("hooks")), (3, 1));
+    hub.run("def ask():\n    global OnTimer\n    del OnTimer\n    vh.GetUserClass('x')").unwrap();
+    hub.run("import threading; threading.Thread(target=ask).start()").unwrap();
+    let mut frames = std::mem::take(&mut hub.others);
+    if frames.is_empty() {
+        frames.push(hub.next("hooks"));
+    }
+    assert_eq!(hooks_in(frames.remove(0)), (2, 0));
+}
+
+#[test]
+fn a_hook_may_replace_itself_while_it_runs() {
+    let script = "
+def make():
+    def OnTimer(msec):
+        global OnTimer
+        OnTimer = make()
+        import gc; gc.collect()
+        vh.mc(str(msec))
+    return OnTimer
+OnTimer = make()
+";
+    for python in pythons() {
+        let mut hub = FakeHub::with(script, Options { python: python.clone(), ..Options::default() });
+        for _ in 0..100 {
+            hub.event(Hook::OnTimer, &[Value::Float(0.5)]);
+        }
+        assert_eq!(hub.calls.len(), 100, "{}", hub.log());
+        assert!(hub.others.is_empty(), "the same hooks: {:?}", hub.others);
+    }
 }

@@ -173,7 +173,7 @@ def OnTimer(): return 0
     let message: &'static str = "x".repeat(1500).leak();
     // The hub reads nothing while it sends, and the script sends as much as it is sent.
     for _ in 0..200 {
-        hub.post(Hook::OnParsedMsgChat, &["n".into(), message.into()]);
+        hub.observe(Hook::OnParsedMsgChat, &["n".into(), message.into()]);
     }
     assert_eq!(hub.event(Hook::OnTimer, &[Value::Float(0.0)]), Answer::Block);
     assert_eq!(hub.others.len(), 200);

@@ -63,6 +63,7 @@ impl Supervisor {
                 let warnings = warnings.iter().take(MAX_WARNINGS).map(|warning| short(warning)).collect();
                 self.loaded(process, hooks, observers, warnings)?;
             }
+            FromWorker::Hooks { hooks, observers } => self.changed(process, hooks, observers)?,
             FromWorker::LoadFailed { reason } => self.load_failed(process, short(&reason))?,
             FromWorker::Unloaded => {
                 let is_stopping = owner(process)?.with_state(|state| matches!(state, State::Stopping { .. }));
@@ -171,6 +172,18 @@ impl Supervisor {
         self.rebuild_listeners();
         // A spare may be missing now.
         self.untidy.set(true);
+        Ok(())
+    }
+
+    /// The script has other hooks from now on.
+    fn changed(&self, process: &Process, hooks: HookSet, observers: HookSet) -> Result<(), Violation> {
+        let script = owner(process)?;
+        expect_phase(process, Phase::Serving, "which hooks it has now")?;
+        script.observers.set(observers);
+        if script.hooks.replace(hooks) != hooks {
+            log::debug!("script {}: its hooks have changed", script.name);
+            self.rebuild_listeners();
+        }
         Ok(())
     }
 
@@ -357,7 +370,7 @@ fn expect_phase(process: &Process, phase: Phase, says: &str) -> Result<(), Viola
     if process.phase.get() == phase {
         return Ok(());
     }
-    Err(Violation::Unexpected(format!("it says {says} when it was not asked to load")))
+    Err(Violation::Unexpected(format!("it says {says} at the wrong time")))
 }
 
 /// The script of a process; a spare that says more than hello breaks the rules.

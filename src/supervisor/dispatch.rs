@@ -107,6 +107,56 @@ impl Drop for Level<'_> {
     }
 }
 
+#[inline]
+fn is_awaited(script: &Script, hook: Hook) -> bool {
+    !script.observers.get().contains(hook)
+}
+
+/// An event as it is sent: with its number where an answer is awaited, without to observers.
+/// Which of the two a script gets is the hub's decision at that moment; the script may think of
+/// itself as the other already.
+struct OneEvent<'a> {
+    supervisor: &'a Supervisor,
+    seq: u64,
+    hook: Hook,
+    args: &'a [Value<'a>],
+    awaited: Option<Vec<u8>>,
+    observed: Option<Vec<u8>>,
+}
+
+impl<'a> OneEvent<'a> {
+    #[inline]
+    fn new(supervisor: &'a Supervisor, hook: Hook, args: &'a [Value<'a>]) -> OneEvent<'a> {
+        OneEvent { supervisor, seq: supervisor.new_seq(), hook, args, awaited: None, observed: None }
+    }
+
+    /// The frame, encoded when it is first needed.
+    #[inline]
+    fn frame(&mut self, is_awaited: bool) -> Result<&[u8], frame::FrameError> {
+        let (seq, frame) = match is_awaited {
+            true => (self.seq, &mut self.awaited),
+            false => (frame::NOT_AWAITED, &mut self.observed),
+        };
+        match frame {
+            Some(frame) => Ok(frame),
+            None => {
+                let mut buffer = self.supervisor.take_buffer();
+                frame::write_event(&mut buffer, seq, self.hook, self.args)?;
+                Ok(frame.insert(buffer))
+            }
+        }
+    }
+}
+
+impl Drop for OneEvent<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        for buffer in [self.awaited.take(), self.observed.take()].into_iter().flatten() {
+            self.supervisor.give_buffer(buffer);
+        }
+    }
+}
+
 impl Supervisor {
     /// Hands an event to all scripts that define the hook, and waits for their answers.
     ///
@@ -232,13 +282,14 @@ impl Supervisor {
             log::error!("{hook} is not handed to scripts: nested deeper than {MAX_NESTING}");
             return;
         };
-        let seq = self.new_seq();
-        let mut buffer = self.take_buffer();
-        if let Err(error) = frame::write_event(&mut buffer, seq, hook, args) {
+        let mut event = OneEvent::new(self, hook, args);
+        // Which of the two forms is needed first makes no difference to what can be wrong.
+        let is_awaited = scripts.first().is_none_or(|script| is_awaited(script, hook));
+        if let Err(error) = event.frame(is_awaited) {
             log::error!("{hook} is not handed to scripts: {error}");
-            self.give_buffer(buffer);
             return;
         }
+        let seq = event.seq;
         let mut asked: SmallVec<[Asked; 8]> = SmallVec::new();
         let mut delayed: SmallVec<[Rc<Script>; 8]> = SmallVec::new();
         for script in scripts {
@@ -247,13 +298,13 @@ impl Supervisor {
                 continue;
             }
             let Some(process) = script.ready() else { continue };
-            if !self.hand_over(script, &process, hook, seq, &buffer, &mut asked) {
+            if !self.hand_over(script, &process, &mut event, &mut asked) {
                 delayed.push(script.clone());
             }
         }
         let mut watch = None;
         if !delayed.is_empty() {
-            watch = Some(self.hand_over_late(host, &delayed, hook, seq, &buffer, &mut asked));
+            watch = Some(self.hand_over_late(host, &delayed, &mut event, &mut asked));
             asked.sort_by_key(|(script, _)| scripts.iter().position(|other| other.id == script.id));
         }
         if !asked.is_empty() {
@@ -262,7 +313,7 @@ impl Supervisor {
                 match process.take(seq) {
                     Some(Outcome::Answered(answer)) => take(answer),
                     Some(Outcome::Gone { taken: false, why: Gone::Died }) => {
-                        if let Some(answer) = self.ask_again(host, script, hook, seq, &buffer, &mut watch) {
+                        if let Some(answer) = self.ask_again(host, script, &mut event, &mut watch) {
                             take(answer);
                         }
                     }
@@ -271,7 +322,7 @@ impl Supervisor {
             }
         }
         drop(watch);
-        self.give_buffer(buffer);
+        drop(event);
         drop(level);
         self.tidy(host);
     }
@@ -282,16 +333,16 @@ impl Supervisor {
         &self,
         script: &Rc<Script>,
         process: &Rc<Process>,
-        hook: Hook,
-        seq: u64,
-        event: &[u8],
+        event: &mut OneEvent<'_>,
         asked: &mut SmallVec<[Asked; 8]>,
     ) -> bool {
-        let is_awaited = !script.observers.get().contains(hook);
+        let is_awaited = is_awaited(script, event.hook);
+        let seq = event.seq;
+        let Ok(frame) = event.frame(is_awaited) else { return true };
         if is_awaited {
             process.expect(seq);
         }
-        match process.try_send(event) {
+        match process.try_send(frame) {
             Ok(Push::Done) => {}
             Ok(Push::Full) => {
                 process.take(seq);
@@ -313,22 +364,23 @@ impl Supervisor {
         &self,
         host: &mut dyn Host,
         scripts: &[Rc<Script>],
-        hook: Hook,
-        seq: u64,
-        event: &[u8],
+        event: &mut OneEvent<'_>,
         asked: &mut SmallVec<[Asked; 8]>,
     ) -> Watch<'_> {
         let watch = Watch::new(self);
         for script in scripts {
-            let deadline = watch.start + self.hook_timeout(script, Some(hook));
+            let deadline = watch.start + self.hook_timeout(script, Some(event.hook));
             self.await_restart(host, script, deadline);
             let Some(process) = script.ready() else { continue };
+            let is_awaited = is_awaited(script, event.hook);
+            let seq = event.seq;
+            let Ok(frame) = event.frame(is_awaited) else { continue };
             script.events.set(script.events.get() + 1);
-            if !script.observers.get().contains(hook) {
+            if is_awaited {
                 process.expect(seq);
                 asked.push((script.clone(), process.clone()));
             }
-            self.post_until(&process, event, deadline);
+            self.post_until(&process, frame, deadline);
         }
         watch
     }
@@ -339,18 +391,18 @@ impl Supervisor {
         &'s self,
         host: &mut dyn Host,
         script: &Rc<Script>,
-        hook: Hook,
-        seq: u64,
-        event: &[u8],
+        event: &mut OneEvent<'_>,
         watch: &mut Option<Watch<'s>>,
     ) -> Option<Answer<'static>> {
+        let (seq, hook) = (event.seq, event.hook);
         let start = watch.get_or_insert_with(|| Watch::new(self)).start;
         let deadline = start + self.hook_timeout(script, Some(hook));
         self.do_chores(host);
         self.await_restart(host, script, deadline);
         let process = script.ready().filter(|_| Instant::now() < deadline)?;
+        let frame = event.frame(true).ok()?;
         process.expect(seq);
-        self.post(&process, event);
+        self.post(&process, frame);
         self.await_outcomes(host, seq, &[(script.clone(), process.clone())], Some(hook), watch);
         match process.take(seq) {
             Some(Outcome::Answered(answer)) => Some(answer),

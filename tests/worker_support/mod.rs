@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use plugin_abi::frame::{Failure, Load};
+use plugin_abi::frame::{Failure, Load, NOT_AWAITED};
 use plugin_abi::link::{HubEnd, WorkerFds};
 use plugin_abi::start::{BELL_FD, BOOT, MEMORY_FD, WAKE_FD};
 use plugin_abi::{Answer, Args, Call, FromWorker, Hook, HookSet, ToWorker, Value};
@@ -290,6 +290,11 @@ impl FakeHub {
         let args = Args::from(args);
         self.send(&ToWorker::Event { seq: self.seq, hook, args });
         self.seq
+    }
+
+    /// Sends an event for whose answer nobody waits.
+    pub fn observe(&mut self, hook: Hook, args: &[Value<'static>]) {
+        self.send(&ToWorker::Event { seq: NOT_AWAITED, hook, args: Args::from(args) });
     }
 
     /// Raises an event and serves calls until it is answered.

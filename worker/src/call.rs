@@ -17,7 +17,7 @@ use crate::channel;
 use crate::convert;
 use crate::function;
 use crate::py::{Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, raise, type_name};
-use crate::{reply, serve, text};
+use crate::{hooks, reply, serve, text};
 
 /// No function has more parameters.
 const MOST: usize = 8;
@@ -177,6 +177,7 @@ pub fn exchange<'a>(
     give: impl Fn(&Value<'_>) -> PyResult<Obj>,
 ) -> PyResult<Obj> {
     let channel = channel::get(gil)?;
+    hooks::keep_up(gil, channel)?;
     let id = channel.next_id(gil);
     let mut buffer = channel.buffer(gil);
     let sent = frame(id)

@@ -4,7 +4,8 @@
 //! [`plugin_abi::start::BOOT`], which loads this library and calls `vh._serve`.
 //!
 //! - [`serve`]: the life of a worker, from its first frame to its last
-//! - [`script`]: loading the script, finding its hooks
+//! - [`script`]: loading the script, letting go of it
+//! - [`hooks`], [`changes`], [`signature`]: its hooks, as they are now
 //! - [`answer`]: what hooks return
 //! - [`call`], [`reply`], [`nicks`]: the functions that the hub answers
 //! - [`module`], [`store`], [`entities`]: what else there is in `vh`
@@ -16,10 +17,12 @@
 
 mod answer;
 mod call;
+mod changes;
 mod channel;
 mod convert;
 mod entities;
 mod function;
+mod hooks;
 mod limits;
 mod module;
 mod nicks;
@@ -27,6 +30,7 @@ mod py;
 mod reply;
 mod script;
 mod serve;
+mod signature;
 mod store;
 mod text;
 

@@ -13,7 +13,7 @@ use crate::convert::{Outgoing, to_python};
 use crate::function::builtin;
 use crate::py::{Exception, Gil, Obj, PyResult, Raw, import, raise, type_name};
 use crate::text::{self, Encoding};
-use crate::{entities, nicks, script, serve, store};
+use crate::{entities, hooks, nicks, script, serve, store};
 
 const ANY: usize = usize::MAX;
 
@@ -44,7 +44,7 @@ pub fn fill(gil: Gil, module: &Obj) -> PyResult<()> {
         c"GetUserNick" / c"GetUserNick(nick)\n--\n\nThe nick: hooks hand over nicks.": 1..=1 => same;
         c"GetConnNick" / c"GetConnNick(nick)\n--\n\nThe nick: hooks hand over nicks.": 1..=1 => same;
         c"GetChatMessage" / c"GetChatMessage(message)\n--\n\nThe message: hooks hand over texts.": 1..=1 => same;
-        c"observer" / c"observer(function)\n--\n\nMarks a hook for whose answer the hub does not wait.": 0..=1 => script::observer;
+        c"observer" / c"observer(function)\n--\n\nMarks a hook for whose answer the hub does not wait.": 0..=1 => hooks::observer;
     }
     Ok(())
 }

@@ -1,57 +1,25 @@
-//! Loading the script: running its file as a module and finding its hooks; when hooks are
-//! called is left to [`serve`](crate::serve).
+//! Loading the script: running its file as a module, and letting go of it in the end; its
+//! [`hooks`] are another module's matter.
 
-use std::ffi::CStr;
 use std::path::Path;
 
 use plugin_abi::frame::Load;
-use plugin_abi::{HOOKS, Hook, HookSet};
 use pyo3::ffi;
 
+use crate::hooks;
 use crate::py::{
-    Gil, GilCell, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception,
-    restore_exception, status, take_exception, type_name,
+    Gil, GilCell, Obj, PyResult, Raised, clear_error, import, is_exit, print_exception, restore_exception,
+    status, take_exception, type_name,
 };
-
-/// The attribute that marks observers.
-pub const OBSERVER: &CStr = c"__vh_observer__";
-
-/// Set in a code object's flags when the function has `*args`.
-const VARARGS: i64 = 4;
-
-/// The function of a hook.
-#[derive(Clone, Copy)]
-pub struct Target {
-    /// Kept alive by the script's table, until the script is let go of.
-    pub function: Raw,
-    /// How many of the hook's arguments it gets at most.
-    pub arity: usize,
-    /// Whether nobody waits for its answer.
-    pub observer: bool,
-}
 
 struct Script {
     /// The module stays as long as its globals may be used, also where `sys.modules` has another.
     module: Option<Obj>,
     globals: Option<Obj>,
     name: String,
-    targets: [Option<Target>; Hook::COUNT],
-    observers: Vec<Obj>,
 }
 
-static SCRIPT: GilCell<Script> = GilCell::new(Script {
-    module: None,
-    globals: None,
-    name: String::new(),
-    targets: [None; Hook::COUNT],
-    observers: Vec::new(),
-});
-
-/// The function of a hook, if the script has it.
-#[inline]
-pub fn target(gil: Gil, hook: Hook) -> Option<Target> {
-    SCRIPT.with(gil, |script| script.targets[hook as usize])
-}
+static SCRIPT: GilCell<Script> = GilCell::new(Script { module: None, globals: None, name: String::new() });
 
 /// The script's name.
 pub fn name(gil: Gil) -> String {
@@ -73,31 +41,26 @@ pub fn global(gil: Gil, name: &str) -> Option<Obj> {
     }
 }
 
-/// `@vh.observer`: marks a function, and gives it back.
-pub fn observer(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
-    let Some(&function) = args.first() else {
-        // `@vh.observer()` is meant like `@vh.observer`.
-        return import(gil, c"vh")?.attr(c"observer");
-    };
-    // SAFETY: the argument is alive.
-    let function = unsafe { Obj::borrow(function) };
-    if function.set_attr(OBSERVER, &Obj::bool(gil, true)).is_err() {
-        clear_error();
-        let again = function.again();
-        SCRIPT.with(gil, |script| script.observers.push(again));
-    }
-    Ok(function)
-}
-
 // --------------------------------------------------------------------- loading
 
 /// Runs the script and finds its hooks: all of them, and those that are observers. The error
 /// says file, line and reason; the traceback has been printed.
-pub fn load(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> Result<(HookSet, HookSet), String> {
-    run(gil, load, warnings).and_then(|()| find_hooks(gil, warnings)).map_err(|Raised| failure(gil, load))
+pub fn load(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> Result<hooks::Sets, String> {
+    run_and_find(gil, load, warnings).map_err(|Raised| failure(gil, load))
 }
 
-fn run(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<()> {
+fn run_and_find(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<hooks::Sets> {
+    let globals = run(gil, load, warnings)?;
+    let sets = hooks::find(gil, &globals, warnings)?;
+    hooks::warn_of_names(gil, &globals, warnings)?;
+    if sets.0.is_empty() {
+        warnings.push("the script defines no hook, so the hub's events do not reach it".into());
+    }
+    Ok(sets)
+}
+
+/// Runs the script and gives its globals.
+fn run(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<Obj> {
     let path = Obj::path(gil, &load.path)?;
     set_paths(gil, load, &path)?;
     let code = compile(gil, &load.path, &path)?;
@@ -122,7 +85,8 @@ fn run(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<()> {
         script.name = shown;
     });
     // SAFETY: a code object and a dict, both alive.
-    unsafe { Obj::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw())).map(drop) }
+    unsafe { Obj::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))? };
+    Ok(globals)
 }
 
 /// The file's name without its extension.
@@ -202,24 +166,11 @@ fn register(gil: Gil, name: &Obj, module: &Obj, warnings: &mut Vec<String>) -> P
 /// for any program. To be called when no code of the script runs any more but that of daemon
 /// threads.
 pub fn let_go(gil: Gil) -> PyResult<()> {
-    let nothing = Script {
-        module: None,
-        globals: None,
-        name: String::new(),
-        targets: [None; Hook::COUNT],
-        observers: Vec::new(),
-    };
+    hooks::let_go(gil);
     // Dropped outside of the cell: an object's end may run the script's code.
-    let script = SCRIPT.with(gil, |script| std::mem::replace(script, nothing));
-    let functions: Vec<Obj> = script
-        .targets
-        .into_iter()
-        .flatten()
-        // SAFETY: the table owned a reference to each function, which nobody uses any more.
-        .filter_map(|target| unsafe { Obj::own(target.function) }.ok())
-        .collect();
-    drop(functions);
-    let Some(module) = script.module else { return Ok(()) };
+    let (module, globals) = SCRIPT.with(gil, |script| (script.module.take(), script.globals.take()));
+    drop(globals);
+    let Some(module) = module else { return Ok(()) };
     let sys = import(gil, c"sys")?;
     // Its own name there may be another's.
     sys.attr(c"modules")?.set_item(&Obj::text(gil, "vh.script")?, &module)?;
@@ -231,120 +182,6 @@ pub fn let_go(gil: Gil) -> PyResult<()> {
         std::mem::forget(module);
     }
     Ok(())
-}
-
-// ----------------------------------------------------------------------- hooks
-
-fn find_hooks(gil: Gil, warnings: &mut Vec<String>) -> PyResult<(HookSet, HookSet)> {
-    let (mut hooks, mut observers) = (HookSet::EMPTY, HookSet::EMPTY);
-    for spec in &HOOKS {
-        let Some(function) = global(gil, spec.name) else { continue };
-        if !function.is_callable() {
-            // SAFETY: the object is alive.
-            let kind = unsafe { type_name(gil, function.raw()) };
-            warnings.push(format!("{} is a {kind}, not a function: it is not called", spec.name));
-            continue;
-        }
-        let observer = is_observer(gil, &function);
-        let arity = arity(&function, spec.args.len(), spec.name, warnings);
-        hooks.insert(spec.hook);
-        if observer {
-            observers.insert(spec.hook);
-        }
-        // The table keeps its reference, so a running hook cannot lose its function.
-        let target = Target { function: function.into_raw(), arity, observer };
-        SCRIPT.with(gil, |script| script.targets[spec.hook as usize] = Some(target));
-    }
-    warn_of_names(gil, warnings)?;
-    if hooks.is_empty() {
-        warnings.push("the script defines no hook, so the hub's events do not reach it".into());
-    }
-    Ok((hooks, observers))
-}
-
-fn is_observer(gil: Gil, function: &Obj) -> bool {
-    let is_marked = function.attr_if_any(OBSERVER).is_some_and(|mark| !mark.is_none());
-    is_marked
-        || SCRIPT.with(gil, |script| script.observers.iter().any(|observer| observer.raw() == function.raw()))
-}
-
-/// Names that were probably meant to be hooks.
-fn warn_of_names(gil: Gil, warnings: &mut Vec<String>) -> PyResult<()> {
-    let Some(globals) = SCRIPT.with(gil, |script| script.globals.as_ref().map(Obj::again)) else {
-        return Ok(());
-    };
-    // SAFETY: `globals` is a dict; its list of items lives while it is walked, and has pairs.
-    unsafe {
-        let items = Obj::own(ffi::PyDict_Items(globals.raw()))?;
-        for at in 0..ffi::PyList_Size(items.raw()) {
-            let pair = ffi::PyList_GetItem(items.raw(), at);
-            let (name, value) = (ffi::PyTuple_GetItem(pair, 0), ffi::PyTuple_GetItem(pair, 1));
-            if ffi::PyUnicode_Check(name) == 0 || ffi::PyCallable_Check(value) == 0 {
-                continue;
-            }
-            let name = Obj::borrow(name).lossy(gil);
-            let meant = Hook::meant_by(&name).map(Hook::name);
-            let is_unload = name != "UnLoad" && name.eq_ignore_ascii_case("unload");
-            if let Some(meant) = meant.or(is_unload.then_some("UnLoad")) {
-                warnings.push(format!("{name} is no hook and is not called; {meant} was probably meant"));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// How many arguments a hook's function takes at most; `given` is what the table says.
-fn arity(function: &Obj, given: usize, hook: &str, warnings: &mut Vec<String>) -> usize {
-    let Some((least, most)) = signature(function) else {
-        return given;
-    };
-    if least > given {
-        warnings
-            .push(format!("{hook} needs {least} arguments, but the hub gives {given}: every call will fail"));
-    }
-    // A host may hand over more than the table says: who takes everything gets it.
-    most
-}
-
-/// The fewest and the most positional arguments of a function or method written in Python.
-fn signature(function: &Obj) -> Option<(usize, usize)> {
-    // A wrapper that passes everything on takes what the wrapped function takes.
-    let mut function = function.again();
-    for _ in 0..32 {
-        match function.attr_if_any(c"__wrapped__") {
-            Some(wrapped) if code_of(&function).is_some_and(|(.., flags)| flags & VARARGS != 0) => {
-                function = wrapped;
-            }
-            _ => break,
-        }
-    }
-    // A bound method passes on the attributes of its function; `__call__` of an object whose
-    // class is written in Python is a bound method, too.
-    let method = match function.attr_if_any(c"__func__") {
-        Some(inner) => Some(inner),
-        None if function.attr_if_any(c"__code__").is_none() => {
-            Some(function.attr_if_any(c"__call__")?.attr_if_any(c"__func__")?)
-        }
-        None => None,
-    };
-    let (count, defaults, flags) = code_of(method.as_ref().unwrap_or(&function))?;
-    let count = count.saturating_sub(usize::from(method.is_some()));
-    let most = if flags & VARARGS != 0 { usize::MAX } else { count };
-    Some((count.saturating_sub(defaults), most))
-}
-
-/// Positional parameters, how many of them have defaults, and the flags of a function's code.
-fn code_of(function: &Obj) -> Option<(usize, usize, i64)> {
-    let code = function.attr_if_any(c"__code__")?;
-    let number = |name| code.attr_if_any(name)?.as_int();
-    let defaults = function.attr_if_any(c"__defaults__").filter(|defaults| !defaults.is_none());
-    // SAFETY: the object is alive; what is no tuple has no size and raises.
-    let defaults = defaults.map_or(0, |defaults| unsafe { ffi::PyTuple_Size(defaults.raw()) });
-    if defaults < 0 {
-        clear_error();
-    }
-    let count = usize::try_from(number(c"co_argcount")?).ok()?;
-    Some((count, defaults.max(0) as usize, number(c"co_flags")?))
 }
 
 // -------------------------------------------------------------------- failures

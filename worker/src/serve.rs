@@ -7,7 +7,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::ptr::null_mut;
 use std::sync::OnceLock;
 
-use plugin_abi::frame::PROTOCOL;
+use plugin_abi::frame::{NOT_AWAITED, PROTOCOL};
 use plugin_abi::hook::Hook;
 use plugin_abi::link::{Notify, WorkerFds};
 use plugin_abi::start::{BELL_FD, MEMORY_FD, STACK_SIGNAL, WAKE_FD};
@@ -21,7 +21,7 @@ use crate::py::{
     Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception, raise,
     take_exception,
 };
-use crate::{answer, limits, module, script, text};
+use crate::{answer, hooks, limits, module, script, text};
 
 /// No hook has more arguments.
 const MOST: usize = 8;
@@ -114,7 +114,7 @@ fn say_hello(gil: Gil, channel: &Channel) -> PyResult<()> {
 }
 
 /// Sends a frame that is never too long.
-fn send(gil: Gil, channel: &Channel, frame: FromWorker<'_>, notify: Notify) -> PyResult<()> {
+pub fn send(gil: Gil, channel: &Channel, frame: FromWorker<'_>, notify: Notify) -> PyResult<()> {
     let mut buffer = channel.buffer(gil);
     frame.write(&mut buffer).unwrap_or_else(|error| channel::broken(error));
     let sent = channel.send(gil, &buffer, notify);
@@ -223,12 +223,15 @@ pub fn nested(gil: Gil, channel: &'static Channel, frame: ToWorker<'_>) -> PyRes
 /// Calls a hook's function and sends what it answers. An error asks for the process's end.
 #[inline]
 fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Value<'_>]) -> PyResult<()> {
-    let Some(target) = script::target(gil, hook) else {
-        return send_answer(gil, channel, seq, Answer::GoOn);
+    hooks::keep_up(gil, channel)?;
+    let is_awaited = seq != NOT_AWAITED;
+    let Some((function, arity)) = hooks::target(gil, hook) else {
+        return if is_awaited { send_answer(gil, channel, seq, Answer::GoOn) } else { Ok(()) };
     };
-    let count = args.len().min(target.arity).min(MOST);
-    let before = channel.set_awaited(gil, !target.observer);
-    let returned = call_with(gil, target.function, &args[..count]);
+    let count = args.len().min(arity).min(MOST);
+    let before = channel.set_awaited(gil, is_awaited);
+    let returned = call_with(gil, function.raw(), &args[..count]);
+    drop(function);
     channel.set_awaited(gil, before);
     if is_forked() {
         // SAFETY: has no conditions. A forked child came back from the hook.
@@ -246,7 +249,8 @@ fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Valu
             None
         }
     };
-    if target.observer {
+    hooks::keep_up(gil, channel)?;
+    if !is_awaited {
         return Ok(());
     }
     match &returned {
@@ -336,6 +340,7 @@ fn function(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[
         unsafe { libc::_exit(0) }
     }
     let sent = returned.and_then(|returned| {
+        hooks::keep_up(gil, channel)?;
         send_returned(gil, channel, seq, &returned, &format_args!("what {name}() returned"))
     });
     match sent {
@@ -347,12 +352,9 @@ fn function(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[
             if let Some(code) = over {
                 limits::give_up(code);
             }
-            send(
-                gil,
-                channel,
-                FromWorker::Raised { seq, reason: reason.into_bytes().into() },
-                Notify::Waiting,
-            )
+            hooks::keep_up(gil, channel)?;
+            let raised = FromWorker::Raised { seq, reason: reason.into_bytes().into() };
+            send(gil, channel, raised, Notify::Waiting)
         }
     }
 }

@@ -32,7 +32,10 @@ pub use write::{write_event, write_function};
 pub const MAX_FRAME: usize = 64 << 20;
 
 /// The version of everything in this module; both sides must have the same.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+
+/// The number of events whose answer nobody waits for: there is to be none.
+pub const NOT_AWAITED: u64 = 0;
 
 /// The arguments of an event or a call; the usual ones need no allocation.
 pub type Args<'a> = SmallVec<[Value<'a>; 8]>;
@@ -106,7 +109,7 @@ pub enum ToWorker<'a> {
     Load(Box<Load<'a>>),
     /// An event.
     Event {
-        /// Comes back in the answer.
+        /// Comes back in the answer, unless it is [`NOT_AWAITED`].
         seq: u64,
         /// Which one.
         hook: Hook,
@@ -169,6 +172,13 @@ pub enum FromWorker<'a> {
         observers: HookSet,
         /// What an operator should know: names that look like misspelt hooks, for one.
         warnings: Vec<Cow<'a, [u8]>>,
+    },
+    /// The script has other hooks than the hub was told.
+    Hooks {
+        /// The hooks it defines now.
+        hooks: HookSet,
+        /// Those it marked as observers.
+        observers: HookSet,
     },
     /// The script could not be loaded.
     LoadFailed {
@@ -269,6 +279,7 @@ mod kind {
     pub const DYNAMIC: u8 = 39;
     pub const STORE: u8 = 40;
     pub const UNLOADED: u8 = 41;
+    pub const HOOKS: u8 = 42;
 }
 
 /// The third element of an answer frame.

@@ -218,6 +218,10 @@ impl<'a> FrameParts<'a> for FromWorker<'a> {
                     _ => Vec::new(),
                 },
             },
+            kind::HOOKS => FromWorker::Hooks {
+                hooks: HookSet::from_bits(parts.next()?),
+                observers: HookSet::from_bits(parts.next()?),
+            },
             kind::LOAD_FAILED => FromWorker::LoadFailed { reason: parts.bytes()? },
             kind::UNLOADED => FromWorker::Unloaded,
             other => return known("frame of kind", other, None),

@@ -73,6 +73,10 @@ fn any_from_worker() -> impl Strategy<Value = FromWorker<'static>> {
             observers: HookSet::EMPTY,
             warnings
         }),
+        (any::<u64>(), any::<u64>()).prop_map(|(hooks, observers)| FromWorker::Hooks {
+            hooks: HookSet::from_bits(hooks),
+            observers: HookSet::from_bits(observers),
+        }),
     ]
 }
 

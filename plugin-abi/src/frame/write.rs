@@ -140,6 +140,9 @@ impl FromWorker<'_> {
                 let warnings: Vec<Bin<'_>> = warnings.iter().map(|warning| Bin(warning)).collect();
                 write(out, (kind::LOADED, hooks.bits(), observers.bits(), warnings))
             }
+            FromWorker::Hooks { hooks, observers } => {
+                write(out, (kind::HOOKS, hooks.bits(), observers.bits()))
+            }
             FromWorker::LoadFailed { reason } => write(out, (kind::LOAD_FAILED, Bin(reason))),
             FromWorker::Answer { seq, answer } => match answer {
                 Answer::GoOn => write(out, (kind::ANSWER, seq, verdict::GO_ON)),

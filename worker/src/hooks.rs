@@ -1,0 +1,229 @@
+//! The script's hooks: the functions that have their names at top level now, and whether that is
+//! what the hub knows; calling them is left to [`serve`](crate::serve).
+//!
+//! A script may give a hook another function at any time, set it to `None` or delete it, as
+//! inside of a hub that looks it up for each call. So the table here is compared with the
+//! script's globals before each event and each answer, if [`changes`] says that they are
+//! different. The hub is told of other hooks before it is told anything else.
+
+use std::ffi::CStr;
+
+use plugin_abi::{FromWorker, HOOKS, Hook, HookSet};
+use pyo3::ffi;
+
+use crate::channel::Channel;
+use crate::py::{Gil, GilCell, Obj, PyResult, Raw, clear_error, import, type_name, warn};
+use crate::{changes, serve, signature};
+
+/// The attribute that marks observers.
+const OBSERVER: &CStr = c"__vh_observer__";
+
+/// The function of a hook.
+struct Target {
+    function: Obj,
+    /// How many of the hook's arguments it gets at most.
+    arity: usize,
+    /// Whether it wants nobody to wait for its answer.
+    observer: bool,
+}
+
+/// Hooks, and those of them that are observers.
+pub type Sets = (HookSet, HookSet);
+
+struct Hooks {
+    /// The script's, while it serves.
+    globals: Option<Obj>,
+    names: [Option<Obj>; Hook::COUNT],
+    targets: [Option<Target>; Hook::COUNT],
+    /// Functions that cannot carry the mark.
+    observers: Vec<Obj>,
+    /// What the hub was told.
+    told: Sets,
+}
+
+impl Hooks {
+    const fn new() -> Hooks {
+        Hooks {
+            globals: None,
+            names: [const { None }; Hook::COUNT],
+            targets: [const { None }; Hook::COUNT],
+            observers: Vec::new(),
+            told: (HookSet::EMPTY, HookSet::EMPTY),
+        }
+    }
+}
+
+static STATE: GilCell<Hooks> = GilCell::new(Hooks::new());
+
+/// The function of a hook and how many arguments it gets, if the script has it.
+#[inline]
+pub fn target(gil: Gil, hook: Hook) -> Option<(Obj, usize)> {
+    STATE.with(gil, |state| {
+        state.targets[hook as usize].as_ref().map(|target| (target.function.again(), target.arity))
+    })
+}
+
+/// `@vh.observer`: marks a function, and gives it back.
+pub fn observer(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
+    let Some(&function) = args.first() else {
+        // `@vh.observer()` is meant like `@vh.observer`.
+        return import(gil, c"vh")?.attr(c"observer");
+    };
+    // SAFETY: the argument is alive.
+    let function = unsafe { Obj::borrow(function) };
+    if function.set_attr(OBSERVER, &Obj::bool(gil, true)).is_err() {
+        clear_error();
+        let again = function.again();
+        STATE.with(gil, |state| state.observers.push(again));
+    }
+    Ok(function)
+}
+
+fn is_observer(gil: Gil, function: &Obj) -> bool {
+    let is_marked = function.attr_if_any(OBSERVER).is_some_and(|mark| !mark.is_none());
+    is_marked
+        || STATE.with(gil, |state| state.observers.iter().any(|observer| observer.raw() == function.raw()))
+}
+
+/// Finds the hooks of a script that has been loaded. The hub is told what this gives.
+pub fn find(gil: Gil, globals: &Obj, warnings: &mut Vec<String>) -> PyResult<Sets> {
+    for spec in &HOOKS {
+        // SAFETY: the GIL is held; the text of a `str` that is made here is valid.
+        let name = unsafe {
+            let mut name = Obj::text(gil, spec.name)?.into_raw();
+            ffi::PyUnicode_InternInPlace(&mut name);
+            Obj::own(name)?
+        };
+        STATE.with(gil, |state| state.names[spec.hook as usize] = Some(name));
+    }
+    let kept = globals.again();
+    STATE.with(gil, |state| state.globals = Some(kept));
+    changes::watch(gil, globals);
+    look(gil, warnings);
+    Ok(to_be_told(gil).unwrap_or_default())
+}
+
+/// Tells the hub if the script has other hooks now. One comparison, where nothing has changed.
+#[inline]
+pub fn keep_up(gil: Gil, channel: &Channel) -> PyResult<()> {
+    if changes::are_there(gil) { catch_up(gil, channel) } else { Ok(()) }
+}
+
+#[cold]
+fn catch_up(gil: Gil, channel: &Channel) -> PyResult<()> {
+    let mut warnings = Vec::new();
+    look(gil, &mut warnings);
+    warnings.iter().for_each(|warning| warn(gil, warning));
+    // No code of the script's runs in between, so what is told last is how it is.
+    match to_be_told(gil) {
+        Some((hooks, observers)) => {
+            serve::send(gil, channel, FromWorker::Hooks { hooks, observers }, channel.notify(gil))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The hooks, if they are not as the hub was told.
+fn to_be_told(gil: Gil) -> Option<Sets> {
+    STATE.with(gil, |state| {
+        let mut sets = Sets::default();
+        for (spec, target) in HOOKS.iter().zip(&state.targets) {
+            if let Some(target) = target {
+                sets.0.insert(spec.hook);
+                if target.observer {
+                    sets.1.insert(spec.hook);
+                }
+            }
+        }
+        let told = std::mem::replace(&mut state.told, sets);
+        (told != sets).then_some(sets)
+    })
+}
+
+/// Makes the table what the globals are.
+fn look(gil: Gil, warnings: &mut Vec<String>) {
+    // First: what changes while this looks may run code of the script's.
+    changes::seen(gil);
+    for spec in &HOOKS {
+        let at = spec.hook as usize;
+        let (now, is_known) = STATE.with(gil, |state| {
+            let now = find_global(state, at);
+            let known = state.targets[at].as_ref().map(|target| target.function.raw());
+            let is_known = known == now.as_ref().map(Obj::raw);
+            (now, is_known)
+        });
+        if is_known {
+            continue;
+        }
+        let target = now.and_then(|function| target_of(gil, function, at, warnings));
+        let old = STATE.with(gil, |state| std::mem::replace(&mut state.targets[at], target));
+        // Outside of the cell: an object's end may run Python code.
+        drop(old);
+    }
+}
+
+/// What the script calls by a hook's name, if that is more than `None`.
+fn find_global(state: &Hooks, at: usize) -> Option<Obj> {
+    let (globals, name) = (state.globals.as_ref()?, state.names[at].as_ref()?);
+    // SAFETY: both are alive and `globals` is a dict; the result is borrowed from it. Names are
+    // compared without running Python code, as keys of globals are `str`.
+    unsafe {
+        let found = ffi::PyDict_GetItemWithError(globals.raw(), name.raw());
+        if found.is_null() {
+            clear_error();
+            return None;
+        }
+        Some(Obj::borrow(found)).filter(|found| !found.is_none())
+    }
+}
+
+fn target_of(gil: Gil, function: Obj, at: usize, warnings: &mut Vec<String>) -> Option<Target> {
+    let spec = &HOOKS[at];
+    if !function.is_callable() {
+        // SAFETY: the object is alive.
+        let kind = unsafe { type_name(gil, function.raw()) };
+        warnings.push(format!("{} is a {kind}, not a function: it is not called", spec.name));
+        return None;
+    }
+    let observer = is_observer(gil, &function);
+    let arity = signature::arity(gil, spec, &function, warnings);
+    Some(Target { function, arity, observer })
+}
+
+/// Lets go of the script's functions.
+pub fn let_go(gil: Gil) {
+    changes::stop(gil);
+    // Dropped outside of the cell.
+    let state = STATE.with(gil, |state| std::mem::replace(state, Hooks::new()));
+    drop(state);
+}
+
+/// Warnings of names that were probably meant to be hooks.
+pub fn warn_of_names(gil: Gil, globals: &Obj, warnings: &mut Vec<String>) -> PyResult<()> {
+    // SAFETY: `globals` is a dict; its list of items lives while it is walked, and has pairs.
+    unsafe {
+        let items = Obj::own(ffi::PyDict_Items(globals.raw()))?;
+        for at in 0..ffi::PyList_Size(items.raw()) {
+            let pair = ffi::PyList_GetItem(items.raw(), at);
+            let (name, value) = (ffi::PyTuple_GetItem(pair, 0), ffi::PyTuple_GetItem(pair, 1));
+            if ffi::PyUnicode_Check(name) == 0 || ffi::PyCallable_Check(value) == 0 {
+                continue;
+            }
+            let name = Obj::borrow(name).lossy(gil);
+            let meant = Hook::meant_by(&name).map(Hook::name);
+            let is_unload = name != "UnLoad" && name.eq_ignore_ascii_case("unload");
+            if let Some(meant) = meant.or(is_unload.then_some("UnLoad")) {
+                warnings.push(format!("{name} is no hook and is not called; {meant} was probably meant"));
+            } else if is_hook_like(&name) && Obj::borrow(value).attr_if_any(c"__code__").is_some() {
+                warnings.push(format!("{name} is no hook: the hub does not call it by itself"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is of the form of hooks' names, but no hook's.
+fn is_hook_like(name: &str) -> bool {
+    let rest = name.strip_prefix("On").unwrap_or_default();
+    rest.starts_with(|first: char| first.is_ascii_uppercase()) && Hook::from_name(name).is_none()
+}
