@@ -319,7 +319,7 @@ fn a_script_that_returns_while_it_is_found_stuck_is_seen() {
     let mut stage = Stage::with(Config { kill_timeout: 10 * LIMIT, ..impatient() });
     let (late, go) = answers_late(&mut stage, "pass");
     let pid = stage.pid(late);
-    stage.host.on_told = Some(Rc::new(move |text| {
+    stage.host.on_told = Some(Rc::new(move |_, _, text| {
         assert!(text.contains("stuck"), "{text}");
         std::fs::write(&go, "").unwrap();
         wait_for_answer(pid);

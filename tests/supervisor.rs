@@ -2,9 +2,10 @@
 
 mod support;
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use support::{Recorder, Stage, config, kill, text, wait_until};
+use support::{Recorder, Stage, Watchdog, config, kill, text, wait_until};
 use vhpy::supervisor::{CallError, Config, Replacement, RestartLimits};
 use vhpy::{Call, Hook, Value};
 
@@ -383,6 +384,151 @@ fn robots_go_with_their_script() {
     stage.serve_until("the restart", |supervisor, _| supervisor.status(loaded.id).unwrap().state == "ready");
     stage.supervisor.unload(&mut stage.host, loaded.id);
     assert_eq!(stage.host.texts(Call::DelRobot).last().unwrap(), "two");
+}
+
+/// A hub whose operator chat scripts can read, and in which they can give commands.
+fn with_operator_chat() -> Recorder {
+    let mut host = Recorder::answering(|supervisor, host, call, args| {
+        if call == Call::ParseCommand {
+            let answer = supervisor.console(host, &text(&args[1]));
+            host.answers.push(answer.unwrap_or_default());
+        }
+        Value::Int(1)
+    });
+    host.on_told = Some(Rc::new(|supervisor, host, told| {
+        supervisor.event(host, Hook::OnOpChatMessage, &["hub".into(), told.into()]);
+    }));
+    host
+}
+
+#[test]
+fn a_script_may_give_commands_when_it_hears_of_a_death() {
+    for (command, answer) in [
+        ("!pyload more.py", "Script more is loaded"),
+        ("!pyload dies.py", "Script "),
+        ("!pyreload other", "Script other is reloaded"),
+        ("!pyreload victim", "Script victim is reloaded"),
+        ("!pyunload other", "Script other is unloaded"),
+        ("!pyunload victim", "Script victim is unloaded"),
+    ] {
+        let _watchdog = Watchdog::of(&format!("{command} while the operators are told of a death"));
+        let mut stage = Stage::with(Config { restart_wait: Duration::ZERO, ..config() });
+        stage.host = with_operator_chat();
+        stage.write("more.py", "vh.AddRobot('more', 3, 'd', 's', 'm', '0')");
+        stage.write("dies.py", "import os; os._exit(3)");
+        stage.load("other.py", "def UnLoad(): vh.mc('other ends in order')");
+        let victim = stage.load("victim.py", "import vh");
+        stage.load(
+            "operator.py",
+            &format!(
+                "
+                def OnOpChatMessage(nick, message):
+                    if 'died' in message: vh.ParseCommand('op', {command:?}, 0)
+                "
+            ),
+        );
+        kill(stage.pid(victim.id), libc::SIGKILL);
+        stage.serve_until(command, |_, host| !host.answers.is_empty());
+        assert!(stage.host.answers[0].starts_with(answer), "{command}: {:?}", stage.host.answers);
+        if command.ends_with("other") {
+            assert_eq!(stage.host.texts(Call::mc), ["other ends in order"]);
+        }
+        // Everything goes on as before.
+        stage.serve_until("every script to be ready", |supervisor, _| {
+            supervisor.scripts().iter().all(|script| script.state == "ready")
+        });
+    }
+}
+
+/// It dies while the host is told of something else, in a wait below which it comes back.
+#[test]
+fn a_dead_scripts_robots_are_out_before_its_next_process_speaks() {
+    let _watchdog = Watchdog::of("a script to die and come back while operators are told of another");
+    let mut stage = Stage::with(Config { restart_wait: Duration::ZERO, ..config() });
+    let back = stage.folder.path().join("back");
+    let victim = stage.load("victim.py", "import vh");
+    let owner = stage.load(
+        "owner.py",
+        &format!(
+            "
+            import os
+            vh.AddRobot('robot', 3, 'd', 's', 'm', '0')
+            if vh.store.get('again'): open({back:?}, 'w').close()
+            vh.store['again'] = True
+            "
+        ),
+    );
+    let waits = stage.write(
+        "waits.py",
+        &format!("import os, time\nwhile not os.path.exists({back:?}): time.sleep(0.001)"),
+    );
+    let pid = stage.pid(owner.id);
+    stage.host.on_told = Some(Rc::new(move |supervisor, host, told| {
+        if told.starts_with("Script victim") {
+            kill(pid, libc::SIGKILL);
+            supervisor.load(host, &waits).unwrap();
+        }
+    }));
+    kill(stage.pid(victim.id), libc::SIGKILL);
+    stage.serve_until("the operators to be told of both", |_, host| host.told.len() == 2);
+    let robots: Vec<Call> = stage.host.calls.iter().map(|(_, call, _)| *call).collect();
+    assert_eq!(robots, [Call::AddRobot, Call::DelRobot, Call::AddRobot]);
+    assert!(stage.host.told[1].starts_with("Script owner"), "{:?}", stage.host.told);
+}
+
+#[test]
+fn where_calls_are_nested_too_deeply_a_reload_changes_nothing() {
+    let mut stage = Stage::new();
+    let deep = stage.load("deep.py", "def again(): vh.KickUser('op', 'nick', 'why')").id;
+    let other = stage.load("other.py", "import vh").id;
+    let pid = stage.pid(other);
+    stage.host = Recorder::answering(move |supervisor, host, _, _| {
+        if let Err(CallError::TooDeep) = supervisor.call(host, deep, "again", &[]) {
+            let error = supervisor.reload(host, other).map(|_| ()).unwrap_err();
+            host.answers.push(error.to_string());
+        }
+        Value::Int(1)
+    });
+    stage.call(deep, "again", &[]);
+    assert!(stage.host.answers[0].contains("nested deeper"), "{:?}", stage.host.answers);
+    assert_eq!((stage.state(other), stage.pid(other)), ("ready", pid));
+}
+
+#[test]
+fn a_script_that_unloads_itself_while_it_loads_takes_nobody_along() {
+    let mut stage = Stage::new();
+    let next = stage.write("next.py", "import vh");
+    stage.host = Recorder::answering(move |supervisor, host, _, _| {
+        let id = supervisor.find("first").unwrap();
+        assert!(supervisor.unload(host, id));
+        assert_eq!(supervisor.load(host, &next).unwrap().id, id, "the number is free");
+        Value::Int(1)
+    });
+    let first = stage.write("first.py", "vh.ParseCommand('op', '!pyunload first', 0)");
+    stage.supervisor.load(&mut stage.host, &first).unwrap_err();
+    let left = stage.supervisor.scripts();
+    assert_eq!(left.iter().map(|script| script.name.as_str()).collect::<Vec<_>>(), ["next"]);
+    assert_eq!(left[0].state, "ready");
+}
+
+#[test]
+fn nothing_is_loaded_while_all_is_unloaded() {
+    let mut stage = Stage::new();
+    stage.host = with_operator_chat();
+    stage.load(
+        "ends.py",
+        "
+        def UnLoad():
+            vh.ParseCommand('op', '!pyload more.py', 0)
+            vh.ParseCommand('op', '!pyreload ends', 0)
+        ",
+    );
+    stage.write("more.py", "import vh");
+    stage.supervisor.shutdown(&mut stage.host);
+    assert!(stage.supervisor.scripts().is_empty());
+    let answers = &stage.host.answers;
+    assert!(answers.len() == 2 && answers.iter().all(|answer| answer.contains("unloaded")), "{answers:?}");
+    stage.load("more.py", "import vh");
 }
 
 #[test]

@@ -11,11 +11,12 @@ use std::time::Instant;
 use plugin_abi::ToWorker;
 use plugin_abi::frame::Load;
 
+use super::agenda::Chore;
 use super::output::Output;
 use super::process::{Birth, Phase, Process, Recipe};
 use super::script::{Script, State};
 use super::spawn::Child;
-use super::{Chore, LoadError, Supervisor};
+use super::{LoadError, Supervisor};
 
 impl Supervisor {
     /// Gives a script a process, a spare one if there is, and lets it load.
@@ -145,7 +146,7 @@ impl Supervisor {
         let awaited_until = script.with_state(State::awaited_until);
         let adopted = started.and_then(|process| self.adopt(&script, process, awaited_until));
         if let Err(error) = adopted {
-            self.chores.borrow_mut().push_back(Chore::NotStarted(script, error.to_string()));
+            self.agenda.add(Chore::NotStarted(script, error.to_string()));
         }
     }
 }

@@ -242,6 +242,7 @@ impl Supervisor {
             log::warn!("script {}: AddRobot fails: it has {MAX_ROBOTS} robots already", script.name);
             return Value::Int(0);
         }
+        self.take_out_robots(host, script);
         let value = self.on_the_hosts_time(|| host.call(self, script.id, call, args));
         drop(level);
         if call == Call::name_and_version {
@@ -249,6 +250,10 @@ impl Supervisor {
         }
         if matches!(call, Call::AddRobot | Call::DelRobot) && value.as_int().is_some_and(|done| done != 0) {
             remember_robot(script, call, args);
+            if !script.runs_in(process) {
+                // It died meanwhile, or was ended.
+                self.agenda.abandon_robots(script);
+            }
         }
         value
     }
@@ -267,6 +272,7 @@ impl Supervisor {
         let Some(_level) = self.enter() else {
             return Err((Failure::Failed, format!("calls are nested deeper than {MAX_NESTING}")));
         };
+        self.take_out_robots(host, script);
         self.on_the_hosts_time(|| function(host, self, args)).map_err(|reason| (Failure::Failed, reason))
     }
 

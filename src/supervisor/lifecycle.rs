@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{Expiration, TimerSetTimeFlags};
-use plugin_abi::{Call, HookSet, ToWorker, Value, start};
+use plugin_abi::{HookSet, ToWorker, start};
 
+use super::agenda::Chore;
 use super::config::Identity;
 use super::interpreter::NotFound;
 use super::process::{Birth, Phase, Process};
@@ -18,7 +19,7 @@ use super::restart::Decision;
 use super::script::{Script, State};
 use super::spawn::Exit;
 use super::store::Store;
-use super::{Chore, DynamicFunctions, Engine, FOREVER, ScriptStatus, StartError, Supervisor, status};
+use super::{DynamicFunctions, Engine, MAX_NESTING, ScriptStatus, StartError, Supervisor, status};
 use crate::host::{Host, ScriptId};
 
 /// How long a killed process may take to vanish.
@@ -69,6 +70,12 @@ pub enum LoadError {
     /// It did not run to its end: file, line and reason.
     #[error("{0}")]
     Script(String),
+    /// So many events and calls are inside each other that there is no room for another.
+    #[error("events and calls are nested deeper than {MAX_NESTING}: try again when they are over")]
+    TooDeep,
+    /// All scripts are being unloaded.
+    #[error("all scripts are being unloaded: load it when that is over")]
+    Ending,
 }
 
 impl Supervisor {
@@ -135,6 +142,9 @@ impl Supervisor {
         path: &Path,
         identity: Option<Identity>,
     ) -> Result<Rc<Script>, LoadError> {
+        if self.ending.get() {
+            return Err(LoadError::Ending);
+        }
         let path = path.canonicalize().map_err(|_| LoadError::NoFile(path.to_path_buf()))?;
         if !path.is_file() {
             return Err(LoadError::NoFile(path));
@@ -167,26 +177,32 @@ impl Supervisor {
     }
 
     fn finish_load(&self, host: &mut dyn Host, script: &Rc<Script>) -> Result<Loaded, LoadError> {
-        let over = || !script.with_state(State::is_starting);
-        let Some(level) = self.enter() else {
+        if let Err(error) = self.await_load(host, script) {
             self.forget(script);
-            return Err(LoadError::Script("calls are nested too deeply".into()));
-        };
-        self.wait_inside(host, FOREVER, over);
-        drop(level);
-        let failure = script.with_state(|state| match state {
-            State::Failed { reason } => Some(reason.clone()),
-            State::Ready { .. } | State::Stuck { .. } => None,
-            other => Some(format!("it is {other}")),
-        });
-        if let Some(reason) = failure {
-            self.forget(script);
-            log::error!("script {} is not loaded: {reason}", script.path.display());
-            return Err(LoadError::Script(reason));
+            self.take_out_robots(host, script);
+            log::error!("script {} is not loaded: {error}", script.path.display());
+            return Err(error);
         }
         let warnings = script.warnings.borrow().clone();
         log::info!("script {} is loaded as number {}", script.path.display(), script.id);
         Ok(Loaded { id: script.id, name: script.name.clone(), warnings })
+    }
+
+    /// Waits until a script has run to its end, or will not.
+    fn await_load(&self, host: &mut dyn Host, script: &Script) -> Result<(), LoadError> {
+        let level = self.enter().ok_or(LoadError::TooDeep)?;
+        // It has so much to be started and so much to load, and is killed then.
+        let longest = self.config.borrow().load_timeout * 2 + VANISH;
+        self.wait_inside(host, longest, || !script.with_state(State::is_starting));
+        drop(level);
+        script.with_state(|state| match state {
+            State::Ready { .. } | State::Stuck { .. } => Ok(()),
+            State::Failed { reason } => Err(LoadError::Script(reason.clone())),
+            State::Spawning { .. } | State::Starting { .. } => {
+                Err(LoadError::Script("its process does not end although it was killed".into()))
+            }
+            other => Err(LoadError::Script(format!("it is {other}"))),
+        })
     }
 
     /// Lets a script finish and ends its process. False when there is none with this number.
@@ -209,6 +225,11 @@ impl Supervisor {
     /// be reloaded once it is mended.
     pub fn reload(&self, host: &mut dyn Host, id: ScriptId) -> Result<Loaded, LoadError> {
         let script = self.script(id).ok_or(LoadError::NoScript(id))?;
+        if self.ending.get() {
+            return Err(LoadError::Ending);
+        }
+        // Twice a level is needed, and one that is not there must not leave half of this done.
+        drop(self.enter().ok_or(LoadError::TooDeep)?);
         if script.process().is_some_and(|process| process.is_busy()) {
             return Err(LoadError::Script("it is inside a hook: try again when it has returned".into()));
         }
@@ -221,31 +242,22 @@ impl Supervisor {
             script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
             return Err(error);
         }
-        let level = self.enter();
-        self.wait_inside(host, FOREVER, || !script.with_state(State::is_starting));
-        drop(level);
-        let failure = script.with_state(|state| match state {
-            State::Failed { reason } => Some(reason.clone()),
-            _ => None,
-        });
+        let loaded = self.await_load(host, &script);
+        self.take_out_robots(host, &script);
         self.tidy(host);
-        match failure {
-            Some(reason) => Err(LoadError::Script(reason)),
-            None => {
-                log::info!("script {} is reloaded", script.name);
-                let warnings = script.warnings.borrow().clone();
-                Ok(Loaded { id, name: script.name.clone(), warnings })
-            }
-        }
+        loaded?;
+        log::info!("script {} is reloaded", script.name);
+        let warnings = script.warnings.borrow().clone();
+        Ok(Loaded { id, name: script.name.clone(), warnings })
     }
 
     /// Unloads every script, and waits until no process is left.
     pub fn shutdown(&self, host: &mut dyn Host) {
-        self.ending.set(true);
+        let was_ending = self.ending.replace(true);
         self.end(host, &self.snapshot());
         self.births.take().into_iter().for_each(Birth::abort);
         self.spares.borrow_mut().clear();
-        self.ending.set(false);
+        self.ending.set(was_ending);
     }
 
     /// In a forked child: the scripts' processes belong to the parent, so the child starts its
@@ -265,9 +277,10 @@ impl Supervisor {
             Err(engine) => std::mem::forget(engine),
         }
         self.spares.borrow_mut().clear();
-        self.chores.borrow_mut().clear();
+        self.agenda.clear();
         for script in self.snapshot() {
             script.robots.borrow_mut().clear();
+            script.abandoned_robots.borrow_mut().clear();
             script.store.borrow_mut().after_fork();
             if let Err(error) = self.start(&script) {
                 script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
@@ -292,56 +305,63 @@ impl Supervisor {
     /// At the end of every visit: unloads what was waiting for it, renews spares.
     #[inline]
     pub(super) fn tidy(&self, host: &mut dyn Host) {
-        if self.depth.get() == 0 && (self.untidy.get() || !self.chores.borrow().is_empty()) {
+        if self.depth.get() == 0 && (self.untidy.get() || !self.agenda.is_empty()) {
             self.tidy_up(host);
         }
     }
 
     #[cold]
     fn tidy_up(&self, host: &mut dyn Host) {
-        self.do_chores(host);
-        for script in self.snapshot() {
-            if script.doomed.get() && !script.process().is_some_and(|process| process.is_busy()) {
-                self.end(host, &[script]);
+        // What the host does about one thing may lead to the next.
+        while self.untidy.replace(false) || !self.agenda.is_empty() {
+            self.do_chores(host);
+            for script in self.snapshot() {
+                if script.doomed.get() && !script.process().is_some_and(|process| process.is_busy()) {
+                    self.end(host, &[script]);
+                }
             }
         }
-        self.untidy.set(false);
         self.renew_spares();
         self.set_timer();
     }
 
-    /// Acts on what happened to processes, and on what is due. Never nested in itself: the
-    /// host may raise events while robots are removed.
-    pub(super) fn do_chores(&self, host: &mut dyn Host) {
-        if self.doing_chores.replace(true) {
-            return;
-        }
+    /// Acts on what happened to processes, and on what is due. It calls nobody: see
+    /// [`agenda`](super::agenda).
+    pub(super) fn settle(&self) {
         loop {
-            let chore = self.chores.borrow_mut().pop_front();
-            match chore {
-                Some(Chore::Died(process)) => self.after_death(host, &process),
-                Some(Chore::NotStarted(script, reason)) => self.not_started(host, &script, &reason),
-                Some(Chore::Overran(script, process, what)) => self.stuck(host, &script, &process, &what),
-                None => break,
+            while let Some(chore) = self.agenda.next() {
+                match chore {
+                    Chore::Died(process) => self.after_death(&process),
+                    Chore::NotStarted(script, reason) => self.not_started(&script, &reason),
+                    Chore::Overran(script, process, what) => self.stuck(&script, &process, &what),
+                }
+            }
+            self.do_what_is_due();
+            if !self.agenda.has_chores() {
+                break;
             }
         }
-        self.do_what_is_due(host);
-        self.doing_chores.set(false);
     }
 
-    fn do_what_is_due(&self, host: &mut dyn Host) {
+    /// Those whose time is up.
+    fn due(&self) -> Vec<Rc<Script>> {
         let now = Instant::now();
-        let is_due =
-            |script: &Rc<Script>| script.with_state(|state| state.due().is_some_and(|due| due <= now));
-        let due: Vec<_> = self.scripts.borrow().iter().filter(|script| is_due(script)).cloned().collect();
-        for script in due {
-            // It may be the hub's thread that was kept from looking.
+        let is_due = |state: &State| state.due().is_some_and(|due| due <= now);
+        self.scripts.borrow().iter().filter(|script| script.with_state(is_due)).cloned().collect()
+    }
+
+    /// Whose time is up may have said something in time; it may be the hub's thread that was
+    /// kept from looking.
+    pub(super) fn hear_who_is_due(&self, host: &mut dyn Host) {
+        for script in self.due() {
             if let Some(process) = script.process() {
                 self.pump(host, &process);
             }
-            if !is_due(&script) {
-                continue;
-            }
+        }
+    }
+
+    fn do_what_is_due(&self) {
+        for script in self.due() {
             enum Act {
                 Kill(Rc<Process>, &'static str),
                 Start,
@@ -357,15 +377,15 @@ impl Supervisor {
             });
             match act {
                 Act::Kill(process, why) => {
-                    if process.killed_for.borrow().is_none() && !self.is_dumping(&script, &process) {
+                    if !self.is_dumping(&script, &process) {
                         process.kill(why.into());
                     }
                 }
-                Act::Start => self.restart(host, &script),
+                Act::Start => self.restart(&script),
                 Act::Forsake => {
                     let reason =
                         format!("{} does not start: does its disk hang?", script.python.borrow().display());
-                    self.not_started(host, &script, &reason);
+                    self.not_started(&script, &reason);
                 }
                 Act::Nothing => {}
             }
@@ -417,10 +437,10 @@ impl Supervisor {
         process.dead.set(true);
         process.bury();
         self.unwatch(process);
-        self.chores.borrow_mut().push_back(Chore::Died(process.clone()));
+        self.agenda.add(Chore::Died(process.clone()));
     }
 
-    fn after_death(&self, host: &mut dyn Host, process: &Rc<Process>) {
+    fn after_death(&self, process: &Rc<Process>) {
         let exit = process.reap();
         // What it said last may explain its death.
         self.engine().reader.finish(process.serial);
@@ -438,7 +458,7 @@ impl Supervisor {
                 log::info!("script {}: its process ended with {exit} after it was unloaded", script.name);
             }
             script.become_(State::Stopped, "it has ended");
-            self.remove_robots(host, &script);
+            self.agenda.abandon_robots(&script);
             return;
         }
         let reason = self.reason_of_death(&script, process, exit);
@@ -447,10 +467,10 @@ impl Supervisor {
         script.output.note(format!("— process {} ended: {reason}{shown}", process.pid));
         if !script.was_ready.get() {
             script.become_(State::Failed { reason }, "it could not be loaded");
-            self.remove_robots(host, &script);
+            self.agenda.abandon_robots(&script);
             return;
         }
-        self.decide(host, &script, &format!("(process {}) died: {reason}", process.pid), &reason, true);
+        self.decide(&script, &format!("(process {}) died: {reason}", process.pid), &reason, true);
     }
 
     fn reason_of_death(&self, script: &Script, process: &Process, exit: Exit) -> String {
@@ -472,7 +492,7 @@ impl Supervisor {
     }
 
     /// A script that was ready is dead: start it again, or not.
-    fn decide(&self, host: &mut dyn Host, script: &Rc<Script>, what: &str, reason: &str, had_process: bool) {
+    fn decide(&self, script: &Rc<Script>, what: &str, reason: &str, had_process: bool) {
         let limits = self.config.borrow().restart;
         let now = Instant::now();
         let decision = match script.deaths.borrow_mut().another(now, &limits) {
@@ -493,32 +513,32 @@ impl Supervisor {
             Decision::After(pause) => script.become_(State::Backoff { until: now + pause }, reason),
         }
         let text = format!("Script {name} {what}; {what_next}");
+        log::error!("{text}");
+        self.agenda.abandon_robots(script);
+        self.agenda.tell_operators(text);
         if decision == Decision::Now {
-            self.restart(host, script);
+            self.restart(script);
         }
         self.set_timer();
-        self.remove_robots(host, script);
-        log::error!("{text}");
-        host.tell_operators(self, &text);
     }
 
-    fn restart(&self, host: &mut dyn Host, script: &Rc<Script>) {
+    fn restart(&self, script: &Rc<Script>) {
         script.restarts.set(script.restarts.get() + 1);
         if let Err(error) = self.start(script) {
-            self.not_started(host, script, &error.to_string());
+            self.not_started(script, &error.to_string());
         }
     }
 
     /// A script got no process.
-    fn not_started(&self, host: &mut dyn Host, script: &Rc<Script>, reason: &str) {
+    fn not_started(&self, script: &Rc<Script>, reason: &str) {
         if script.was_ready.get() {
-            self.decide(host, script, &format!("cannot be restarted: {reason}"), reason, false);
+            self.decide(script, &format!("cannot be restarted: {reason}"), reason, false);
         } else {
             script.become_(State::Failed { reason: reason.to_string() }, "it could not be started");
         }
     }
 
-    fn stuck(&self, host: &mut dyn Host, script: &Rc<Script>, process: &Rc<Process>, what: &str) {
+    fn stuck(&self, script: &Rc<Script>, process: &Rc<Process>, what: &str) {
         let since = script.with_state(|state| match state {
             State::Ready { process: own, since } if own.serial == process.serial => Some(*since),
             _ => None,
@@ -535,7 +555,7 @@ impl Supervisor {
         self.dump_stack(process);
         self.set_timer();
         log::warn!("{text}");
-        host.tell_operators(self, &text);
+        self.agenda.tell_operators(text);
         self.has_stuck.set(true);
         if self.depth.get() == 0 {
             self.listen_to_stuck();
@@ -550,13 +570,6 @@ impl Supervisor {
     fn dump_stack(&self, process: &Process) {
         if matches!(process.phase.get(), Phase::Loading | Phase::Serving) {
             process.signal(start::STACK_SIGNAL);
-        }
-    }
-
-    fn remove_robots(&self, host: &mut dyn Host, script: &Script) {
-        let robots = std::mem::take(&mut *script.robots.borrow_mut());
-        for nick in robots {
-            host.call(self, script.id, Call::DelRobot, &[Value::from(nick)]);
         }
     }
 
@@ -580,7 +593,8 @@ impl Supervisor {
             // Even if a child of it still holds its pipes.
             self.engine().reader.finish(process.serial);
         }
-        self.scripts.borrow_mut().retain(|other| other.id != script.id);
+        self.agenda.abandon_robots(script);
+        self.scripts.borrow_mut().retain(|other| !Rc::ptr_eq(other, script));
         script.become_(State::Stopped, "it was taken out of the list");
         self.rebuild_listeners();
     }
@@ -588,6 +602,15 @@ impl Supervisor {
     /// Lets scripts run `UnLoad()` and end, all at the same time; then they are told to, then
     /// made to.
     fn stop(&self, host: &mut dyn Host, scripts: &[Rc<Script>]) {
+        self.await_stop(host, scripts);
+        // Whoever gets their names or numbers next finds none of theirs.
+        for script in scripts {
+            self.agenda.abandon_robots(script);
+            self.take_out_robots(host, script);
+        }
+    }
+
+    fn await_stop(&self, host: &mut dyn Host, scripts: &[Rc<Script>]) {
         let Some(_level) = self.enter() else { return };
         let longest = |timeout: &dyn Fn(&Script) -> Duration| {
             scripts.iter().map(|script| timeout(script)).max().unwrap_or_default()

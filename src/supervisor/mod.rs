@@ -14,7 +14,9 @@
 //! for it looks.
 //!
 //! A script's state is one enum, [`script::State`]; all that moves it is in [`lifecycle`] and
-//! [`births`]. Deaths, deadlines and pauses are noticed where the hub's thread would sleep anyway.
+//! [`births`]. Deaths, deadlines and pauses are noticed where the hub's thread would sleep anyway,
+//! and acted upon at once, however deeply that is nested; what the host is to be told of it waits
+//! on the [`agenda`].
 //!
 //! Two threads help: one starts processes ([`spawn`]), one reads what they print ([`output`]).
 //! The hub's thread waits for neither.
@@ -22,6 +24,7 @@
 //! Nothing is borrowed and no lock is held while the host runs, so it may call any method from
 //! within its own.
 
+mod agenda;
 mod births;
 mod calls;
 mod config;
@@ -43,7 +46,7 @@ mod store;
 mod waiting;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -65,6 +68,7 @@ pub use script::Overrides;
 pub use spawn::Exit;
 
 use crate::host::{Host, ScriptId};
+use agenda::Agenda;
 use interpreter::Interpreters;
 use output::OutputThread;
 use process::{Birth, Process};
@@ -123,17 +127,6 @@ pub struct ScriptStatus {
     pub title: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Something that happened to a process and that nobody has acted upon yet.
-#[derive(Debug)]
-enum Chore {
-    /// It ended.
-    Died(Rc<Process>),
-    /// It did not come to be.
-    NotStarted(Rc<Script>, String),
-    /// Its answer is late.
-    Overran(Rc<Script>, Rc<Process>, String),
-}
-
 /// What belongs to this process and must be made anew after a fork.
 struct Engine {
     spawner: SpawnThread,
@@ -186,8 +179,7 @@ pub struct Supervisor {
     /// Ids that were given out before their scripts are loaded, with what the host lets those
     /// call by name.
     reserved: RefCell<Vec<(ScriptId, DynamicFunctions)>>,
-    chores: RefCell<VecDeque<Chore>>,
-    doing_chores: Cell<bool>,
+    agenda: Agenda,
     /// How many events and calls the hub's thread is inside of.
     depth: Cell<u32>,
     next_seq: Cell<u64>,
@@ -227,8 +219,7 @@ impl Supervisor {
             spares: RefCell::default(),
             spares_from: Cell::default(),
             reserved: RefCell::default(),
-            chores: RefCell::default(),
-            doing_chores: Cell::new(false),
+            agenda: Agenda::default(),
             depth: Cell::new(0),
             next_seq: Cell::new(1),
             next_serial: Cell::new(1),

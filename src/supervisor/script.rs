@@ -2,7 +2,7 @@
 //! [`lifecycle`](super::lifecycle).
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -88,6 +88,10 @@ impl State {
 
     /// When something must be done about it.
     pub fn due(&self) -> Option<Instant> {
+        // Of one that is killed nothing but its end is awaited, and that makes itself known.
+        if self.process().is_some_and(|process| process.killed_for.borrow().is_some()) {
+            return None;
+        }
         match *self {
             State::Spawning { deadline, .. } | State::Starting { deadline, .. } => Some(deadline),
             State::Stuck { kill_at, .. } => Some(kill_at),
@@ -181,8 +185,10 @@ pub struct Script {
     pub restarts: Cell<u64>,
     /// How many events it was given.
     pub events: Cell<u64>,
-    /// The robots it put into the hub.
+    /// The robots that its process put into the hub.
     pub robots: RefCell<Vec<Vec<u8>>>,
+    /// Robots of its earlier processes that are still in the hub.
+    pub abandoned_robots: RefCell<VecDeque<Vec<u8>>>,
     /// What the host registered for it.
     pub functions: RefCell<DynamicFunctions>,
     /// `vh.store`.
@@ -218,6 +224,7 @@ impl Script {
             restarts: Cell::new(0),
             events: Cell::new(0),
             robots: RefCell::default(),
+            abandoned_robots: RefCell::default(),
             functions: RefCell::default(),
             store: RefCell::new(store),
             overrides: RefCell::default(),

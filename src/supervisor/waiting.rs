@@ -10,9 +10,10 @@ use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use plugin_abi::Hook;
 use plugin_abi::wait::Crowd;
 
+use super::agenda::Chore;
 use super::process::Process;
 use super::script::{Script, State};
-use super::{Chore, FOREVER, Supervisor};
+use super::{FOREVER, Supervisor};
 use crate::host::Host;
 
 /// Tokens in the epoll set beside those of processes.
@@ -121,7 +122,7 @@ impl Supervisor {
     fn overran(&self, script: &Rc<Script>, process: &Rc<Process>, seq: u64, hook: Option<Hook>) {
         process.abandon(seq);
         let what = hook.map_or("a function".to_string(), |hook| hook.name().to_string());
-        self.chores.borrow_mut().push_back(Chore::Overran(script.clone(), process.clone(), what));
+        self.agenda.add(Chore::Overran(script.clone(), process.clone(), what));
     }
 
     pub(super) fn hook_timeout(&self, script: &Script, hook: Option<Hook>) -> Duration {
@@ -209,7 +210,7 @@ impl Supervisor {
         let processes = self.processes();
         // All of them must be armed, even when one of them keeps the hub awake already.
         let awake = processes.iter().filter(|process| !process.arm()).count();
-        if awake == 0 && self.chores.borrow().is_empty() {
+        if awake == 0 && !self.agenda.has_chores() {
             self.look(deadline.saturating_duration_since(Instant::now()));
         } else {
             // One that never stops talking must not hide the death of another.

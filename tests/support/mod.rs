@@ -14,7 +14,7 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 
 type Responder = Rc<dyn Fn(&Supervisor, &mut Recorder, Call, &[Value<'_>]) -> Value<'static>>;
 
-type Told = Rc<dyn Fn(&str)>;
+type Told = Rc<dyn Fn(&Supervisor, &mut Recorder, &str)>;
 
 /// A host that remembers what scripts asked for.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub struct Recorder {
     pub calls: Vec<(ScriptId, Call, Vec<Value<'static>>)>,
     /// What operators were told.
     pub told: Vec<String>,
+    /// What a test notes.
+    pub answers: Vec<String>,
     /// Answers instead of the usual 1.
     pub respond: Option<Responder>,
     /// What happens while operators are told something.
@@ -58,10 +60,10 @@ impl Host for Recorder {
         }
     }
 
-    fn tell_operators(&mut self, _supervisor: &Supervisor, text: &str) {
+    fn tell_operators(&mut self, supervisor: &Supervisor, text: &str) {
         self.told.push(text.to_string());
-        if let Some(on_told) = &self.on_told {
-            on_told(text);
+        if let Some(on_told) = self.on_told.clone() {
+            on_told(supervisor, self, text);
         }
     }
 }
@@ -164,6 +166,34 @@ pub fn poll(fd: i32, millis: i32) -> bool {
 pub fn kill(pid: i32, signal: i32) {
     // SAFETY: a system call without pointers.
     assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "signal {signal} to {pid}");
+}
+
+/// Ends the test program when what must end by itself does not, until it is dropped.
+pub struct Watchdog(Option<std::sync::mpsc::Sender<()>>);
+
+impl Watchdog {
+    /// It says that it waited for this.
+    pub fn of(what: &str) -> Watchdog {
+        let what = what.to_string();
+        let (sender, receiver) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if receiver.recv_timeout(LIMIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                // Not through the test's own output, which would be lost.
+                let _ = std::io::Write::write_all(
+                    &mut std::io::stderr(),
+                    format!("waited {LIMIT:?} for {what}\n").as_bytes(),
+                );
+                std::process::abort();
+            }
+        });
+        Watchdog(Some(sender))
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.0.take();
+    }
 }
 
 /// Waits until a condition holds that nobody serves.
