@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 RUN_ARGS ?= --scripts examples/scripts
 
-.PHONY: all run test venv docs sessions bench lint fmt install clean help chaos \
+.PHONY: all library run test venv docs sessions bench lint fmt install clean help chaos \
 	verlihub-plugin install-verlihub test-verlihub
 
 all: ## build everything, optimised
@@ -43,15 +43,27 @@ bench: all ## measure messages per second
 lint: ## what CI checks besides the tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	for features in "" hub bench; do $(CARGO) clippy --package vhpy --all-targets --no-default-features --features "$$features" -- -D warnings || exit 1; done
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --quiet
 
 fmt: ## format the sources
 	$(CARGO) fmt --all
 
-install: all ## install to PREFIX (default /usr/local)
-	install -D -m 755 target/release/vhpy $(DESTDIR)$(PREFIX)/bin/vhpy
-	install -D -m 755 target/release/libvhpy.so $(DESTDIR)$(PREFIX)/lib/libvhpy.so
-	install -D -m 755 target/release/libvh_worker.so $(DESTDIR)$(PREFIX)/lib/libvh_worker.so
+library: ## build libvhpy.so alone, as hubs load it: without the embedded hub
+	$(CARGO) build --release --lib --no-default-features --target-dir target/library
+
+# $(call install_stripped,FILE,FOLDER): what only debuggers need goes where they look for it.
+define install_stripped
+	install -D -m 755 $(1) $(DESTDIR)$(2)/$(notdir $(1))
+	mkdir -p $(DESTDIR)$(2)/.debug
+	objcopy --only-keep-debug $(1) $(DESTDIR)$(2)/.debug/$(notdir $(1)).debug
+	objcopy --strip-unneeded --add-gnu-debuglink=$(DESTDIR)$(2)/.debug/$(notdir $(1)).debug $(DESTDIR)$(2)/$(notdir $(1))
+endef
+
+install: all library ## install to PREFIX (default /usr/local)
+	$(call install_stripped,target/release/vhpy,$(PREFIX)/bin)
+	$(call install_stripped,target/library/release/libvhpy.so,$(PREFIX)/lib)
+	$(call install_stripped,target/release/libvh_worker.so,$(PREFIX)/lib)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include plugin-abi/include/*.h*
 	install -D -m 644 worker/vh.pyi $(DESTDIR)$(PREFIX)/share/vhpy/stubs/vh.pyi
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vhpy/examples examples/scripts/*.py

@@ -5,10 +5,11 @@ use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-changed=src/ffi/variadic.c");
-    println!("cargo:rerun-if-changed=plugin-abi/include/vhpy.h");
+    let include = std::env::var("DEP_VHPY_ABI_INCLUDE").unwrap_or_else(|_| "plugin-abi/include".into());
+    println!("cargo:rerun-if-changed={include}/vhpy.h");
     cc::Build::new()
         .file("src/ffi/variadic.c")
-        .include("plugin-abi/include")
+        .include(include)
         .std("c99")
         .warnings(true)
         .extra_warnings(true)

@@ -10,15 +10,17 @@
 //! `libvhpy.so` exports the C functions of `vhpy.h` besides.
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
+#[cfg(feature = "bench")]
 pub mod bench;
 pub mod dynamic;
 mod encoding;
 mod ffi;
 pub mod host;
+#[cfg(feature = "hub")]
 pub mod hub;
 pub mod log_level;
 pub mod supervisor;
 
 pub use host::{Host, ScriptId};
-pub use plugin_abi::{Call, Hook, Value};
+pub use plugin_abi::{Answer, Call, CallSpec, Hook, HookSet, HookSpec, Value};
 pub use supervisor::Supervisor;

@@ -1,5 +1,6 @@
 //! Clients that send what they should not, or nothing, and starts that cannot succeed: a clear
 //! message, and a hub that goes on.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

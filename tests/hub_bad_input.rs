@@ -1,5 +1,6 @@
 //! Whatever a script passes to a function of `vh`, it gets what a library's author expects, an
 //! exception that names function and argument where it is wrong; hub and script go on.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

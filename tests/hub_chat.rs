@@ -1,4 +1,5 @@
 //! Users talk, search and find each other over TCP.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

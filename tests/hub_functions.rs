@@ -1,5 +1,6 @@
 //! Every function of `vh` does its work on the hub: what other clients receive, what the
 //! database holds, what a next login meets.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

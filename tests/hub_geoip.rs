@@ -1,4 +1,5 @@
 //! Places of addresses, from MaxMind databases that are made here.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

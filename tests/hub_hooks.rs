@@ -1,5 +1,6 @@
 //! Every hook is raised by the hub at its moment, with its arguments, and its answer is
 //! honoured. Scripts tell what they saw in the log; clients see what follows.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

@@ -1,4 +1,5 @@
 //! A hub without sockets: driven by hand, as benchmarks do it.
+#![cfg(feature = "cli")]
 
 use std::time::Instant;
 

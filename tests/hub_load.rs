@@ -1,4 +1,5 @@
 //! Many users at once, a hub that has nothing to do, and scripts that die while users talk.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

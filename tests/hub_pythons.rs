@@ -1,5 +1,6 @@
 //! One hub, with a script under each interpreter of this machine: `python3.10` to `python3.14` on
 //! the PATH, or those that `VHPY_TEST_PYTHONS` names.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

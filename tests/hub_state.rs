@@ -1,5 +1,6 @@
 //! What the hub keeps: bans that refuse the next login, accounts, its configuration; over a
 //! restart, a signal, and a death in the middle of everything. And the commands that change it.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

@@ -1,5 +1,6 @@
 //! Text in every encoding that hubs use: what users write reaches scripts and comes back byte
 //! for byte, also where it is no text in that encoding.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

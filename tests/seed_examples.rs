@@ -1,6 +1,7 @@
 //! The Python examples of the manual of the plugin that vhpy replaces run as they stand there,
 //! on the embedded hub, and do what they say. That manual is no part of this project: where it is
 //! not beside it, nor named by `VHPY_SEED`, this test says so and is skipped.
+#![cfg(feature = "cli")]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

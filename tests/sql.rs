@@ -1,4 +1,5 @@
 //! Queries of scripts in a hub as a process of its own: what they may not do to it.
+#![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
 mod client;

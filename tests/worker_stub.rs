@@ -1,6 +1,7 @@
 //! `worker/vh.pyi` is what the tables say, knows every name of the module, and type checks.
 //!
 //! `VHPY_WRITE_STUB=1 cargo test --test worker_stub` writes the file anew.
+#![cfg(feature = "cli")]
 mod worker_support;
 
 use std::path::Path;

@@ -23,7 +23,7 @@ pub fn worker() -> &'static PathBuf {
     WORKER.get_or_init(|| {
         let folder = library().parent().expect("the library's folder").to_owned();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--package", "worker", "--manifest-path"]);
+        build.args(["build", "--package", "vhpy-worker", "--manifest-path"]);
         build.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
         if !cfg!(debug_assertions) {
             build.arg("--release");

@@ -1,5 +1,6 @@
 //! Real clients in the embedded hub with the example scripts: what users see who have never heard
 //! of this project's own test client.
+#![cfg(feature = "cli")]
 
 mod eiskaltdcpp;
 mod hub;

@@ -25,7 +25,7 @@ pub fn library() -> &'static Path {
             return path.into();
         }
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "-p", "worker"]);
+        cargo.args(["build", "--quiet", "-p", "vhpy-worker"]);
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }
