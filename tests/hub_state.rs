@@ -545,3 +545,88 @@ fn operators_clients_redirect() {
     other.wait_for("$Quit nick");
     let _nick = hub.guest("nick");
 }
+
+/// Lets files of the hub grow no further, as a full disk does; or again as they like.
+fn disk_is_full(hub: &TestHub, full: bool) {
+    let limit = if full { 1 } else { libc::RLIM_INFINITY };
+    let limit = libc::rlimit { rlim_cur: limit, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: it reads the limit only, which outlives the call.
+    let result =
+        unsafe { libc::prlimit(hub.pid().as_raw(), libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn every_answer_on_a_full_disk_is_true() {
+    let hub = HubBuilder::new().script("eval.py", EVAL).start();
+    let mut master = hub.master();
+    for (command, answer) in [
+        ("!ban 127.0.0.30 1h why", "127.0.0.30 is banned for 1 hour."),
+        ("!ban 127.0.0.31", "127.0.0.31 is banned for ever."),
+        ("!ban 127.0.0.31 1h", "127.0.0.31 is banned for ever."),
+        ("!regnew there 3 a-password", "there is registered."),
+        ("!topic before", "The topic is now: before"),
+    ] {
+        master.chat(command);
+        assert_eq!(master.wait_for("<vhpy> "), format!("<vhpy> {answer}"), "{command}");
+    }
+    let mut clients: Vec<Client> = ["kicked", "dropped", "banned"].map(|nick| hub.guest(nick)).into();
+    master.so_far();
+    disk_is_full(&hub, true);
+    for (command, answer) in [
+        (
+            "!kick kicked",
+            "kicked was kicked, but the ban could not be stored; see the log. It could not be put into the list of kicks; see the log.",
+        ),
+        ("!drop dropped", "dropped was dropped. It could not be put into the list of kicks; see the log."),
+        ("!ban banned", "The ban could not be stored; see the log."),
+        ("!ban 10.0.0.0/8 1h", "The ban could not be stored; see the log."),
+        ("!unban 127.0.0.30", "The bans of 127.0.0.30 could not be lifted; see the log."),
+        ("!regnew new 1 a-password", "new: it could not be stored; see the log."),
+        ("!regclass there 1", "there: it could not be stored; see the log."),
+        ("!regpasswd there another", "there: it could not be stored; see the log."),
+        ("!delreg there", "there: it could not be stored; see the log."),
+        ("+passwd another-one", "master: it could not be stored; see the log."),
+        ("!topic after", "it could not be stored; see the log"),
+        ("!topic", "The topic is: before"),
+        ("!setconfig hub_name other", "hub_name: it could not be stored; see the log"),
+        ("!setconfig of_a_script x 1", "x: it could not be stored; see the log"),
+    ] {
+        master.chat(command);
+        assert_eq!(master.wait_for("<vhpy> "), format!("<vhpy> {answer}"), "{command}");
+    }
+    all(
+        &mut master,
+        &[
+            ("vh.Ban('master', 'banned', 'why', 60, vh.eBF_NICK)", "False"),
+            ("vh.KickUser('master', 'banned', 'why')", "False"),
+            ("vh.UserRestrictions('master', nochat='1h')", "{}"),
+            ("vh.DelIPTempBan('127.0.0.30')", "False"),
+            ("vh.AddRegUser('new', 1, 'a-password')", "False"),
+            ("vh.DelRegUser('there')", "False"),
+            ("vh.SetRegClass('there', 1)", "False"),
+            ("vh.SetConfig('config', 'hub_name', 'other')", "False"),
+            ("vh.GetConfig('config', 'hub_name')", "'vhpy hub'"),
+            ("vh.Topic('after')", "'before'"),
+            ("vh.SQL(\"insert into SetupList values ('a', 'b', 'c')\")[0]", "0"),
+        ],
+    );
+    // Whoever was banned before stays out, and whoever is registered comes in.
+    refused(&hub, 30, "anybody", 1);
+    Client::connect(&hub, 2).login("there", Some("a-password"));
+    assert!(clients.iter_mut().all(|client| !client.closed().is_empty()));
+
+    disk_is_full(&hub, false);
+    let password = hub.password.clone();
+    master.chat("!ban 127.0.0.32 1h why");
+    master.wait_for("127.0.0.32 is banned for 1 hour.");
+    let hub = HubBuilder::in_folder(hub.stop()).start();
+    Client::connect(&hub, 250).login("master", Some(&password));
+    Client::connect(&hub, 2).login("there", Some("a-password"));
+    for host in [30, 32] {
+        refused(&hub, host, "anybody", 1);
+    }
+    for nick in ["kicked", "banned", "new"] {
+        welcome(&hub, 3, nick, 1);
+    }
+}

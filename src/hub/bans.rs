@@ -143,6 +143,36 @@ pub struct NewBan<'a> {
     pub note_usr: &'a [u8],
 }
 
+impl NewBan<'_> {
+    /// Whether it keeps somebody out, as [`Database::find_ban`] would say once it is stored;
+    /// without a query, since very many may be online.
+    pub fn keeps_out(&self, who: &Target) -> bool {
+        let target = self.target;
+        let same_ip = || target.ip.is_some() && target.ip == who.ip;
+        let same_nick = || !target.nick.is_empty() && target.nick.eq_ignore_ascii_case(&who.nick);
+        match self.kind {
+            BanKind::NickIp => same_ip() || same_nick(),
+            BanKind::Ip => same_ip(),
+            BanKind::Nick => same_nick(),
+            BanKind::Range => {
+                let inside = |(first, last): (Ipv4Addr, Ipv4Addr), ip: i64| {
+                    (i64::from(u32::from(first))..=i64::from(u32::from(last))).contains(&ip)
+                };
+                target.range.zip(as_number(who.ip)).is_some_and(|(range, ip)| inside(range, ip))
+            }
+            BanKind::Share => target.share.is_some_and(|share| share > 0 && who.share == Some(share)),
+            BanKind::Prefix => {
+                let start = who.nick.get(..target.nick.len());
+                !target.nick.is_empty() && start.is_some_and(|start| start.eq_ignore_ascii_case(&target.nick))
+            }
+            BanKind::Host1 | BanKind::Host2 | BanKind::Host3 | BanKind::HostR1 => {
+                let part = host_part(self.kind, &target.host);
+                part.is_some() && part == host_part(self.kind, &who.host)
+            }
+        }
+    }
+}
+
 /// A ban that holds.
 #[derive(Debug, PartialEq)]
 pub struct Ban {
@@ -181,11 +211,26 @@ fn as_number(ip: Option<IpAddr>) -> Option<i64> {
     }
 }
 
+/// Finds the ban that keeps somebody out. It costs as much as there are bans of ranges, hosts and
+/// prefixes: once for each login, and for nothing that is done to all who are online.
+pub(super) const FIND: &str = "select date_limit, nick_op, reason, ip, nick from banlist where (
+    (ip = ?1 and ip != '' and nick != '_shareban_')
+    or (nick = ?2 and nick != '' and ip != '_prefixban_'
+        and ip not in ('_host1ban_', '_host2ban_', '_host3ban_', '_hostr1ban_'))
+    or (nick = '_rangeban_' and ?3 between range_fr and range_to)
+    or (nick = '_shareban_' and share_size = ?4)
+    or (ip = '_host1ban_' and nick = ?5) or (ip = '_host2ban_' and nick = ?6)
+    or (ip = '_host3ban_' and nick = ?7) or (ip = '_hostr1ban_' and nick = ?8)
+    or (ip = '_prefixban_' and nick != ''
+        and cast(lower(nick) as blob) = substr(cast(lower(?2) as blob), 1, length(cast(nick as blob)))))
+    and (date_limit >= ?9 or date_limit is null or date_limit = 0)
+    order by (ifnull(date_limit, 0) = 0) desc, date_limit desc limit 1";
+
 impl Database {
-    /// Sets a ban. A ban of the same key is replaced, unless it holds longer. False when the
-    /// target has not what this kind goes by.
-    pub fn add_ban(&self, ban: &NewBan<'_>, now: i64) -> rusqlite::Result<bool> {
-        let Some((ip, nick)) = key(ban.kind, ban.target) else { return Ok(false) };
+    /// Sets a ban. A ban of the same key is replaced, unless it holds longer. Gives until when
+    /// there is a ban now, 0 for ever; `None` when the target has not what this kind goes by.
+    pub fn add_ban(&self, ban: &NewBan<'_>, now: i64) -> rusqlite::Result<Option<i64>> {
+        let Some((ip, nick)) = key(ban.kind, ban.target) else { return Ok(None) };
         let target = ban.target;
         let until = if ban.seconds > 0 { now.saturating_add(ban.seconds) } else { 0 };
         let range = target.range.map(|(first, last)| (u32::from(first), u32::from(last)));
@@ -195,9 +240,10 @@ impl Database {
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0)
              on conflict (ip, nick) do update set
              date_limit = case when ?8 = 0 or (date_limit != 0 and date_limit < ?8) then ?8 else date_limit end,
-             ban_type = ?3, range_fr = ?5, range_to = ?6, nick_op = ?9, reason = ?10",
+             ban_type = ?3, range_fr = ?5, range_to = ?6, nick_op = ?9, reason = ?10
+             returning date_limit",
         )?;
-        statement.execute(params![
+        let values = params![
             Text(&ip),
             Text(&nick),
             ban.kind as i64,
@@ -211,28 +257,19 @@ impl Database {
             Text(ban.note_op),
             Text(ban.note_usr),
             target.share.unwrap_or(0).to_string(),
-        ])?;
-        Ok(true)
+        ];
+        // Read to its end, or it would not be complete.
+        let mut rows = statement.query(values)?;
+        let until = rows.next()?.map(|row| row.get::<_, Option<i64>>(0)).transpose()?.flatten();
+        while rows.next()?.is_some() {}
+        Ok(Some(until.unwrap_or(0)))
     }
 
-    /// The ban that keeps somebody out, the longest one; its last hit is noted.
+    /// The ban that keeps somebody out, the longest one; its last hit is noted, if that can be.
     pub fn find_ban(&self, who: &Target, now: i64) -> rusqlite::Result<Option<Ban>> {
         let ip = who.ip.map(|ip| ip.to_string()).unwrap_or_default();
         let host = |kind| host_part(kind, &who.host).unwrap_or_default();
-        let mut statement = self.connection.prepare_cached(
-            "select date_limit, nick_op, reason, ip, nick from banlist where (
-             (ip = ?1 and ip != '' and nick != '_shareban_')
-             or (nick = ?2 and nick != '' and ip != '_prefixban_'
-                 and ip not in ('_host1ban_', '_host2ban_', '_host3ban_', '_hostr1ban_'))
-             or (nick = '_rangeban_' and ?3 between range_fr and range_to)
-             or (nick = '_shareban_' and share_size = ?4)
-             or (ip = '_host1ban_' and nick = ?5) or (ip = '_host2ban_' and nick = ?6)
-             or (ip = '_host3ban_' and nick = ?7) or (ip = '_hostr1ban_' and nick = ?8)
-             or (ip = '_prefixban_' and nick != ''
-                 and cast(lower(nick) as blob) = substr(cast(lower(?2) as blob), 1, length(cast(nick as blob)))))
-             and (date_limit >= ?9 or date_limit is null or date_limit = 0)
-             order by (ifnull(date_limit, 0) = 0) desc, date_limit desc limit 1",
-        )?;
+        let mut statement = self.connection.prepare_cached(FIND)?;
         let found = statement
             .query_row(
                 params![
@@ -254,9 +291,14 @@ impl Database {
             )
             .optional()?;
         let Some((ban, ip, nick)) = found else { return Ok(None) };
-        self.connection
-            .prepare_cached("update banlist set last_hit = ? where ip = ? and nick = ?")?
-            .execute(params![now, Text(&ip), Text(&nick)])?;
+        let hit = self
+            .connection
+            .prepare_cached("update banlist set last_hit = ? where ip = ? and nick = ?")
+            .and_then(|mut update| update.execute(params![now, Text(&ip), Text(&nick)]));
+        if let Err(error) = hit {
+            // A full disk lets nobody in who is banned.
+            log::error!("noting the hit of a ban: the database says: {error}");
+        }
         Ok(Some(ban))
     }
 
@@ -306,8 +348,12 @@ impl Database {
         let (op, reason) = (Text(op), Text(reason));
         let mut all = params.to_vec();
         all.extend_from_slice(&[&now as &dyn rusqlite::ToSql, &op, &reason]);
-        self.connection.prepare_cached(&copy)?.execute(all.as_slice())?;
-        self.connection.prepare_cached(&format!("delete from banlist where {matching}"))?.execute(params)
+        let both = self.connection.unchecked_transaction()?;
+        both.prepare_cached(&copy)?.execute(all.as_slice())?;
+        let lifted =
+            both.prepare_cached(&format!("delete from banlist where {matching}"))?.execute(params)?;
+        both.commit()?;
+        Ok(lifted)
     }
 }
 
@@ -348,7 +394,7 @@ mod tests {
 
     fn set(database: &Database, kind: BanKind, target: &Target, seconds: i64) -> bool {
         let ban = NewBan { kind, target, op: b"op", reason: b"why", seconds, note_op: b"", note_usr: b"" };
-        database.add_ban(&ban, 1000).unwrap()
+        database.add_ban(&ban, 1000).unwrap().is_some()
     }
 
     #[test]
@@ -378,7 +424,17 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let database = Database::open(folder.path()).unwrap();
             assert!(set(&database, kind, &target, 60), "{kind:?}");
+            let ban = NewBan {
+                kind,
+                target: &target,
+                op: b"",
+                reason: b"",
+                seconds: 60,
+                note_op: b"",
+                note_usr: b"",
+            };
             for who in out {
+                assert!(ban.keeps_out(&who), "{kind:?} {who:?}");
                 let ban = database.find_ban(&who, 1030).unwrap();
                 assert!(
                     ban.is_some_and(|ban| ban.until == Some(1060) && ban.reason == b"why"),
@@ -388,8 +444,60 @@ mod tests {
             }
             for who in [somebody("good", "8.8.8.8", "a.b.other", 0), somebody("", "8.8.4.4", "", 0)] {
                 assert_eq!(database.find_ban(&who, 1030).unwrap(), None, "{kind:?} {who:?}");
+                assert!(!ban.keeps_out(&who), "{kind:?} {who:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_new_ban_keeps_out_whom_the_database_says() {
+        let text = |of: &'static [&'static str]| proptest::sample::select(of);
+        let nicks = || text(&["", "a", "A", "ab", "aB", "b", "abc"]);
+        let addresses = || text(&["", "10.0.0.1", "10.0.0.2", "10.0.1.1", "::ffff:10.0.0.1", "2001:db8::1"]);
+        let hosts = || text(&["", "x", "x.y", "w.x.y", "W.X.Y", "v.w.x.y"]);
+        let ranges = text(&["", "10.0.0.0/24", "10.0.0.1-10.0.0.1", "10.0.0.0-10.0.1.255"]);
+        let cases = (
+            0..10i64,
+            (nicks(), addresses(), hosts(), 0..3u64),
+            ranges,
+            (nicks(), addresses(), hosts(), 0..3u64),
+        );
+        let mut runner = proptest::test_runner::TestRunner::new(proptest::test_runner::Config {
+            cases: 2000,
+            failure_persistence: None,
+            ..Default::default()
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path()).unwrap();
+        runner
+            .run(&cases, |(kind, (nick, ip, host, share), within, (nick2, ip2, host2, share2))| {
+                database.connection.execute("delete from banlist", []).unwrap();
+                let kind = BanKind::from_number(kind).unwrap();
+                let mut target = somebody(nick, ip, host, share);
+                target.range = range(within);
+                let who = somebody(nick2, ip2, host2, share2);
+                let ban = NewBan {
+                    kind,
+                    target: &target,
+                    op: b"",
+                    reason: b"",
+                    seconds: 0,
+                    note_op: b"",
+                    note_usr: b"",
+                };
+                let stored = database.add_ban(&ban, 1000).unwrap().is_some();
+                let found = database.find_ban(&who, 1000).unwrap().is_some();
+                proptest::prop_assert_eq!(
+                    stored && ban.keeps_out(&who),
+                    found,
+                    "{:?} {:?} {:?}",
+                    kind,
+                    target,
+                    who
+                );
+                Ok(())
+            })
+            .unwrap();
     }
 
     #[test]

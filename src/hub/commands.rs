@@ -11,6 +11,7 @@ use plugin_abi::{Hook, Value};
 
 use super::account_commands as accounts;
 use super::bans::{BanKind, NewBan, Target, range};
+use super::kicks;
 use super::protocol::chat_text;
 use super::settings::{Settings, settings};
 use super::text::{first_word, number, period, spoken_period};
@@ -308,7 +309,9 @@ fn drop_user(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
         return hub.usage("drop");
     }
     match hub.drop_user(caller.user, nick, reason) {
-        Ok(()) => [nick, b" was dropped."].concat(),
+        Ok(listed) => {
+            [nick, b" was dropped.", if listed { "" } else { kicks::NOT_LISTED }.as_bytes()].concat()
+        }
         Err(why) => hub.charset.encode(&why),
     }
 }
@@ -337,7 +340,9 @@ fn ban(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
         Some(user) => Some(user.class),
         None => {
             let account = hub.database.account(who);
-            let account = hub.stored("reading an account", account).flatten();
+            let Some(account) = hub.stored("reading an account", account) else {
+                return [who, b" could not be looked up and is not banned; see the log."].concat();
+            };
             account.and_then(|account| Class::from_number(account.class))
         }
     };
@@ -348,7 +353,7 @@ fn ban(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
     let ban =
         NewBan { kind, target: &target, op: &caller.nick, reason, seconds, note_op: b"", note_usr: b"" };
     match hub.set_ban(Some(caller.id), &ban) {
-        Ok(()) => {
+        Ok(seconds) => {
             let how_long =
                 if seconds > 0 { format!("for {}", spoken_period(seconds)) } else { "for ever".into() };
             hub.charset.encode(&format!("{readable} is banned {how_long}."))
@@ -358,8 +363,9 @@ fn ban(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
 }
 
 impl Hub {
-    /// Sets a ban, unless a script prevents it, and puts out whom it is for.
-    pub(super) fn set_ban(&mut self, from: Option<ConnId>, ban: &NewBan<'_>) -> Result<(), &'static str> {
+    /// Sets a ban, unless a script prevents it, and puts out whom it is for. Gives for how many
+    /// seconds they are banned now, 0 for ever: a longer ban that there was stays.
+    pub(super) fn set_ban(&mut self, from: Option<ConnId>, ban: &NewBan<'_>) -> Result<i64, &'static str> {
         let ip = ban.target.ip.map(|ip| ip.to_string().into_bytes()).unwrap_or_default();
         let args =
             [Value::text(ban.op), Value::from(&ip), Value::from(&ban.target.nick), Value::text(ban.reason)];
@@ -371,13 +377,13 @@ impl Hub {
             return Err("A script prevented the ban.");
         }
         let added = self.database.add_ban(ban, self.clock.seconds);
-        match self.stored("banning", added) {
-            Some(true) => {}
-            Some(false) => return Err("There is nothing known of him that such a ban could go by."),
+        let until = match self.stored("banning", added) {
+            Some(Some(until)) => until,
+            Some(None) => return Err("There is nothing known of him that such a ban could go by."),
             None => return Err("The ban could not be stored; see the log."),
-        }
+        };
         self.put_out_banned(ban);
-        Ok(())
+        Ok(self.left_of_ban(until))
     }
 
     /// Disconnects all whom a new ban keeps out.
@@ -390,10 +396,7 @@ impl Hub {
             .filter_map(|(id, user)| Some((id, user.connection()?)))
             .collect();
         for (user, id) in candidates {
-            let Some(mut target) = self.target_of(user) else { continue };
-            target.range = None;
-            let found = self.database.find_ban(&target, self.clock.seconds);
-            if self.stored("looking for bans", found).flatten().is_some() {
+            if self.target_of(user).is_some_and(|target| ban.keeps_out(&target)) {
                 let text = [b"You were banned because: ", ban.reason].concat();
                 let text = chat_text(&text).into_owned();
                 self.private(user, ban.op, ban.op, &text);
@@ -409,11 +412,12 @@ fn unban(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
         return hub.usage("unban");
     }
     let lifted = hub.database.lift_bans(who, &caller.nick, reason, hub.clock.seconds);
-    let mut count = hub.stored("lifting bans", lifted).unwrap_or(0);
-    if let Ok(ip) = hub.readable(who).parse() {
-        count += usize::from(hub.lift_temporary_ban(ip));
-    }
-    match count {
+    let lifted = hub.stored("lifting bans", lifted);
+    let temporary = hub.readable(who).parse().is_ok_and(|ip| hub.lift_temporary_ban(ip));
+    let Some(lifted) = lifted else {
+        return [b"The bans of ", who, b" could not be lifted; see the log."].concat();
+    };
+    match lifted + usize::from(temporary) {
         0 => [b"There is no ban of ", who].concat(),
         1 => b"One ban was lifted.".to_vec(),
         count => format!("{count} bans were lifted.").into_bytes(),
@@ -479,4 +483,51 @@ fn stop(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
     log::info!("{} stops the hub", hub.readable(&caller.nick));
     hub.stop = Some(number(args).unwrap_or(0));
     b"The hub stops.".to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::Options;
+
+    fn target(ip: &str) -> Target {
+        Target { ip: ip.parse().ok(), ..Target::default() }
+    }
+
+    /// How often bans have been looked for in the database.
+    fn searches(hub: &Hub) -> i32 {
+        let statement = hub.database.connection.prepare_cached(crate::hub::bans::FIND).unwrap();
+        statement.get_status(rusqlite::StatementStatus::Run)
+    }
+
+    #[test]
+    fn a_ban_asks_the_database_about_nobody_who_is_online() {
+        let data = tempfile::tempdir().unwrap();
+        let mut hub = Hub::open(Options::new(data.path())).unwrap();
+        let users: Vec<ConnId> = (0..100u8)
+            .map(|at| {
+                let id = hub.connect_sink(([10, 0, at % 2, at], 5000).into(), false);
+                let login = format!(
+                    "$Supports NoHello NoGetINFO|$Key x|$ValidateNick u{at}|$MyINFO $ALL u{at} d$ $5\x01$$1$|"
+                );
+                hub.message(id, login.as_bytes());
+                hub.end_turn();
+                id
+            })
+            .collect();
+        assert_eq!(hub.users_count(), 100);
+        let before = searches(&hub);
+        assert!(before >= 100, "each login looks for bans");
+        let mut range = target("");
+        range.range = super::range("10.0.1.0/24");
+        for (kind, target) in [(BanKind::Ip, &target("10.0.0.4")), (BanKind::Range, &range)] {
+            let ban =
+                NewBan { kind, target, op: b"op", reason: b"why", seconds: 60, note_op: b"", note_usr: b"" };
+            assert_eq!(hub.set_ban(None, &ban), Ok(60));
+        }
+        hub.end_turn();
+        assert_eq!(searches(&hub), before);
+        let gone = |at: usize| hub.user_of(users[at]).is_none();
+        assert!((0..100).all(|at| gone(at) == (at == 4 || at % 2 == 1)));
+    }
 }

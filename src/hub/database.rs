@@ -189,6 +189,8 @@ impl Database {
         let explain = |error| explain(&path, error);
         let connection = Connection::open(&path).map_err(explain)?;
         connection.busy_timeout(std::time::Duration::from_millis(200)).map_err(explain)?;
+        // More than there are statements, so that none is compiled again and again.
+        connection.set_prepared_statement_cache_capacity(64);
         if connection.is_readonly("main").map_err(explain)? {
             return Err(DatabaseError::ReadOnly(path));
         }
@@ -319,12 +321,15 @@ impl Database {
         Ok(())
     }
 
-    /// Notes that a registered user left.
-    pub fn note_logout(&self, nick: &[u8], now: i64) -> rusqlite::Result<()> {
-        let mut statement =
-            self.connection.prepare_cached("update reglist set logout_last = ? where nick = ?")?;
-        statement.execute(params![now, Text(nick)])?;
-        Ok(())
+    /// Notes that registered users left.
+    pub fn note_logouts(&self, nicks: &[Vec<u8>], now: i64) -> rusqlite::Result<()> {
+        let together = self.connection.unchecked_transaction()?;
+        let mut statement = together.prepare_cached("update reglist set logout_last = ? where nick = ?")?;
+        for nick in nicks {
+            statement.execute(params![now, Text(nick)])?;
+        }
+        drop(statement);
+        together.commit()
     }
 
     /// Notes a wrong password.

@@ -1,6 +1,6 @@
 //! How users are put out: kicks, drops, redirects, bans for a while; lasting bans are in `bans`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 
 use plugin_abi::{Hook, Value};
@@ -30,6 +30,18 @@ pub(super) struct KickNotes<'a> {
     /// For the user.
     pub note_user: &'a [u8],
 }
+
+/// What a kick came to; the user is out in any case.
+#[derive(Debug, PartialEq)]
+pub(super) struct Kicked {
+    /// For how many seconds he is banned, 0 for ever; `None` when the ban could not be stored.
+    pub banned: Option<i64>,
+    /// Whether the list of kicks has it.
+    pub listed: bool,
+}
+
+/// What an operator is told besides when the list of kicks lacks one.
+pub(super) const NOT_LISTED: &str = " It could not be put into the list of kicks; see the log.";
 
 impl Hub {
     /// Keeps an address out for some seconds.
@@ -65,7 +77,10 @@ impl Hub {
         let connection = self.connections.get(user.connection()?)?;
         let range = match connection.ip {
             // Whoever bans the range of a user means his neighbours too.
-            IpAddr::V4(ip) => super::bans::range(&format!("{ip}/24")),
+            IpAddr::V4(ip) => {
+                let ip = u32::from(ip);
+                Some((Ipv4Addr::from(ip & !0xff), Ipv4Addr::from(ip | 0xff)))
+            }
             IpAddr::V6(_) => None,
         };
         Some(Target {
@@ -81,10 +96,15 @@ impl Hub {
     pub(super) fn kick_as(&mut self, id: ConnId, nick: &[u8], reason: &[u8]) {
         let Some(op) = self.connections.get(id).and_then(|connection| connection.user) else { return };
         let answer = match self.kick(op, nick, reason, &KickNotes::default()) {
-            Ok(seconds) if seconds > 0 => {
-                format!("{} was kicked and banned for {}.", self.readable(nick), spoken_period(seconds))
+            Ok(kicked) => {
+                let nick = self.readable(nick);
+                let banned = match kicked.banned {
+                    Some(0) => format!("{nick} was kicked and banned for ever."),
+                    Some(seconds) => format!("{nick} was kicked and banned for {}.", spoken_period(seconds)),
+                    None => format!("{nick} was kicked, but the ban could not be stored; see the log."),
+                };
+                banned + if kicked.listed { "" } else { NOT_LISTED }
             }
-            Ok(_) => format!("{} was kicked and banned for ever.", self.readable(nick)),
             Err(why) => why,
         };
         self.tell(id, &answer);
@@ -107,15 +127,15 @@ impl Hub {
         Ok((user, connection))
     }
 
-    /// Kicks: a disconnect, and a ban of nick and address for a while. Gives for how many
-    /// seconds, 0 for ever, or why not. `_ban_3h` in the reason says how long, `_ban_` for ever.
+    /// Kicks: a disconnect, and a ban of nick and address for a while. `_ban_3h` in the reason
+    /// says how long, `_ban_` for ever.
     pub(super) fn kick(
         &mut self,
         op: UserId,
         nick: &[u8],
         reason: &[u8],
         notes: &KickNotes<'_>,
-    ) -> Result<i64, String> {
+    ) -> Result<Kicked, String> {
         let (user, connection) = self.victim(op, nick)?;
         let (Some(op_user), Some(other)) = (self.users.get(op), self.users.get(user)) else {
             return Err("not online".into());
@@ -131,9 +151,11 @@ impl Hub {
             return Err("A script prevented the kick.".into());
         }
         // He may have left while the scripts thought about it.
-        let Some(target) = self.target_of(user) else { return Ok(self.settings.tban_kick) };
+        let Some(target) = self.target_of(user) else {
+            return Err(format!("{} has left.", self.readable(&other_nick)));
+        };
         let seconds = self.kick_seconds(reason, op_class);
-        self.add_to_kicks(user, &op_nick, reason, false);
+        let listed = self.add_to_kicks(user, &op_nick, reason, false);
         let ban = NewBan {
             kind: BanKind::NickIp,
             target: &target,
@@ -144,7 +166,7 @@ impl Hub {
             note_usr: notes.note_user,
         };
         let added = self.database.add_ban(&ban, self.clock.seconds);
-        self.stored("banning", added);
+        let banned = self.stored("banning", added).flatten().map(|until| self.left_of_ban(until));
         if !self.settings.hide_all_kicks {
             let text = [&*op_nick, b" is kicking ", &*other_nick, b" because: ", reason].concat();
             let bot = self.settings.hub_security.clone();
@@ -161,7 +183,12 @@ impl Hub {
             self.send_to(connection, &[b"$ForceMove ", &super::protocol::field(notes.redirect), b"|"]);
         }
         self.close(connection, CloseReason::Kicked);
-        Ok(seconds)
+        Ok(Kicked { banned, listed })
+    }
+
+    /// For how many seconds a ban until then holds, 0 for ever.
+    pub(super) fn left_of_ban(&self, until: i64) -> i64 {
+        if until == 0 { 0 } else { until.saturating_sub(self.clock.seconds).max(1) }
     }
 
     fn kick_seconds(&self, reason: &[u8], class: Class) -> i64 {
@@ -176,8 +203,8 @@ impl Hub {
         }
     }
 
-    /// Drops: a disconnect, and nothing more.
-    pub(super) fn drop_user(&mut self, op: UserId, nick: &[u8], reason: &[u8]) -> Result<(), String> {
+    /// Drops: a disconnect, and nothing more. Gives whether the list of kicks has it.
+    pub(super) fn drop_user(&mut self, op: UserId, nick: &[u8], reason: &[u8]) -> Result<bool, String> {
         let (user, connection) = self.victim(op, nick)?;
         let (Some(op_user), Some(other)) = (self.users.get(op), self.users.get(user)) else {
             return Err("not online".into());
@@ -197,17 +224,18 @@ impl Hub {
         if blocked {
             return Err("A script prevented the drop.".into());
         }
-        self.add_to_kicks(user, &op_nick, reason, true);
+        let listed = self.add_to_kicks(user, &op_nick, reason, true);
         if !reason.is_empty() {
             self.private(user, &op_nick, &op_nick, &[b"You were dropped because: ", reason].concat());
         }
         self.close(connection, CloseReason::Kicked);
-        Ok(())
+        Ok(listed)
     }
 
-    fn add_to_kicks(&mut self, user: UserId, op: &[u8], reason: &[u8], is_drop: bool) {
-        let Some(other) = self.users.get(user) else { return };
-        let Some(connection) = other.connection().and_then(|id| self.connections.get(id)) else { return };
+    fn add_to_kicks(&mut self, user: UserId, op: &[u8], reason: &[u8], is_drop: bool) -> bool {
+        let Some(other) = self.users.get(user) else { return false };
+        let connection = other.connection().and_then(|id| self.connections.get(id));
+        let Some(connection) = connection else { return false };
         let kick = Kick {
             nick: &other.nick,
             time: self.clock.seconds,
@@ -219,7 +247,7 @@ impl Hub {
             is_drop,
         };
         let added = self.database.add_kick(&kick);
-        self.stored("noting a kick", added);
+        self.stored("noting a kick", added).is_some()
     }
 
     /// Sends a user to another hub.

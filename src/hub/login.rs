@@ -83,7 +83,7 @@ impl Hub {
             return self.dismiss(id, CloseReason::Kicked, &text);
         }
         let has_host_bans = self.database.has_host_bans(self.clock.seconds);
-        let wait = self.stored("host bans", has_host_bans).unwrap_or(false);
+        let wait = self.stored("host bans", has_host_bans).unwrap_or(true);
         let started = (wait || self.settings.dns_lookup) && self.host_names.start((id, ip));
         if let Some(connection) = self.connections.get_mut(id).filter(|_| wait && started) {
             connection.pause = Some(Pause::HostName);
@@ -325,9 +325,11 @@ impl Hub {
 
     pub(super) fn not_banned(&self, who: &Target) -> Result<(), Refusal> {
         let found = self.database.find_ban(who, self.clock.seconds);
-        match self.stored("looking for bans", found).flatten() {
-            Some(ban) => Err(Refusal::new(CloseReason::Kicked, self.explain_ban(&ban))),
-            None => Ok(()),
+        match self.stored("looking for bans", found) {
+            Some(Some(ban)) => Err(Refusal::new(CloseReason::Kicked, self.explain_ban(&ban))),
+            Some(None) => Ok(()),
+            // Who may be banned is not let in.
+            None => Err(Refusal::new(CloseReason::HubLoad, "The hub cannot look up bans now.")),
         }
     }
 
@@ -432,7 +434,7 @@ impl Hub {
         }
         let class = self.user_of(id).map_or(Class::Guest, |user| user.class);
         let noted = self.database.note_login(&nick, &ip, now);
-        self.stored("noting a login", noted);
+        self.noted("noting a login", noted);
         self.say_hello(id);
         if class >= Class::Operator {
             self.send_to(id, &[b"$LogedIn ", &nick, b"|"]);
@@ -443,7 +445,7 @@ impl Hub {
         let Some(nick) = self.nick_of(id) else { return };
         let ip = self.ip_of(id);
         let noted = self.database.note_login_error(&nick, &ip, self.clock.seconds);
-        self.stored("noting a wrong password", noted);
+        self.noted("noting a wrong password", noted);
         if self.settings.wrongpassword_report {
             let text = format!("Wrong password for {} from {}", self.readable(&nick), self.readable(&ip));
             self.report(&text);
@@ -480,7 +482,10 @@ impl Hub {
             self.leave(ghost);
         }
         let restrictions = self.database.restrictions(&nick);
-        let restrictions = self.stored("reading restrictions", restrictions).unwrap_or_default();
+        let Some(restrictions) = self.stored("reading restrictions", restrictions) else {
+            let text = "The hub cannot look up what you may do now.";
+            return self.refuse(id, &Refusal::new(CloseReason::HubLoad, text));
+        };
         let now = self.clock.seconds;
         let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.is_open()) else {
             return;

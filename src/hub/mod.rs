@@ -124,6 +124,8 @@ pub struct Hub {
     without_no_hello: usize,
     total_share: u64,
     closing: VecDeque<ConnId>,
+    /// The accounts of those who left in this turn.
+    logouts: Vec<Vec<u8>>,
     /// Those that still have something to take.
     lingering: Vec<ConnId>,
     timers: turn::Timers,
@@ -248,8 +250,15 @@ impl Hub {
         self.charset.decode(text)
     }
 
-    /// What a change of the database came to; an error is logged.
+    /// What the database came to; an error is logged, and it is for the caller to say so to
+    /// whoever waits for it.
+    #[must_use = "nobody may be told of what was not stored; `noted` is for what nobody waits for"]
     fn stored<T>(&self, what: &str, result: rusqlite::Result<T>) -> Option<T> {
         result.map_err(|error| log::error!("{what}: the database says: {error}")).ok()
+    }
+
+    /// The same for what nobody waits for and nothing depends on, such as when somebody came.
+    fn noted<T>(&self, what: &str, result: rusqlite::Result<T>) {
+        let _ = self.stored(what, result);
     }
 }

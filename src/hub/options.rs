@@ -135,6 +135,7 @@ impl Hub {
             without_no_hello: 0,
             total_share: 0,
             closing: VecDeque::new(),
+            logouts: Vec::new(),
             timers: Timers::default(),
             clock,
             frequency: Frequency::default(),

@@ -108,13 +108,14 @@ impl Server {
         &mut self.hub
     }
 
-    /// Ends in order on SIGTERM and SIGINT, and reads the configuration again on SIGHUP. For a
-    /// program of its own: it changes what these signals do to the whole process.
+    /// Ends in order on SIGTERM and SIGINT, reads the configuration again on SIGHUP, and outlives
+    /// SIGXFSZ: a limit on the size of files is then as a full disk. For a program of its own: it
+    /// changes what these signals do to the whole process.
     ///
     /// # Errors
     /// When the handlers cannot be set.
     pub fn handle_signals(&mut self) -> std::io::Result<()> {
-        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
         let (stop, on_stop) = UnixStream::pair()?;
         let (reload, on_reload) = UnixStream::pair()?;
         for stream in [&stop, &reload] {
@@ -126,6 +127,8 @@ impl Server {
         register(SIGTERM, owned(&on_stop)?)?;
         register(SIGINT, owned(&on_stop)?)?;
         register(SIGHUP, owned(&on_reload)?)?;
+        // The write gives an error; there is nothing more to do about it.
+        signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         self.signals = Some(Signals { stop, reload });
         Ok(())
     }

@@ -329,6 +329,7 @@ impl Hub {
             }
             self.let_leave();
         }
+        self.note_logouts();
         self.finish_lingering();
     }
 
@@ -432,8 +433,15 @@ impl Hub {
     fn note_logout(&mut self, user: super::UserId) {
         let Some(user) = self.users.get(user) else { return };
         if let (Some(account), Behind::Client(_)) = (&user.account, user.behind) {
-            let noted = self.database.note_logout(&account.nick, self.clock.seconds);
-            self.stored("noting a logout", noted);
+            self.logouts.push(account.nick.clone());
+        }
+    }
+
+    /// Notes all who left in one go: an operator can put out very many at once.
+    fn note_logouts(&mut self) {
+        let nicks = std::mem::take(&mut self.logouts);
+        if !nicks.is_empty() {
+            self.noted("noting logouts", self.database.note_logouts(&nicks, self.clock.seconds));
         }
     }
 

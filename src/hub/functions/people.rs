@@ -208,9 +208,8 @@ impl Hub {
 
     pub(super) fn call_user_restrictions(&mut self, args: Args<'_>) -> Value<'static> {
         let now = self.clock.seconds;
-        let Some(user) = self.online(args.text_or_empty(0)).and_then(|id| self.users.get_mut(id)) else {
-            return Value::Nil;
-        };
+        let Some(id) = self.online(args.text_or_empty(0)) else { return Value::Nil };
+        let Some(user) = self.users.get(id) else { return Value::Nil };
         let mut new = user.restrictions;
         let places = [&mut new.chat, &mut new.pm, &mut new.search, &mut new.ctm];
         for (at, until) in places.into_iter().enumerate() {
@@ -224,10 +223,14 @@ impl Hub {
                 },
             }
         }
-        if std::mem::replace(&mut user.restrictions, new) != new {
-            let nick = Rc::clone(&user.nick);
-            let set = self.database.set_restrictions(&nick, new, &self.settings.hub_security, now);
-            self.stored("restricting a user", set);
+        if user.restrictions != new {
+            let set = self.database.set_restrictions(&user.nick, new, &self.settings.hub_security, now);
+            if self.stored("restricting a user", set).is_none() {
+                return Value::Nil;
+            }
+        }
+        if let Some(user) = self.users.get_mut(id) {
+            user.restrictions = new;
         }
         let bits = [new.chat, new.pm, new.search, new.ctm];
         let set = |(at, until): (usize, &i64)| i64::from(*until > now) << at;
@@ -260,7 +263,7 @@ impl Hub {
             note_usr: b"",
         };
         match self.set_ban(None, &ban) {
-            Ok(()) => {
+            Ok(_) => {
                 let connection =
                     online.and_then(|user| self.users.get(user)).and_then(|user| user.connection());
                 if let Some(id) = connection {
@@ -284,7 +287,7 @@ impl Hub {
             note_user: args.text_or_empty(5),
         };
         match self.kick(op, nick, args.text_or_empty(2), &notes) {
-            Ok(_) => done(true),
+            Ok(kicked) => done(kicked.banned.is_some()),
             Err(why) => {
                 log::info!("KickUser({}): {why}", self.readable(nick));
                 Value::Nil
