@@ -25,7 +25,7 @@ fn program() -> &'static Path {
         compiler.args(["-std=c++17", "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-pthread"]);
         compiler.arg("-I").arg(root.join("plugin-abi/include")).arg("-I").arg(&adapter);
         compiler.arg(root.join("tests/verlihub/fake/cases.cpp"));
-        compiler.arg(adapter.join("callbacks.cpp")).arg(adapter.join("scripts.cpp"));
+        compiler.args(["callbacks.cpp", "scripts.cpp", "waiting.cpp"].map(|file| adapter.join(file)));
         compiler.arg("-o").arg(&program).arg(&library).arg(format!("-Wl,-rpath,{}", beside.display()));
         run(&mut compiler);
         (folder, program)
@@ -57,6 +57,11 @@ fn events_and_their_answers() {
 #[test]
 fn the_operators_console() {
     case("console");
+}
+
+#[test]
+fn what_a_script_may_not_do_in_an_event_waits_for_its_end() {
+    case("waiting");
 }
 
 #[test]

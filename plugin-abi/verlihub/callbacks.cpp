@@ -1,11 +1,12 @@
-// callbacks.cpp - turns the library's arguments into a Hub's and its results back; what each
-// method does is the hub's matter.
+// callbacks.cpp - turns the library's arguments into a Hub's and its results back, and says which
+// calls may have to wait and when; what each method does is the hub's matter.
 //
 // Copyright: the vhpy authors. License: GPL-3.0-or-later.
 #include "callbacks.h"
 
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <new>
 #include <stdexcept>
 #include <tuple>
@@ -15,18 +16,25 @@ namespace vhpy_verlihub {
 namespace {
 
 Hub *hub = nullptr;
+Waiting *waiting = nullptr;
 unsigned depth = 0;
 
 // ---------------------------------------------------------------- arguments
 
 template <class T> struct Argument;
 template <> struct Argument<const char *> {
+    using Kept = std::optional<std::string>;
     static constexpr char letter = 's';
     static const char *read(const w_Telement &value) { return value.s; }
+    static Kept keep(const w_Telement &value) { return value.s ? Kept(value.s) : std::nullopt; }
+    static const char *give(const Kept &kept) { return kept ? kept->c_str() : nullptr; }
 };
 template <> struct Argument<long> {
+    using Kept = long;
     static constexpr char letter = 'l';
     static long read(const w_Telement &value) { return value.l; }
+    static Kept keep(const w_Telement &value) { return value.l; }
+    static long give(const Kept &kept) { return kept; }
 };
 
 // ---------------------------------------------------------------- results
@@ -144,6 +152,103 @@ template <auto method> w_Targs *callback(int, w_Targs *args)
     return shielded([&] { return call(method, args); });
 }
 
+// ---------------------------------------------------------------- acts that may have to wait
+
+// In these the hub is in the middle of its lists of users, of a kick, or of its operators' chat:
+// no robot may come, go or change its name.
+constexpr Hooks LISTS_IN_USE =
+    hooks({W_OnOperatorKicks, W_OnOperatorDrops, W_OnOperatorDropsWithReason, W_OnNewReg, W_OnNewBan, W_OnOpChatMessage,
+           W_OnPublicBotMessage, W_OnUserLogout, W_OnCloseConn, W_OnCloseConnEx});
+
+// In these a command may be under way.
+constexpr Hooks IN_A_COMMAND = LISTS_IN_USE | hooks({W_OnHubCommand, W_OnOperatorCommand, W_OnUserCommand,
+                                                     W_OnSetConfig, W_OnScriptCommand});
+
+// In these a kick is under way, or would raise the event again that is open.
+constexpr Hooks IN_A_KICK =
+    hooks({W_OnOperatorKicks, W_OnOperatorDrops, W_OnOperatorDropsWithReason, W_OnPublicBotMessage});
+
+constexpr Hooks IN_THE_CONFIGURATION = LISTS_IN_USE | hooks({W_OnSetConfig});
+
+using Values = const w_Telement *;
+
+// When a call must wait, and what the script is told then.
+struct Care {
+    Kind kind;
+    Hooks in;
+    int nick_at; // which argument says whom it is about; negative: nobody
+    bool (*accepts)(Hub &, Values);
+};
+
+bool is_registered(Hub &hub, Values values)
+{
+    return hub.user_class(values[0].s) != 0;
+}
+
+constexpr Care CLOSE{Kind::close, 0, 0, [](Hub &hub, Values values) { return hub.is_online(values[0].s); }};
+constexpr Care KICK{Kind::close, IN_A_KICK, 1,
+                    [](Hub &hub, Values values) { return hub.may_kick(values[0].s, values[1].s); }};
+constexpr Care BAN{Kind::close, 0, 1, [](Hub &hub, Values values) {
+                       return hub.is_online(values[1].s) && values[3].l >= 0 && values[4].l >= 0;
+                   }};
+constexpr Care REGISTER{Kind::user, 0, 0, [](Hub &, Values values) { return values[0].s != nullptr; }};
+constexpr Care REGISTERED{Kind::user, 0, 0, is_registered};
+constexpr Care NEW_ROBOT{Kind::user, LISTS_IN_USE, 0, [](Hub &hub, Values values) {
+                             // Its namesake may be about to go.
+                             return hub.is_robot_nick_bad(values[0].s) == 0 || hub.is_robot(values[0].s);
+                         }};
+constexpr Care ROBOT{Kind::user, LISTS_IN_USE, 0, [](Hub &hub, Values values) { return hub.is_robot(values[0].s); }};
+constexpr Care COMMAND{Kind::command, IN_A_COMMAND, -1, [](Hub &hub, Values values) {
+                           return hub.is_online(values[0].s) && values[1].s && *values[1].s;
+                       }};
+constexpr Care CONFIGURATION{Kind::other, IN_THE_CONFIGURATION, -1, [](Hub &hub, Values values) {
+                                 const bool own = !values[0].s || !strcmp(values[0].s, "config");
+                                 return values[1].s && values[2].s &&
+                                        (!own || hub.config(values[0].s, values[1].s, nullptr));
+                             }};
+
+template <class R, class... A, size_t... I>
+std::function<void()> later(R (Hub::*method)(A...), Values values, std::index_sequence<I...>)
+{
+    return [method, kept = std::make_tuple(Argument<A>::keep(values[I])...)] {
+        (hub->*method)(Argument<A>::give(std::get<I>(kept))...);
+    };
+}
+
+template <class... A> w_Targs *act_with(bool (Hub::*method)(A...), const Care &care, w_Targs *args)
+{
+    static constexpr char format[] = {Argument<A>::letter..., '\0'};
+    w_Telement values[sizeof...(A)];
+    if (!hub || !vhpy_unpack(args, format, values))
+        return nullptr;
+    const char *nick = care.nick_at < 0 ? nullptr : values[care.nick_at].s;
+    if (!waiting->must_wait(care.kind, care.in, nick))
+        return invoke(method, values, std::index_sequence_for<A...>());
+    return pack(care.accepts(*hub, values) &&
+                waiting->add(care.kind, nick, later(method, values, std::index_sequence_for<A...>())));
+}
+
+template <auto method, const Care &care> w_Targs *act(int, w_Targs *args)
+{
+    return shielded([&] { return act_with(method, care, args); });
+}
+
+// Only setting it is an act.
+w_Targs *topic(int, w_Targs *args)
+{
+    return shielded([&]() -> w_Targs * {
+        w_Telement value;
+        if (!hub || !vhpy_unpack(args, "s", &value))
+            return nullptr;
+        if (!value.s || !waiting->must_wait(Kind::other, CONFIGURATION.in, nullptr))
+            return pack(hub->topic(value.s));
+        const std::string text = value.s;
+        return waiting->add(Kind::other, nullptr, [text] { hub->topic(text.c_str()); }) ? pack(text) : nullptr;
+    });
+}
+
+// ---------------------------------------------------------------- commands among scripts
+
 // The path of a script's file, for other scripts and plugins to see.
 std::string path_of(int script)
 {
@@ -163,7 +268,15 @@ w_Targs *script_command(int script, w_Targs *args)
         w_Telement values[3];
         if (!hub || !vhpy_unpack(args, "ssl", values))
             return nullptr;
-        return pack(hub->script_command(path_of(script), values[0].s, values[1].s, values[2].l));
+        const std::string source = path_of(script);
+        if (values[2].l <= 0 || !waiting->must_wait(Kind::other, hooks({W_OnScriptCommand}), nullptr))
+            return pack(hub->script_command(source, values[0].s, values[1].s, values[2].l));
+        if (!values[0].s || !*values[0].s)
+            return nullptr;
+        const std::string command = values[0].s, data = values[1].s ? values[1].s : "";
+        return pack(waiting->add(Kind::other, nullptr, [source, command, data] {
+            hub->script_command(source, command.c_str(), data.c_str(), 1);
+        }));
     });
 }
 
@@ -177,7 +290,7 @@ const std::pair<int, w_Tcallback> TABLE[] = {
     {W_CALL_SendDataToUser, callback<&Hub::send_to_user>},
     {W_CALL_SendDataToAll, callback<&Hub::send_to_all>},
     {W_CALL_SendPMToAll, callback<&Hub::send_pm_to_all>},
-    {W_CALL_CloseConnection, callback<&Hub::close_connection>},
+    {W_CALL_CloseConnection, act<&Hub::close_connection, CLOSE>},
     {W_CALL_GetMyINFO, callback<&Hub::my_info>},
     {W_CALL_SetMyINFO, callback<&Hub::set_my_info>},
     {W_CALL_GetUserClass, callback<&Hub::user_class>},
@@ -196,26 +309,26 @@ const std::pair<int, w_Tcallback> TABLE[] = {
     {W_CALL_GetNickList, callback<&Hub::nick_list>},
     {W_CALL_GetOpList, callback<&Hub::op_list>},
     {W_CALL_GetBotList, callback<&Hub::bot_list>},
-    {W_CALL_AddRegUser, callback<&Hub::add_reg_user>},
-    {W_CALL_DelRegUser, callback<&Hub::del_reg_user>},
-    {W_CALL_SetRegClass, callback<&Hub::set_reg_class>},
-    {W_CALL_Ban, callback<&Hub::ban>},
-    {W_CALL_KickUser, callback<&Hub::kick>},
+    {W_CALL_AddRegUser, act<&Hub::add_reg_user, REGISTER>},
+    {W_CALL_DelRegUser, act<&Hub::del_reg_user, REGISTERED>},
+    {W_CALL_SetRegClass, act<&Hub::set_reg_class, REGISTERED>},
+    {W_CALL_Ban, act<&Hub::ban, BAN>},
+    {W_CALL_KickUser, act<&Hub::kick, KICK>},
     {W_CALL_DelNickTempBan, callback<&Hub::del_nick_temp_ban>},
     {W_CALL_DelIPTempBan, callback<&Hub::del_ip_temp_ban>},
-    {W_CALL_ParseCommand, callback<&Hub::parse_command>},
+    {W_CALL_ParseCommand, act<&Hub::parse_command, COMMAND>},
     {W_CALL_ScriptCommand, script_command},
-    {W_CALL_SetConfig, callback<&Hub::set_config>},
+    {W_CALL_SetConfig, act<&Hub::set_config, CONFIGURATION>},
     {W_CALL_GetConfig, callback<&Hub::config>},
     {W_CALL_IsRobotNickBad, callback<&Hub::is_robot_nick_bad>},
-    {W_CALL_AddRobot, callback<&Hub::add_robot>},
-    {W_CALL_DelRobot, callback<&Hub::del_robot>},
+    {W_CALL_AddRobot, act<&Hub::add_robot, NEW_ROBOT>},
+    {W_CALL_DelRobot, act<&Hub::del_robot, ROBOT>},
     {W_CALL_SQL, callback<&Hub::sql>},
     {W_CALL_GetServFreq, callback<&Hub::frequency>},
     {W_CALL_GetUsersCount, callback<&Hub::users_count>},
     {W_CALL_GetTotalShareSize, callback<&Hub::total_share>},
     {W_CALL_UserRestrictions, callback<&Hub::restrictions>},
-    {W_CALL_Topic, callback<&Hub::topic>},
+    {W_CALL_Topic, topic},
     {W_CALL_mc, callback<&Hub::chat_to_all>},
     {W_CALL_usermc, callback<&Hub::chat_to_user>},
     {W_CALL_classmc, callback<&Hub::chat_to_class>},
@@ -225,10 +338,11 @@ const std::pair<int, w_Tcallback> TABLE[] = {
 
 } // namespace
 
-w_Tcallback *callbacks(Hub &of)
+w_Tcallback *callbacks(Hub &of, Waiting &acts)
 {
     static w_Tcallback places[W_CALL_PLACES];
     hub = &of;
+    waiting = &acts;
     for (const auto &[place, function] : TABLE)
         places[place] = function;
     return places;

@@ -6,12 +6,13 @@
 
 #include "hub.h"
 #include "vhpy.h"
+#include "waiting.h"
 
 namespace vhpy_verlihub {
 
-// The table for w_Begin, with a hub's methods in it. The hub must live until w_End; there is
-// one at a time.
-w_Tcallback *callbacks(Hub &hub);
+// The table for w_Begin, with a hub's methods in it; what must wait for the hub is kept in `acts`.
+// Both must live until w_End; there is one of each at a time.
+w_Tcallback *callbacks(Hub &hub, Waiting &acts);
 
 // How many functions of scripts the hub is inside of. While there is one, scripts' frames are
 // on the stack and the plugin must not be unloaded.

@@ -59,6 +59,17 @@ public:
     virtual void send(Connection to, const std::string &data) = 0;
     // Text from the hub's bot to who gave a command, where the command was given.
     virtual void reply(Connection to, const std::string &text, bool in_pm) = 0;
+    // Has Scripts::serve called soon, from the hub's loop.
+    virtual void wake() = 0;
+    // Who is at a connection, if anybody is yet.
+    virtual std::optional<std::string> nick_of(Connection) = 0;
+    // Whether the hub takes two nicks for one.
+    virtual bool is_same_nick(const std::string &one, const char *other) = 0;
+    // Whether somebody is there with a connection; whether a script made this robot.
+    virtual bool is_online(const char *nick) = 0;
+    virtual bool is_robot(const char *nick) = 0;
+    // Whether a kick would come about, but for other plugins.
+    virtual bool may_kick(const char *op, const char *nick) = 0;
     // How long the hub's loop sleeps in every turn; negative for the configured time.
     virtual void set_step_delay(long milliseconds) = 0;
 

@@ -124,7 +124,11 @@ public:
     bool OnParsedMsgAny(cConnDC *conn, cMessageDC *msg) override
     {
         // A ping is an empty message.
-        return again_ || !msg || msg->mStr.empty() || whole(W_OnParsedMsgAny, conn, msg);
+        if (again_ || !msg || msg->mStr.empty())
+            return true;
+        if (scripts_ && conn && conn->mpUser && conn->mpUser->mInList && scripts_->is_leaving(nick_of(conn)))
+            return false;
+        return whole(W_OnParsedMsgAny, conn, msg);
     }
 
     bool OnParsedMsgAnyEx(cConnDC *conn, cMessageDC *msg) override
@@ -270,6 +274,8 @@ public:
     {
         if (scripts_ && !scripts_->inside())
             hub_->forget_script_commands();
+        if (waker_)
+            waker_->hub_ticked();
         if (scripts_)
             scripts_->tick(double(milliseconds) / 1000.0);
         return true;
@@ -299,23 +305,17 @@ public:
 
     bool AddScript(const string &file, ostream &os) override
     {
-        const bool done = scripts_ && scripts_->running() && vhpy_load(file.c_str()) >= 0;
+        const bool done = scripts_ && scripts_->load(file) >= 0;
         if (!done)
             os << vhpy_last_error();
         return done;
     }
 
-    bool IsScriptLoaded(const string &file) override { return running() && vhpy_find(file.c_str()) >= 0; }
+    bool IsScriptLoaded(const string &file) override { return scripts_ && scripts_->is_loaded(file); }
 
-    bool UnLoadScript(const string &file) override
-    {
-        const int id = running() ? vhpy_find(file.c_str()) : -1;
-        return id >= 0 && w_Unload(id);
-    }
+    bool UnLoadScript(const string &file) override { return scripts_ && scripts_->unload(file); }
 
 private:
-    bool running() const { return scripts_ && scripts_->running(); }
-
     bool wants(int hook) const { return scripts_ && scripts_->wants(hook); }
 
     static bool of_user(const cConnDC *conn, const cMessageDC *msg) { return conn && msg && conn->mpUser; }
@@ -382,7 +382,7 @@ void Plugin::OnLoad(cServerDC *server)
         hub_ = std::make_unique<Server>(*server, *this);
         scripts_ = std::make_unique<Scripts>(*hub_);
         if (scripts_->begin())
-            waker_ = std::make_unique<Waker>(*server, *scripts_);
+            waker_ = std::make_unique<Waker>(*server, *hub_, *scripts_);
     } catch (...) {
         cerr << "libpython_pi.so could not start; no Python script runs" << endl;
     }

@@ -6,8 +6,10 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <mutex>
+#include <strings.h>
 #include <sys/stat.h>
 #include <thread>
 #include <vector>
@@ -84,17 +86,13 @@ std::string lines_of_hub(const std::string &utf8)
     return lines;
 }
 
-// The first word without its prefix.
-std::string word_of(const std::string &line)
-{
-    const size_t end = line.find(' ');
-    return line.empty() ? line : line.substr(1, end == std::string::npos ? end : end - 1);
-}
-
+// The hub's patterns are anchored at their start only: "!plugoutPython" is a command, too.
 bool unloads_plugins(const std::string &line)
 {
-    const std::string word = word_of(line);
-    return word == "plugout" || word == "plugreload" || word == "offplug" || word == "replug" || word == "delplug";
+    for (const char *word : {"plugout", "plugreload", "offplug", "replug", "delplug"})
+        if (line.size() > 1 && !strncasecmp(line.c_str() + 1, word, strlen(word)))
+            return true;
+    return false;
 }
 
 // Lines for the log, from any thread, until the hub's thread comes by. Never destroyed: the
@@ -114,6 +112,10 @@ Backlog &backlog()
 }
 
 constexpr size_t BACKLOG_LINES = 1000;
+
+// What the first lines of a script, and UnLoad, may do is what they may in this event: a command
+// may be what loads and unloads them.
+constexpr int LOADING = W_OnOperatorCommand;
 
 extern "C" void log_line(void *, int level, const char *line)
 {
@@ -135,7 +137,7 @@ extern "C" void log_line(void *, int level, const char *line)
 
 } // namespace
 
-Scripts::Scripts(Hub &hub) : hub_(hub) {}
+Scripts::Scripts(Hub &hub) : hub_(hub), waiting_(hub) {}
 
 Scripts::~Scripts()
 {
@@ -144,12 +146,13 @@ Scripts::~Scripts()
 
 bool Scripts::begin()
 {
+    const Waiting::Event command(waiting_, LOADING);
     try {
         backlog().hub_thread = std::this_thread::get_id();
         backlog().hub = &hub_;
         vhpy_set_log(log_line, nullptr);
         set_options();
-        if (!w_Begin(callbacks(hub_))) {
+        if (!w_Begin(callbacks(hub_, waiting_))) {
             hub_.set_step_delay(-1);
             hub_.log(0, std::string("Python scripts cannot run: ") + vhpy_last_error());
             return false;
@@ -168,9 +171,13 @@ bool Scripts::begin()
 void Scripts::end(long code)
 {
     if (running_) {
-        raise(W_OnUnLoad, nullptr, code);
-        running_ = false;
-        w_End();
+        {
+            const Waiting::Event command(waiting_, LOADING);
+            raise(W_OnUnLoad, nullptr, code);
+            running_ = false;
+            w_End();
+        }
+        waiting_.run_at_end();
         hub_.set_step_delay(-1);
     }
     if (backlog().hub == &hub_) {
@@ -182,7 +189,7 @@ void Scripts::end(long code)
 
 bool Scripts::inside() const
 {
-    return events_ > 0 || callback_depth() > 0;
+    return waiting_.busy() || callback_depth() > 0;
 }
 
 // ---------------------------------------------------------------- events
@@ -191,9 +198,10 @@ Answer Scripts::raise_values(int hook, Connection connection, const w_Telement *
 {
     vhpy_verdict verdict;
     Answer answer;
-    ++events_;
-    answer.go_on = vhpy_event(hook, values, count, &verdict) != 0;
-    --events_;
+    {
+        const Waiting::Event event(waiting_, hook, connection, values, count);
+        answer.go_on = vhpy_event(hook, values, count, &verdict) != 0;
+    }
     try {
         answer.replaced = verdict.replaces != 0;
         for (size_t at = 0; at < answer.parts.size(); at++)
@@ -238,10 +246,29 @@ void Scripts::tick(double now)
 
 void Scripts::serve()
 {
+    waiting_.run();
     if (running_)
         vhpy_serve();
     if (backlog().any)
         write_log();
+}
+
+int Scripts::load(const std::string &file)
+{
+    const Waiting::Event command(waiting_, LOADING);
+    return running_ ? vhpy_load(file.c_str()) : -1;
+}
+
+bool Scripts::unload(const std::string &file)
+{
+    const Waiting::Event command(waiting_, LOADING);
+    const int id = running_ ? vhpy_find(file.c_str()) : -1;
+    return id >= 0 && w_Unload(id);
+}
+
+bool Scripts::is_loaded(const std::string &file)
+{
+    return running_ && vhpy_find(file.c_str()) >= 0;
 }
 
 void Scripts::follow_names()
@@ -305,9 +332,11 @@ bool Scripts::command(const Command &command, long trusted)
 void Scripts::run_console(const Command &command)
 {
     const std::string line = take(vhpy_from_hub(command.line.c_str())).value_or("");
-    ++events_;
-    const std::optional<std::string> text = take(vhpy_console(line.c_str()));
-    --events_;
+    std::optional<std::string> text;
+    {
+        const Waiting::Event event(waiting_, W_OnHubCommand, command.connection, nullptr, 0);
+        text = take(vhpy_console(line.c_str()));
+    }
     keep_log_level();
     hub_.reply(command.connection, text ? lines_of_hub(*text) : vhpy_last_error(), command.in_pm);
 }

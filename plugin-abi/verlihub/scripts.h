@@ -14,6 +14,7 @@
 
 #include "hub.h"
 #include "vhpy.h"
+#include "waiting.h"
 
 namespace vhpy_verlihub {
 
@@ -113,8 +114,18 @@ public:
     // Once a second: hook 37, and what the hub does not tell.
     void tick(double now);
 
-    // The scripts want to be visited: vhpy_poll_fd is readable.
+    // The scripts want to be visited: vhpy_poll_fd is readable, or the hub was asked to wake. To
+    // be called from the hub's loop, where nothing of it is under way.
     void serve();
+
+    // Whether a script has had this user's connection ended, which will happen when the hub is
+    // back in its loop: what they say until then is not for others.
+    bool is_leaving(const std::string &nick) { return waiting_.is_leaving(nick); }
+
+    // A command that loads or unloads one script; -1 or false, with the reason in vhpy_last_error.
+    int load(const std::string &file);
+    bool unload(const std::string &file);
+    bool is_loaded(const std::string &file);
 
     // Whether scripts' frames lie below: the plugin must not be unloaded now.
     bool inside() const;
@@ -132,7 +143,7 @@ private:
 
     Hub &hub_;
     bool running_ = false;
-    unsigned events_ = 0; // how many events we are inside of
+    Waiting waiting_;
     long step_delay_ = -1;
     std::string encoding_, bot_, op_chat_, log_level_;
 };

@@ -131,6 +131,35 @@ void Server::set_step_delay(long milliseconds)
     server_.mStepDelay = milliseconds < 0 ? configured_delay_ : static_cast<unsigned>(milliseconds);
 }
 
+std::optional<std::string> Server::nick_of(Connection connection)
+{
+    const cUser *user = static_cast<cConnDC *>(connection)->mpUser;
+    return user ? std::optional(user->mNick) : std::nullopt;
+}
+
+bool Server::is_same_nick(const std::string &one, const char *other)
+{
+    return server_.mUserList.Nick2Hash(one) == server_.mUserList.Nick2Hash(other);
+}
+
+bool Server::is_online(const char *nick)
+{
+    return online(nick) != nullptr;
+}
+
+bool Server::is_robot(const char *nick)
+{
+    return given(nick) && plugin_.mRobots.ContainsNick(nick);
+}
+
+// As DCKickNick decides.
+bool Server::may_kick(const char *op, const char *nick)
+{
+    cUser *by = user(op), *who = online(nick);
+    return by && who && by != who && who->mClass + int(server_.mC.classdif_kick) <= by->mClass &&
+           who->mProtectFrom < by->mClass && by->Can(eUR_KICK, server_.mTime.Sec());
+}
+
 // ---------------------------------------------------------------- sending
 
 cUser *Server::user(const char *nick)

@@ -6,6 +6,7 @@
 
 #include <list>
 
+#include "bell.h"
 #include "hub.h"
 #include "verlihub.h"
 
@@ -30,6 +31,9 @@ public:
     // is under way they can go.
     void forget_script_commands() { sent_commands_.clear(); }
 
+    // Readable when the scripts are to be served.
+    Bell &bell() { return bell_; }
+
     std::string bot_name() override;
     std::string op_chat_name() override;
     std::string config_folder() override;
@@ -41,6 +45,12 @@ public:
     void send(Connection to, const std::string &data) override;
     void reply(Connection to, const std::string &text, bool in_pm) override;
     void set_step_delay(long milliseconds) override;
+    void wake() override { bell_.ring(); }
+    std::optional<std::string> nick_of(Connection connection) override;
+    bool is_same_nick(const std::string &one, const char *other) override;
+    bool is_online(const char *nick) override;
+    bool is_robot(const char *nick) override;
+    bool may_kick(const char *op, const char *nick) override;
 
     bool send_to_op_chat(const char *text, const char *from) override;
     bool send_to_active(const char *data, long delay) override;
@@ -112,6 +122,7 @@ private:
     unsigned configured_delay_; // the hub's step delay without us
     long own_delay_ = -1;
     std::list<std::string> sent_commands_;
+    Bell bell_;
 };
 
 } // namespace vhpy_verlihub

@@ -317,7 +317,7 @@ def check_script_commands(hub, master):
     # A script answers a command with a command.
     master.eval("answer('OnScriptCommand', lambda c, *a: vh.ScriptCommand('inner', 'x', 1) if c == 'outer' else 1)")
     assert master.eval("vh.ScriptCommand('outer', 'now', 1)") is True
-    assert master.eval("[a[0] for a in seen['OnScriptCommand']]") == ["say", "outer", "inner"]
+    wait_for("the answer", lambda: master.eval("[a[0] for a in seen['OnScriptCommand']]") == ["say", "outer", "inner"])
 
 
 def check_bot_names(hub, master):

@@ -198,7 +198,8 @@ def check_ncdc(hub, master):
 
 
 def check_a_script_cannot_unload_the_plugin(hub, master):
-    for command in ("!plugout Python", "!offplug python", "!plugreload Python"):
+    for command in ("!plugout Python", "!plugoutPython", "!offplug python", "!plugreload Python", "!plugreloadPython",
+                    "!plugout  Python", "!plugout\\tPython"):
         master.chat(f"eval 0 vh.ParseCommand('master', '{command}', 0)")
         master.expect("cannot unload plugins")
     assert master.eval("1 + 1") == 2

@@ -2,6 +2,7 @@
 // what needs Verlihub's classes.
 //
 //     cases NAME FOLDER      with fake.py in FOLDER/scripts
+#include <functional>
 #include <poll.h>
 
 #include "fake_hub.h"
@@ -190,12 +191,117 @@ void console(const std::string &folder)
     CHECK(!both.command("!pylog 2", 10));
     CHECK_EQUAL(both.hub.settings["pi_python.log_level"], "2");
     // From within a script's call the plugin cannot be unloaded, from outside it can.
+    for (const char *way : {"!plugout Python", "!plugoutPython", "+plugreloadPython", "!PlugReload x", "!offplug python",
+                            "!replug python", "!delplug python"}) {
+        both.hub.replies.clear();
+        CHECK(both.chat(std::string("command ") + way).go_on);
+        CHECK_EQUAL(both.hub.replies.size(), 1);
+        CHECK_EQUAL(both.hub.replies[0], "A Python script cannot unload plugins.");
+    }
     both.hub.replies.clear();
-    CHECK(both.chat("unload").go_on);
-    CHECK_EQUAL(both.hub.replies.at(0), "A Python script cannot unload plugins.");
     CHECK(!both.command("!pyunload fake", 10));
     CHECK(both.command("!plugout Python", 10));
     CHECK(both.hub.replies.empty());
+}
+
+// What the script does in an event, and what of it reached the hub: then, and when the hub was
+// back in its loop.
+void check_waits(Both &both, const std::function<Answer()> &event, const std::string &does, const char *at_once,
+                 const char *later)
+{
+    const auto joined = [&] {
+        std::string all;
+        for (const std::string &call : both.hub.calls)
+            all += (all.empty() ? "" : ", ") + call;
+        both.hub.calls.clear();
+        return all;
+    };
+    both.hub.calls.clear();
+    both.hub.woken = 0;
+    both.hub.settings["config.does"] = does;
+    CHECK(event().go_on);
+    CHECK_EQUAL(joined(), at_once);
+    CHECK_EQUAL(does + ": " + (both.hub.woken ? "waits" : "is done"), does + ": " + (*later ? "waits" : "is done"));
+    both.hub.settings["config.does"] = "";
+    both.scripts.serve();
+    CHECK_EQUAL(joined(), later);
+    both.scripts.serve();
+    CHECK_EQUAL(joined(), "");
+}
+
+void waiting(const std::string &folder)
+{
+    Both both(folder);
+    both.begin();
+    const std::string op = "op", user = "user", robot = "R", other = "x", nothing;
+    int connection = 0;
+    both.hub.connections[&connection] = "User"; // the same nick to a hub
+    const auto raise = [&](int hook, auto... args) {
+        return [&both, &connection, hook, args...] { return both.scripts.raise(hook, &connection, args...); };
+    };
+    const auto login = raise(W_OnUserLogin, user), list = raise(W_OnUserInList, other);
+    const auto kick = raise(W_OnOperatorKicks, robot, user, other);
+    const auto registration = raise(W_OnNewReg, op, other, 1L);
+    const auto timer = [&] {
+        both.scripts.tick(1);
+        return Answer();
+    };
+    const auto command = [&] {
+        both.scripts.command({&connection, op, "!something", 10, false}, 5);
+        return Answer();
+    };
+    const char *const ban = "vh.Ban('op', 'USER', 'why', 1, 1)", *const done = "ban op USER why 1 1";
+    // About the event's own user it waits, about another it does not.
+    check_waits(both, login, ban, "", done);
+    check_waits(both, list, ban, "", done); // it is the connection's
+    check_waits(both, login, "vh.Ban('x', 'op', 'why', 1, 1)", "ban x op why 1 1", "");
+    check_waits(both, timer, ban, done, "");
+    check_waits(both, login, "vh.CloseConnection('user')", "", "close_connection user 0 0");
+    check_waits(both, login, "vh.KickUser('op', 'user', 'why', 'elsewhere')", "",
+                "kick op user why elsewhere NULL NULL");
+    check_waits(both, login, "vh.DelRegUser('nobody')", "del_reg_user nobody", "");
+    check_waits(both, kick, "vh.DelRobot('R')", "", "del_robot R");
+    check_waits(both, login, "vh.DelRobot('R')", "del_robot R", "");
+    // What would enter the hub's consoles or its lists a second time waits, too, and in order.
+    const char *const parse = "vh.ParseCommand('op', '!regnew beta 1', 0)";
+    check_waits(both, registration, parse, "", "parse_command op !regnew beta 1 0");
+    check_waits(both, command, parse, "", "parse_command op !regnew beta 1 0");
+    check_waits(both, login, parse, "parse_command op !regnew beta 1 0", "");
+    check_waits(both, kick, "vh.KickUser('op', 'op', 'why'), vh.KickUser('op', 'user', 'why')", "",
+                "kick op op why NULL NULL NULL, kick op user why NULL NULL NULL");
+    check_waits(both, kick, "vh.DelRobot('R'), vh.AddRobot('R', 1, '', '', '', '')", "",
+                "del_robot R, add_robot R 1    ");
+    check_waits(both, login, std::string(ban) + ", " + parse, "", "ban op USER why 1 1, parse_command op !regnew beta 1 0");
+    check_waits(both, raise(W_OnScriptCommand, other, other, other, other), "vh.ScriptCommand('c', 'd', 1)", "",
+                "script_command /scripts/fake.py c d 1");
+    check_waits(both, login, "vh.ScriptCommand('c', 'd', 1)", "script_command /scripts/fake.py c d 1", "");
+    // Nor is the configuration changed while the hub asks whether it may be.
+    both.hub.settings["config.does"] = "vh.SetConfig('g', 'w', 'z')";
+    CHECK(both.scripts.set_config(&both, "op", "f", "v", "x", "y", 12));
+    both.hub.settings["config.does"] = "";
+    CHECK_EQUAL(both.hub.settings["g.w"], "");
+    both.scripts.serve();
+    CHECK_EQUAL(both.hub.settings["g.w"], "z");
+    // What it is told is what will be.
+    for (const char *refused : {"vh.KickUser('nobody', 'user', '')", "vh.DelRobot('user')",
+                                "vh.ParseCommand('nobody', '!x', 0)", "vh.SetConfig('nothing', '1')",
+                                "vh.AddRobot('bad', 1, '', '', '', '')"}) {
+        check_waits(both, kick, std::string("check(") + refused + ", False)", "", "");
+        CHECK_EQUAL(both.ask("last_error"), "none");
+    }
+    // Whoever will go is not heard any more.
+    both.hub.settings["config.does"] = "vh.CloseConnection('user')";
+    CHECK(!both.scripts.is_leaving("user"));
+    login();
+    CHECK(both.scripts.is_leaving("USER") && !both.scripts.is_leaving("op"));
+    // The end: a command may be what ends us, so none is given.
+    both.hub.settings["config.does"] = parse;
+    login();
+    both.hub.calls.clear();
+    both.scripts.end(0);
+    const std::vector<std::string> rest = {"chat_to_all OnUnLoad 0 NULL", "chat_to_all UnLoad NULL",
+                                           "close_connection user 0 0", "del_robot R"};
+    CHECK(both.hub.calls == rest);
 }
 
 void options(const std::string &folder)
@@ -299,6 +405,7 @@ int main(int, char **argv)
     const std::string name = argv[1], folder = argv[2];
     const std::pair<const char *, void (*)(const std::string &)> CASES[] = {
         {"calls", calls},     {"events", events}, {"console", console}, {"options", options},
+        {"waiting", waiting},
         {"endings", endings}, {"thread", thread}, {"broken", broken},
     };
     for (const auto &[known, run] : CASES) {

@@ -71,13 +71,37 @@ ANSWERS = {
     "replace": lambda: "other|text",
     "both": lambda: ("Other", "else"),
     "send": lambda: ("<Bot> you", 0),
-    "unload": lambda: vh.ParseCommand("op", "!plugout Python", 0) and 1,
     "nested": lambda: vh.ScriptCommand("inner", "data", 1) and 1,
 }
 
 
+errors = []
+doing = []
+
+
+def does(*args):
+    """What the hub's configuration says that is to be done now; not again in what that raises."""
+    if not doing:
+        doing.append(args)
+        try:
+            exec(vh.GetConfig("config", "does", "") or "", globals())
+        except AssertionError as error:
+            errors.append(str(error))
+        doing.clear()
+    return 1
+
+
+OnUserLogin = OnUserInList = OnOperatorKicks = OnNewReg = does
+
+
+def last_error():
+    return str(errors[-1:] or "none")
+
+
 def OnParsedMsgChat(nick, text):
     got.append(text)
+    if text.startswith("command "):
+        return vh.ParseCommand("op", text[8:], 0) and 1
     return ANSWERS.get(text, lambda: 1)()
 
 
@@ -86,19 +110,23 @@ def OnFirstMyINFO(nick, desc, tag, speed, mail, size):
 
 
 def OnHubCommand(nick, command, rank, in_pm, prefix):
+    does()
     return 0
 
 
 def OnScriptCommand(command, data, plugin, script):
     got.append((command, data))
+    does()
 
 
 def OnSetConfig(nick, file, variable, value, old, kind):
+    does()
     return 0 if value == "refused" else 1
 
 
 def OnTimer(now):
     got.append(now)
+    does()
 
 
 def thread():

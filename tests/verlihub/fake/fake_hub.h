@@ -9,6 +9,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <strings.h>
 #include <vector>
 
 #include "hub.h"
@@ -44,6 +45,8 @@ public:
     long step_delay = -1;
     std::vector<std::string> calls, logged, sent, replies;
     std::map<std::string, std::string> settings;
+    std::map<vhpy_verlihub::Connection, std::optional<std::string>> connections;
+    unsigned woken = 0;
     vhpy_verlihub::Scripts *scripts = nullptr;
 
     bool has_logged(const std::string &text) const
@@ -68,6 +71,13 @@ public:
         replies.push_back((in_pm ? "PM: " : "") + text);
     }
     void set_step_delay(long milliseconds) override { step_delay = milliseconds; }
+    void wake() override { woken++; }
+    // A test's connections are nicks.
+    std::optional<std::string> nick_of(vhpy_verlihub::Connection of) override { return connections[of]; }
+    bool is_same_nick(const std::string &one, const char *other) override { return !strcasecmp(one.c_str(), other); }
+    bool is_online(const char *nick) override { return is_same_nick("op", nick) || is_same_nick("user", nick); }
+    bool is_robot(const char *nick) override { return is(nick, "R"); }
+    bool may_kick(const char *op, const char *nick) override { return is(op, "op") && is_online(nick); }
 
     bool send_to_op_chat(const char *text, const char *from) override { return note("send_to_op_chat", text, from); }
     bool send_to_active(const char *data, long delay) override { return note("send_to_active", data, delay); }
@@ -156,7 +166,7 @@ public:
     }
     bool del_nick_temp_ban(const char *nick) override { return note("del_nick_temp_ban", nick); }
     bool del_ip_temp_ban(const char *ip) override { return note("del_ip_temp_ban", ip); }
-    // As a hub does: the command comes back as an event.
+    // As a hub does: the command comes back as an event, and a kick raises one.
     bool parse_command(const char *nick, const char *command, long in_pm) override
     {
         note("parse_command", nick, command, in_pm);
