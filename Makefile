@@ -14,9 +14,9 @@ all: ## build everything, optimised
 run: all ## start a hub with the example scripts on 127.0.0.1:4111
 	target/release/vhpy hub $(RUN_ARGS)
 
-test: ## run all tests
+test: ## run all tests; what was skipped, and why, stands at the end
 	$(CARGO) build --workspace
-	$(CARGO) test --workspace
+	@CARGO="$(CARGO)" tests/run
 
 venv: target/venv/installed ## install the Python packages that tests use into target/venv
 

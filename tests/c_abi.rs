@@ -37,6 +37,9 @@ fn header() -> String {
 
 #[test]
 fn exactly_the_documented_names_are_exported() {
+    if !has(&["nm"]) {
+        return;
+    }
     let names = run(Command::new("nm").args(["-D", "--defined-only", "--format=posix"]).arg(library()));
     let names: Vec<&str> = names.lines().filter_map(|line| line.split(' ').next()).collect();
     let (old, new): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.starts_with("w_"));
@@ -55,8 +58,12 @@ fn exactly_the_documented_names_are_exported() {
 }
 
 #[test]
-fn the_headers_compile_as_c99_and_as_cpp17() {
+fn the_header_compiles_as_c99() {
     check_header("vhpy.h", &["cc", "gcc", "clang"], "c99", "c");
+}
+
+#[test]
+fn the_headers_compile_as_cpp17() {
     check_header("vhpy.h", &["c++", "g++", "clang++"], "c++17", "c++");
     check_header("vhpy.hpp", &["c++", "g++", "clang++"], "c++17", "c++");
 }
@@ -95,7 +102,7 @@ fn the_same_under_the_address_sanitizer() {
 
 #[test]
 fn the_same_under_valgrind() {
-    if !has("valgrind", "memory is checked by the address sanitizer only") {
+    if !has(&["cc", "valgrind"]) {
         return;
     }
     let host = Host::new(&[]);
@@ -129,6 +136,9 @@ fn a_cpp_plugin_opens_closes_and_opens_again() {
 /// what libvhpy.so exports.
 #[test]
 fn the_old_plugins_wrapper_can_be_exchanged() {
+    if !has(&["c++"]) {
+        return;
+    }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (wrapper, program) = (folder.path().join("libvh_python_wrapper.so"), folder.path().join("old"));
     let library = library();

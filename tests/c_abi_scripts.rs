@@ -97,7 +97,7 @@ fn memory_under_the_address_sanitizer() {
 
 #[test]
 fn memory_under_valgrind() {
-    if !has("valgrind", "memory is checked by the address sanitizer only") {
+    if !has(&["cc", "valgrind"]) {
         return;
     }
     let options = ["-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite"];

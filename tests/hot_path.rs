@@ -7,11 +7,15 @@
 //! tests look for a stretch of events without; where the hot path itself did one, there is none.
 //! Where other processes want the processors all the time, hot events yield, and do no more.
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use skip::{cannot_run_here, has, skip};
 use vhpy::supervisor::Config;
 use vhpy::{Call, Hook, Host, ScriptId, Supervisor, Value};
 
@@ -119,19 +123,11 @@ fn run(mut command: Command) {
     assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn exists(program: &str) -> bool {
-    let there = Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !there {
-        eprintln!("skipped: there is no {program}");
-    }
-    there
-}
-
 /// On a single core, each side must let the other run, which is a system call.
 fn has_two_cores() -> bool {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if cores < 2 {
-        eprintln!("skipped: one core");
+        skip("there is one processor only", "run it where there are two");
     }
     cores >= 2
 }
@@ -143,13 +139,13 @@ fn in_a_role() {
         Ok("count allocations") => count_allocations(),
         Ok("make marked stretches") => make_marked_stretches(),
         Ok(other) => panic!("{other} is no role"),
-        Err(_) => eprintln!("skipped: it does nothing by itself"),
+        Err(_) => panic!("it does nothing by itself"),
     }
 }
 
 #[test]
 fn a_hot_event_or_call_makes_no_system_call() {
-    if !has_two_cores() || !exists("strace") {
+    if !has_two_cores() || !has(&["strace"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -173,7 +169,7 @@ fn a_hot_event_or_call_makes_no_system_call() {
         if !was_idle {
             // Hub and worker yield to them, or sleep, as they should.
             let seen = if only_yields { "hot events did nothing but yield" } else { "nothing could be seen" };
-            return eprintln!("skipped: others had the processors all the time, {seen}");
+            return cannot_run_here(&format!("others had the processors all the time, {seen}"));
         }
         panic!(
             "no {MARKED} events and calls without system calls in {PATIENCE:?}; the fewest are:\n{}",
@@ -231,7 +227,7 @@ fn quietest_stretch(log: &str, counts: impl Fn(&str) -> bool) -> Vec<&str> {
 
 #[test]
 fn a_hot_event_or_call_takes_nothing_from_the_heap() {
-    if !has_two_cores() || !exists("cc") {
+    if !has_two_cores() || !has(&["cc"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,8 @@ mod client;
 mod eval;
 #[path = "support/processes.rs"]
 mod processes;
+#[path = "support/skip.rs"]
+mod skip;
 
 use std::time::Instant;
 
@@ -128,9 +130,7 @@ fn bans_by_host_refuse() {
     let _nick = hub.guest("nick");
     let host = eval(&mut master, "vh.GetUserHost('nick')").trim_matches('\'').to_string();
     if host.is_empty() {
-        assert!(std::env::var_os("VHPY_NO_SKIP").is_none(), "127.0.0.1 has no name here");
-        eprintln!("SKIPPED: 127.0.0.1 has no name here");
-        return;
+        return skip::skip("127.0.0.1 has no name here", "a line for it in /etc/hosts");
     }
     for kind in ["HOST1", "HOSTR1"] {
         assert_eq!(

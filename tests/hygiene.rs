@@ -319,8 +319,9 @@ fn run_again(case: &str) {
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{case}: {}\n{said}", output.status);
-    if said.contains("CASE SKIPPED") {
-        println!("{case}: skipped, it is not possible here");
+    if let Some((_, rest)) = said.split_once("CASE SKIPPED: ") {
+        let why = rest.lines().next().unwrap_or_default();
+        support::cannot_run_here(&format!("case \"{case}\": {why}"));
     } else {
         assert!(said.contains("CASE OK"), "{case}: {said}");
     }
@@ -345,7 +346,7 @@ fn the_case() {
     if name == "nobody" {
         match python_for_all() {
             Some(python) => config.python = Some(python),
-            None => return println!("CASE SKIPPED"),
+            None => return println!("CASE SKIPPED: no Python from 3.10 on in /usr/bin or /usr/local/bin"),
         }
         let folder = std::path::PathBuf::from(std::env::var_os("HYGIENE_FOLDER").unwrap());
         let worker = folder.join("libvh_worker.so");
@@ -354,7 +355,7 @@ fn the_case() {
         config.worker = Some(worker);
     }
     if !prepare() {
-        return println!("CASE SKIPPED");
+        return println!("CASE SKIPPED: it needs root, or the system refuses it");
     }
     if name == "spare" {
         spare();

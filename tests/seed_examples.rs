@@ -3,6 +3,9 @@
 //! not beside it, nor named by `VHPY_SEED`, this test says so and is skipped.
 #![cfg(feature = "cli")]
 
+#[path = "support/skip.rs"]
+mod skip;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -22,7 +25,7 @@ const PROBE: &str = "\n\ndef probe(expression):\n    return repr(eval(expression
 fn examples() -> Option<Vec<String>> {
     let path = std::env::var("VHPY_SEED").unwrap_or_else(|_| MANUAL.into());
     let Ok(text) = std::fs::read_to_string(&path) else {
-        eprintln!("SKIPPED: there is no {path}");
+        skip::cannot_run_here(&format!("there is no {path}; VHPY_SEED can name the manual"));
         return None;
     };
     let blocks =

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use compiled::{library, run, worker};
+use compiled::{has, library, run, worker};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -34,6 +34,9 @@ fn program() -> &'static Path {
 }
 
 fn case(name: &str) {
+    if !has(&["c++"]) {
+        return;
+    }
     let folder = tempfile::tempdir().expect("a folder for the hub");
     let scripts = folder.path().join("scripts");
     std::fs::create_dir(&scripts).expect("a folder for scripts");

@@ -2,6 +2,8 @@
 //!
 //! `VHPY_WRITE_STUB=1 cargo test --test worker_stub` writes the file anew.
 #![cfg(feature = "cli")]
+#[path = "support/skip.rs"]
+mod skip;
 mod worker_support;
 
 use std::path::Path;
@@ -88,9 +90,8 @@ vh.eCR_KICKED = 5
 #[test]
 fn mypy_agrees() {
     let mypy = std::env::var("VHPY_MYPY").unwrap_or_else(|_| "mypy".into());
-    if Command::new(&mypy).arg("--version").output().is_err() {
-        eprintln!("skipped: there is no mypy; VHPY_MYPY can name one");
-        return;
+    if skip::find(&mypy).is_none() {
+        return skip::skip("no mypy", "`make venv`, and VHPY_MYPY=target/venv/bin/mypy");
     }
     let folder = tempfile::tempdir().unwrap();
     let check = |file: &Path| {

@@ -7,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::hub::Hub;
-use crate::{free_port, has, wait_for};
+use crate::skip::has;
+use crate::{free_port, wait_for};
 
 /// A daemon with settings of its own.
 struct Daemon {

@@ -5,6 +5,8 @@
 mod eiskaltdcpp;
 mod hub;
 mod ncdc;
+#[path = "../support/skip.rs"]
+mod skip;
 mod terminal;
 
 use std::time::{Duration, Instant};
@@ -24,22 +26,6 @@ pub fn wait_for<T: std::fmt::Debug>(what: &str, mut look: impl FnMut() -> T, goo
         assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {what}; there is {found:#?}");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// Whether these programs are there. If not, says so; where `VHPY_NO_SKIP` is set, that is a
-/// failure.
-pub fn has(programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there =
-        |program: &&&str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    let missing: Vec<_> = programs.iter().filter(|program| !is_there(program)).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    let text = format!("this test needs {missing:?}: on Debian, apt-get install {}", programs.join(" "));
-    assert!(std::env::var_os("VHPY_NO_SKIP").is_none(), "{text}");
-    eprintln!("SKIPPED: {text}");
-    false
 }
 
 /// A port that nobody uses now.

@@ -1,8 +1,9 @@
 //! Debian's client ncdc, in tmux.
 
 use crate::hub::Hub;
+use crate::skip::has;
 use crate::terminal::{Client, Tmux};
-use crate::{free_port, has, wait_for};
+use crate::{free_port, wait_for};
 
 impl Client<'_> {
     /// Gives the client a nick and brings it into the hub.

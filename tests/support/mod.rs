@@ -2,12 +2,17 @@
 //! waits with generous limits.
 #![allow(dead_code, reason = "each test uses its own part")]
 
+mod skip;
+
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use vhpy::supervisor::{Config, Loaded};
 use vhpy::{Call, Host, ScriptId, Supervisor, Value};
+
+#[allow(unused_imports, reason = "each test uses its own part")]
+pub use skip::{cannot_run_here, has, skip};
 
 /// How long a test waits for something that must happen.
 pub const LIMIT: Duration = Duration::from_secs(60);

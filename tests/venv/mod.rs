@@ -1,10 +1,14 @@
 //! The virtual environment that tests share: `target/venv`, made by `make venv`.
 
+#[path = "../support/skip.rs"]
+mod skip;
+
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The folder of the environment. `None`, after saying so, when pip cannot install; that is a
-/// failure where `VHPY_NO_SKIP` is set.
+pub use skip::skip;
+
+/// The folder of the environment. `None`, and the test is skipped, when pip cannot install.
 pub fn packages() -> Option<PathBuf> {
     let root = env!("CARGO_MANIFEST_DIR");
     // `make` does nothing if it is there; the lock is for tests that run at the same time.
@@ -18,8 +22,8 @@ pub fn packages() -> Option<PathBuf> {
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),
     };
-    let text = format!("the Python packages that this test needs cannot be installed: {said}");
-    assert!(std::env::var_os("VHPY_NO_SKIP").is_none(), "{text}");
-    eprintln!("SKIPPED: {text}");
+    let last = said.lines().rev().find(|line| !line.starts_with("make")).unwrap_or_default();
+    let remedy = "apt-get install make python3-venv, and let pip reach its index, for `make venv`";
+    skip(&format!("the Python packages that it needs cannot be installed ({last})"), remedy);
     None
 }
