@@ -65,6 +65,20 @@ fn a_hub_that_becomes_a_daemon() {
     check(host(), "fork", "host.py", 1);
 }
 
+/// The first event waits for the scripts of the child, however long they take to load.
+#[test]
+fn a_hub_that_becomes_a_daemon_where_python_starts_slowly() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (script, bin) = (folder.path().join("host.py"), folder.path().join(".venv/bin"));
+    std::fs::copy(source("host.py"), &script).expect("the script");
+    std::fs::create_dir_all(&bin).expect("a folder");
+    let python = bin.join("python");
+    std::fs::write(&python, "#!/bin/sh\nsleep 0.5\nexec python3 \"$@\"\n").expect("an interpreter");
+    std::fs::set_permissions(&python, PermissionsExt::from_mode(0o755)).expect("an interpreter");
+    run(host().command().arg("fork").arg(script).arg("1"));
+}
+
 #[test]
 fn a_signal_handler_that_calls_while_the_library_is_inside() {
     check(host(), "signals", "host.py", 300);

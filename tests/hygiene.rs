@@ -200,9 +200,10 @@ const INTERRUPTED: &str = "signals all the time";
 /// Name and what it does to the process before there is a supervisor; false: not possible here.
 type Case = (&'static str, fn() -> bool);
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 12] = [
     ("plain", || true),
     ("spare", || true),
+    ("forks", || true),
     ("sigchld ignored", || set_signal(libc::SIGCHLD, libc::SIG_IGN)),
     ("children reaped", reap_all_children),
     ("signals ignored and blocked", || {
@@ -357,12 +358,67 @@ fn the_case() {
     if !prepare() {
         return println!("CASE SKIPPED: it needs root, or the system refuses it");
     }
-    if name == "spare" {
-        spare();
-    } else {
-        one_life(config, name == "few descriptors");
+    match name.as_str() {
+        "spare" => spare(),
+        "forks" => forks(),
+        _ => one_life(config, name == "few descriptors"),
     }
     println!("CASE OK");
+}
+
+/// Forks at whatever moment the other threads are in: one reads what a script prints without
+/// end, one starts processes. A child that touches what they share waits for ever.
+fn forks() {
+    let mut stage = Stage::with(Config { spare: true, ..patient() });
+    let id = stage.load("asked.py", ASKED).id;
+    stage.load("chatterer.py", "import threading\ndef chat():\n    while True: print('x' * 10)\nthreading.Thread(target=chat, daemon=True).start()");
+    for number in 0..30 {
+        kill(stage.pid(id), libc::SIGKILL);
+        // Between the request for a process and its answer, a little later each time.
+        for _ in 0..number % 10 {
+            stage.supervisor.serve(&mut stage.host);
+            std::thread::yield_now();
+        }
+        // SAFETY: the child uses what `after_fork` promises, and ends without destructors.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: calls without pointers.
+            unsafe {
+                libc::alarm(60);
+                libc::_exit(life_of_a_child(&mut stage, id));
+            }
+        }
+        assert!(child > 0);
+        let mut status = 0;
+        // SAFETY: the status is valid for writing.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(
+            status, 0,
+            "fork {number}: the child ended with status {status:#x}; 14 is a minute's alarm"
+        );
+        let event = [Value::from("n"), Value::from("x")];
+        assert!(stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &event).blocked);
+    }
+}
+
+/// Its exit code: what did not work.
+fn life_of_a_child(stage: &mut Stage, id: vhpy::ScriptId) -> i32 {
+    let event = [Value::from("n"), Value::from("x")];
+    if stage.supervisor.after_fork(&mut stage.host).is_err() {
+        return 1;
+    }
+    if !stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &event).blocked {
+        return 2;
+    }
+    for script in stage.supervisor.scripts() {
+        stage.supervisor.last_lines(script.id);
+    }
+    kill(stage.pid(id), libc::SIGKILL);
+    if !stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &event).blocked {
+        return 3;
+    }
+    stage.supervisor.shutdown(&mut stage.host);
+    0
 }
 
 /// An interpreter that every user may run.

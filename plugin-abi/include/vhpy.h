@@ -21,7 +21,8 @@
  * wrong formats are such failures and nothing worse.
  *
  * Forks. A hub that forks after loading scripts, to become a daemon, keeps them: the first
- * call in the child starts them anew there. vhpy_poll_fd is another one then.
+ * call in the child starts them anew there and waits until they have loaded. vhpy_poll_fd is
+ * another one then.
  *
  * Copyright: the vhpy authors. License: GPL-3.0-or-later.
  */

@@ -7,7 +7,7 @@ use std::ffi::c_int;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once, TryLockError};
+use std::sync::{Mutex, TryLockError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use encoding_rs::Encoding;
@@ -42,12 +42,13 @@ impl Running {
 
 struct Library {
     running: RefCell<Option<Rc<Running>>>,
-    /// `None` until first needed.
-    config: RefCell<Option<Config>>,
+    /// `None` until first needed, and while it is changed: a fork at that moment leaves the
+    /// child without, not with half of it.
+    config: Cell<Option<Box<Config>>>,
 }
 
 static LIBRARY: Reentrant<Library> =
-    Reentrant::new(Library { running: RefCell::new(None), config: RefCell::new(None) });
+    Reentrant::new(Library { running: RefCell::new(None), config: Cell::new(None) });
 
 /// Set in the child of a fork, until the next call there.
 static FORKED: AtomicBool = AtomicBool::new(false);
@@ -149,11 +150,14 @@ pub(crate) fn options() -> Config {
 }
 
 fn with_config<R>(lock: &Guard<'static, Library>, work: impl FnOnce(&mut Config) -> R) -> R {
-    work(lock.config.borrow_mut().get_or_insert_with(|| {
+    let mut config = lock.config.take().unwrap_or_else(|| {
         let mut config = defaults();
         super::plugin::options_from_environment(&mut config);
-        config
-    }))
+        Box::new(config)
+    });
+    let result = work(&mut config);
+    lock.config.set(Some(config));
+    result
 }
 
 fn defaults() -> Config {
@@ -246,17 +250,17 @@ pub(crate) fn after_callback() {
 }
 
 fn watch_forks() {
-    static ONCE: Once = Once::new();
+    static WATCHED: AtomicBool = AtomicBool::new(false);
     extern "C" fn in_child() {
         LIBRARY.in_child();
         FORKED.store(true, Ordering::Relaxed);
     }
-    ONCE.call_once(|| {
+    if !WATCHED.swap(true, Ordering::Relaxed) {
         // SAFETY: the handler only stores to atomics and cells of a lock that no other thread
         // of the child can hold; the library is never unmapped (build.rs).
         let failed: c_int = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         if failed != 0 {
             log::warn!("forks cannot be noticed: after one, call w_End and w_Begin");
         }
-    });
+    }
 }

@@ -29,13 +29,13 @@ impl Supervisor {
         // One that was started a moment ago is a spare, too.
         self.collect_births();
         if let Some(spare) = self.take_spare(&python) {
-            self.engine().reader.rename(spare.serial, &script.output);
-            *spare.output.borrow_mut() = script.output.clone();
+            self.engine().reader.rename(spare.serial, &script.output());
+            *spare.output.borrow_mut() = script.output();
             return self.adopt(script, spare, awaited_until);
         }
-        let serial = match self.claim_birth(&python, &script.output) {
+        let serial = match self.claim_birth(&python, &script.output()) {
             Some(serial) => serial,
-            None => self.begin_birth(&python, script.output.clone())?,
+            None => self.begin_birth(&python, script.output())?,
         };
         let deadline = now + config.load_timeout;
         script.become_(State::Spawning { serial, deadline, awaited_until }, "its process is being started");

@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::forks::Unforked;
+
 /// How long to wait with the next try after one that failed.
 const PAUSE: Duration = Duration::from_secs(10);
 
@@ -62,7 +64,7 @@ struct Successor {
     /// Set by who comes first: the thread, which then gives it the old one's name, or this
     /// one, which then goes on with the old one.
     decided: Arc<AtomicBool>,
-    saver: JoinHandle<io::Result<()>>,
+    saver: Unforked<JoinHandle<io::Result<()>>>,
 }
 
 impl Successor {
@@ -78,7 +80,11 @@ impl Successor {
             if first.swap(true, Ordering::AcqRel) { Ok(()) } else { std::fs::rename(&fresh, &path) }
         };
         let saver = std::thread::Builder::new().name("vhpy-store".into()).spawn(save)?;
-        Ok(Successor { records, decided, saver })
+        Ok(Successor { records, decided, saver: Unforked::new(saver) })
+    }
+
+    fn is_finished(&self) -> bool {
+        self.saver.get().is_some_and(JoinHandle::is_finished)
     }
 }
 
@@ -111,7 +117,7 @@ impl Journal {
 
     /// Appends a change.
     pub fn append(&mut self, record: &[u8]) {
-        if let Some(successor) = self.successor.take_if(|successor| successor.saver.is_finished()) {
+        if let Some(successor) = self.successor.take_if(|successor| successor.is_finished()) {
             self.succeed(successor);
         }
         if self.complete
@@ -161,8 +167,7 @@ impl Journal {
     /// In a forked child: a thread of the parent's cannot be waited for, and what it renames
     /// is the parent's.
     pub fn after_fork(&mut self) {
-        if let Some(successor) = self.successor.take() {
-            std::mem::forget(successor.saver);
+        if self.successor.take().is_some() {
             self.complete = false;
             self.fresh = self.path.with_extension("forked");
         }
@@ -170,7 +175,9 @@ impl Journal {
 
     /// Waits for the successor and takes it.
     fn succeed(&mut self, Successor { records, saver, .. }: Successor) {
-        match saver.join().unwrap_or_else(|_| Err(io::Error::other("a thread has panicked"))) {
+        let saved = saver.into_inner().map(JoinHandle::join);
+        let saved = saved.unwrap_or_else(|| Ok(Err(io::Error::other("the process was forked"))));
+        match saved.unwrap_or_else(|_| Err(io::Error::other("a thread has panicked"))) {
             Ok(()) => {
                 self.records = records;
                 self.complete = true;
@@ -289,7 +296,7 @@ mod tests {
             });
             let full = Records { file: open(Path::new("/dev/full")).expect("a device"), bytes: 0 };
             let decided = Arc::new(AtomicBool::new(has_the_name));
-            journal.successor = Some(Successor { records: full, decided, saver });
+            journal.successor = Some(Successor { records: full, decided, saver: Unforked::new(saver) });
             if has_the_name {
                 drop(told);
             }

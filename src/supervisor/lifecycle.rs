@@ -261,33 +261,63 @@ impl Supervisor {
     }
 
     /// In a forked child: the scripts' processes belong to the parent, so the child starts its
-    /// own. Call it before anything else.
+    /// own, and waits until they have loaded, so that no event slips past a filter. Call it
+    /// before anything else. Those that are down stay down, and those that were being unloaded
+    /// are gone.
+    ///
+    /// The program's logger must be one that can be used in a forked child whatever other
+    /// threads were doing with it at that moment.
     pub fn after_fork(&self, host: &mut dyn Host) -> Result<(), StartError> {
         for process in self.processes() {
             process.disown();
         }
-        self.births.take().into_iter().for_each(Birth::disown);
-        let engine = self.engine.replace(Rc::new(Engine::start()?));
-        // The threads of the old engine exist in the parent only; nothing may wait for them.
-        match Rc::try_unwrap(engine) {
-            Ok(engine) => {
-                engine.spawner.forget();
-                engine.reader.forget();
-            }
-            Err(engine) => std::mem::forget(engine),
-        }
+        self.births.borrow_mut().clear();
         self.spares.borrow_mut().clear();
         self.agenda.clear();
-        for script in self.snapshot() {
-            script.robots.borrow_mut().clear();
-            script.abandoned_robots.borrow_mut().clear();
-            script.store.borrow_mut().after_fork();
-            if let Err(error) = self.start(&script) {
-                script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
+        let mut orphans = self.snapshot();
+        orphans.retain(|script| self.lose_process(script));
+        self.engine().reader.leave();
+        // The threads of the old engine exist in the parent only.
+        self.engine.replace(Rc::new(Engine::start()?));
+        for script in &orphans {
+            if let Err(error) = self.start(script) {
+                self.not_started(script, &error.to_string());
             }
         }
-        self.serve(host);
+        if let Some(_level) = self.enter() {
+            let patience = self.config.borrow().load_timeout;
+            self.wait_inside(host, patience, || {
+                !orphans.iter().any(|script| script.with_state(State::is_starting))
+            });
+        }
+        self.tidy(host);
         Ok(())
+    }
+
+    /// In a forked child: a script has no process. False when it shall not get one.
+    fn lose_process(&self, script: &Script) -> bool {
+        script.robots.borrow_mut().clear();
+        script.abandoned_robots.borrow_mut().clear();
+        script.store.borrow_mut().after_fork();
+        let output = script.output().in_child();
+        script.output.replace(output);
+        enum Had {
+            Process,
+            End,
+            None,
+        }
+        let had = script.with_state(|state| match state {
+            State::Stopping { .. } => Had::End,
+            State::Failed { .. } | State::Stopped => Had::None,
+            _ => Had::Process,
+        });
+        let why = "the hub was forked";
+        match had {
+            Had::Process => script.become_(State::Failed { reason: why.into() }, why),
+            Had::End => script.become_(State::Stopped, why),
+            Had::None => {}
+        }
+        matches!(had, Had::Process)
     }
 
     /// One script's status.
@@ -297,7 +327,7 @@ impl Supervisor {
 
     /// The last lines that a script printed, and what became of its processes.
     pub fn last_lines(&self, id: ScriptId) -> Option<Vec<String>> {
-        self.script(id).map(|script| script.output.last_lines())
+        self.script(id).map(|script| script.output().last_lines())
     }
 
     // ------------------------------------------------------------ chores
@@ -464,7 +494,7 @@ impl Supervisor {
         let reason = self.reason_of_death(&script, process, exit);
         let shown = exit.to_string();
         let shown = if reason.contains(&shown) { String::new() } else { format!(" ({shown})") };
-        script.output.note(format!("— process {} ended: {reason}{shown}", process.pid));
+        script.output().note(format!("— process {} ended: {reason}{shown}", process.pid));
         if !script.was_ready.get() {
             script.become_(State::Failed { reason }, "it could not be loaded");
             self.agenda.abandon_robots(&script);
@@ -478,13 +508,13 @@ impl Supervisor {
             return reason;
         }
         if let Some(reason) = process.killed_for.borrow().clone() {
-            let place = script.output.last_place().filter(|_| process.dumped.get());
+            let place = script.output().last_place().filter(|_| process.dumped.get());
             return place.map_or(reason.clone(), |place| format!("{reason}: it was in {place}"));
         }
         let exit = process.explain(exit);
         match process.phase.get() {
             Phase::Loading | Phase::Started | Phase::Waiting => {
-                let last = script.output.last_line().map_or(String::new(), |line| format!(": {line}"));
+                let last = script.output().last_line().map_or(String::new(), |line| format!(": {line}"));
                 format!("{} ended with {exit} while it was loading{last}", script.path.display())
             }
             Phase::Serving | Phase::Unloaded => exit,

@@ -30,6 +30,7 @@ mod calls;
 mod config;
 pub mod console;
 mod dispatch;
+mod forks;
 mod interpreter;
 mod journal;
 mod kept_options;
@@ -205,6 +206,7 @@ impl Supervisor {
     /// A supervisor without scripts. Finds the worker library, starts two threads.
     pub fn new(config: Config) -> Result<Supervisor, StartError> {
         let worker = interpreter::worker_library(config.worker.as_deref())?;
+        forks::watch()?;
         let none: Rc<[Rc<Script>]> = Rc::from([]);
         Ok(Supervisor {
             worker,

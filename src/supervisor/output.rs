@@ -14,6 +14,8 @@ use log::Level;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::forks::Unforked;
+
 use crate::log_level::SCRIPT;
 
 /// How many lines of one script are logged a second.
@@ -43,6 +45,16 @@ impl Output {
     pub fn new(name: &str) -> Arc<Output> {
         let inner = Inner { kept: VecDeque::new(), second: Instant::now(), logged: 0, dropped: 0 };
         Arc::new(Output { name: name.to_string(), inner: Mutex::new(inner) })
+    }
+
+    /// For a forked child, where a thread that does not exist may have this one locked. It has
+    /// the last lines unless that is so.
+    pub fn in_child(&self) -> Arc<Output> {
+        let output = Output::new(&self.name);
+        if let Ok(inner) = self.inner.try_lock() {
+            output.lock().kept.clone_from(&inner.kept);
+        }
+        output
     }
 
     /// The last lines, oldest first.
@@ -123,8 +135,8 @@ pub struct Pipes {
 /// The thread that reads all pipes. It sleeps while nothing is printed.
 #[derive(Debug)]
 pub struct OutputThread {
-    shared: Arc<Shared>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    shared: Unforked<Arc<Shared>>,
+    thread: Unforked<Option<std::thread::JoinHandle<()>>>,
 }
 
 /// One pipe.
@@ -163,19 +175,21 @@ impl OutputThread {
         let shared = Arc::new(Shared { epoll, stop, streams: Mutex::default() });
         let reader = shared.clone();
         let thread = std::thread::Builder::new().name("vhpy-output".into()).spawn(move || reader.run())?;
-        Ok(OutputThread { shared, thread: Some(thread) })
+        Ok(OutputThread { shared: Unforked::new(shared), thread: Unforked::new(Some(thread)) })
     }
 
     /// Reads the pipes of a process from now on. The key is the caller's.
     pub fn watch(&self, key: u64, pipes: Pipes, output: Arc<Output>) {
-        self.shared.add(key * 2, pipes.stdout, Level::Info, output.clone());
-        self.shared.add(key * 2 + 1, pipes.stderr, Level::Warn, output);
+        let Some(shared) = self.shared.get() else { return };
+        shared.add(key * 2, pipes.stdout, Level::Info, output.clone());
+        shared.add(key * 2 + 1, pipes.stderr, Level::Warn, output);
     }
 
     /// Logs what a process prints from now on under another name: a spare got its script.
     pub fn rename(&self, key: u64, output: &Arc<Output>) {
+        let Some(shared) = self.shared.get() else { return };
         for key in [key * 2, key * 2 + 1] {
-            if let Some(stream) = self.shared.stream(key) {
+            if let Some(stream) = shared.stream(key) {
                 lock(&stream).output = output.clone();
             }
         }
@@ -184,18 +198,21 @@ impl OutputThread {
     /// Reads what a dead process left, on the caller's thread, and closes its pipes, even if
     /// a child of it still holds them.
     pub fn finish(&self, key: u64) {
+        let Some(shared) = self.shared.get() else { return };
         for key in [key * 2, key * 2 + 1] {
-            self.shared.read(key, LAST);
-            self.shared.close(key);
+            shared.read(key, LAST);
+            shared.close(key);
         }
     }
 
-    /// Lets go of a thread that a fork left in the parent process. Dropping its handle would
-    /// detach it, and with it whichever thread of the child has got its stack since.
-    pub fn forget(mut self) {
-        std::mem::forget(self.thread.take());
-        // Locked for ever if the fork came in the wrong moment.
-        if let Ok(mut streams) = self.shared.streams.try_lock() {
+    /// In a forked child: closes the pipes, as far as nobody had them locked.
+    pub fn leave(&self) {
+        if self.shared.get().is_some() {
+            return;
+        }
+        // Who has the lock is sure that nobody was changing what it protects. A stream that the
+        // thread was reading is held by it, so that it is not dropped here.
+        if let Ok(mut streams) = self.shared.even_in_a_child().streams.try_lock() {
             streams.clear();
         }
     }
@@ -203,9 +220,10 @@ impl OutputThread {
 
 impl Drop for OutputThread {
     fn drop(&mut self) {
-        if let Some(thread) = self.thread.take() {
+        let thread = self.thread.get_mut().and_then(Option::take);
+        if let (Some(shared), Some(thread)) = (self.shared.get(), thread) {
             // Fails only if the counter is at its limit, and then the thread is awake.
-            let _ = self.shared.stop.write(1);
+            let _ = shared.stop.write(1);
             let _ = thread.join();
         }
     }

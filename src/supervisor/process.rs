@@ -184,13 +184,6 @@ impl Birth {
     pub fn abort(self) {
         drop(self.coming.wait());
     }
-
-    /// After a fork: the process belongs to the parent, and is not touched any more.
-    pub fn disown(self) {
-        if let Some(Ok(child)) = self.coming.take() {
-            child.disown();
-        }
-    }
 }
 
 impl Process {
@@ -248,19 +241,21 @@ impl Process {
 
     /// The opposite of [`Process::arm`].
     pub fn disarm(&self) {
-        self.link.borrow().disarm();
+        if !self.dead.get() {
+            self.link.borrow().disarm();
+        }
     }
 
     /// Whether a frame may have arrived. One load.
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.link.borrow().is_ready()
+        !self.dead.get() && self.link.borrow().is_ready()
     }
 
     /// Puts the next frame into `frame`; false when none is complete.
     #[inline]
     pub fn receive(&self, frame: &mut Vec<u8>) -> Result<bool, Violation> {
-        Ok(self.link.borrow_mut().receive(frame)?)
+        Ok(!self.dead.get() && self.link.borrow_mut().receive(frame)?)
     }
 
     /// Sends a frame if there is room for it at once.
@@ -292,7 +287,7 @@ impl Process {
     /// Tells the worker how many threads are hot.
     #[inline]
     pub fn set_crowd(&self, crowd: Crowd) {
-        if self.crowd.replace(crowd) != crowd {
+        if self.crowd.replace(crowd) != crowd && !self.dead.get() {
             self.link.borrow().set_crowd(crowd);
         }
     }
@@ -395,10 +390,13 @@ impl Process {
         limits::explain(&self.limits.get(), exit)
     }
 
-    /// After a fork: the process belongs to the parent, and is not touched any more.
+    /// After a fork: the process belongs to the parent, and so do its answers; nothing is
+    /// read from it or written to it any more. Events that it was given are not given again.
     pub fn disown(&self) {
-        self.child.disown();
         self.dead.set(true);
+        for pending in self.pending.borrow_mut().iter_mut() {
+            pending.outcome.get_or_insert(Outcome::Gone { taken: true, why: Gone::Died });
+        }
     }
 
     /// Resident memory in bytes.

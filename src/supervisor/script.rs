@@ -197,8 +197,8 @@ pub struct Script {
     pub overrides: RefCell<Overrides>,
     /// Unload it as soon as it is not inside a hook.
     pub doomed: Cell<bool>,
-    /// What it printed; survives its processes.
-    pub output: Arc<Output>,
+    /// What it printed; survives its processes, but not a fork of the hub.
+    pub output: RefCell<Arc<Output>>,
     /// A name and version it gave itself.
     pub title: RefCell<Option<(Vec<u8>, Vec<u8>)>>,
 }
@@ -209,7 +209,7 @@ impl Script {
         let name = name_of(&path);
         Rc::new(Script {
             id,
-            output: Output::new(&name),
+            output: RefCell::new(Output::new(&name)),
             name,
             path,
             identity: RefCell::new(identity),
@@ -242,6 +242,11 @@ impl Script {
     /// Looks at the state.
     pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&self.state.borrow())
+    }
+
+    /// What it printed.
+    pub fn output(&self) -> Arc<Output> {
+        self.output.borrow().clone()
     }
 
     /// The process, if there is one.

@@ -22,6 +22,8 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::forks::{ThisProcess, Unforked};
+
 /// The first descriptor that a new process does not get.
 const FIRST_CLOSED: RawFd = 6;
 
@@ -45,8 +47,8 @@ pub struct Child {
     /// ended. Where the system has no such descriptors, only the latter; see [`watch_end`].
     pidfd: OwnedFd,
     reaped: Cell<Option<Exit>>,
-    /// Set after a fork in the process that did not start it.
-    foreign: Cell<bool>,
+    /// Whose child it is; to a forked child of the hub it is nobody.
+    parent: ThisProcess,
 }
 
 /// How long a killed process may take to vanish: one that waits for a dead disk does not die.
@@ -54,7 +56,7 @@ const VANISH: Duration = Duration::from_secs(5);
 
 impl Child {
     fn new(pid: libc::pid_t, pidfd: OwnedFd) -> Child {
-        Child { pid, pidfd, reaped: Cell::new(None), foreign: Cell::new(false) }
+        Child { pid, pidfd, reaped: Cell::new(None), parent: ThisProcess::new() }
     }
 
     /// Readable when the process has ended.
@@ -73,7 +75,7 @@ impl Child {
 
     /// Sends a signal. Nothing happens to a process that has ended.
     pub fn signal(&self, number: i32) {
-        if !self.foreign.get() {
+        if self.parent.is_here() {
             signal(self.pidfd(), self.pid, number);
         }
     }
@@ -84,6 +86,9 @@ impl Child {
         if let Some(exit) = self.reaped.get() {
             return exit;
         }
+        if !self.parent.is_here() {
+            return Exit::Unknown;
+        }
         if is_number_ours(self.pidfd(), self.pid) {
             // SAFETY: a system call without pointers.
             unsafe { libc::kill(-self.pid, libc::SIGKILL) };
@@ -92,17 +97,11 @@ impl Child {
         self.reaped.set(Some(exit));
         exit
     }
-
-    /// After a fork: the process belongs to the parent, and is not touched any more.
-    pub fn disown(&self) {
-        self.foreign.set(true);
-        self.reaped.set(Some(Exit::Unknown));
-    }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if self.reaped.get().is_some() {
+        if self.reaped.get().is_some() || !self.parent.is_here() {
             return;
         }
         self.signal(libc::SIGKILL);
@@ -116,12 +115,13 @@ impl Drop for Child {
 
 /// A process that is being started.
 #[derive(Debug)]
-pub struct Coming(Receiver<io::Result<Child>>);
+pub struct Coming(Unforked<Receiver<io::Result<Child>>>);
 
 impl Coming {
     /// The process, or why there is none; `None` as long as that is not known.
     pub fn take(&self) -> Option<io::Result<Child>> {
-        match self.0.try_recv() {
+        let Some(receiver) = self.0.get() else { return Some(Err(thread_is_gone())) };
+        match receiver.try_recv() {
             Ok(started) => Some(started),
             Err(TryRecvError::Empty) => None,
             Err(TryRecvError::Disconnected) => Some(Err(thread_is_gone())),
@@ -130,7 +130,7 @@ impl Coming {
 
     /// Waits for it, for a while: whoever lets go of it now does not wait for its end.
     pub fn wait(&self) -> Option<Child> {
-        self.0.recv_timeout(VANISH).ok()?.ok()
+        self.0.get()?.recv_timeout(VANISH).ok()?.ok()
     }
 }
 
@@ -143,9 +143,14 @@ type Request = (Command, Sender<io::Result<Child>>);
 /// The thread that starts processes.
 #[derive(Debug)]
 pub struct SpawnThread {
-    requests: Option<Sender<Request>>,
-    thread: Option<std::thread::JoinHandle<()>>,
+    thread: Unforked<Option<Thread>>,
     started: Arc<EventFd>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    requests: Sender<Request>,
+    handle: std::thread::JoinHandle<()>,
 }
 
 impl SpawnThread {
@@ -154,7 +159,7 @@ impl SpawnThread {
         let (requests, receiver) = crossbeam_channel::unbounded::<Request>();
         let started = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
         let told = started.clone();
-        let thread = std::thread::Builder::new().name("vhpy-spawn".into()).spawn(move || {
+        let handle = std::thread::Builder::new().name("vhpy-spawn".into()).spawn(move || {
             for (command, reply) in receiver {
                 // Fails only if nobody waits any more, and then the child ends at once.
                 let _ = reply.send(spawn(&command));
@@ -162,16 +167,16 @@ impl SpawnThread {
                 let _ = told.write(1);
             }
         })?;
-        Ok(SpawnThread { requests: Some(requests), thread: Some(thread), started })
+        Ok(SpawnThread { thread: Unforked::new(Some(Thread { requests, handle })), started })
     }
 
     /// Starts a process, which takes about a millisecond, on an overloaded machine much
     /// longer; nobody waits for that.
     pub fn begin(&self, command: Command) -> io::Result<Coming> {
         let (reply, child) = crossbeam_channel::bounded(1);
-        let requests = self.requests.as_ref().ok_or_else(thread_is_gone)?;
-        requests.send((command, reply)).map_err(|_| thread_is_gone())?;
-        Ok(Coming(child))
+        let thread = self.thread.get().and_then(Option::as_ref).ok_or_else(thread_is_gone)?;
+        thread.requests.send((command, reply)).map_err(|_| thread_is_gone())?;
+        Ok(Coming(Unforked::new(child)))
     }
 
     /// Readable when a process was started, or could not be.
@@ -183,19 +188,13 @@ impl SpawnThread {
     pub fn silence(&self) {
         let _ = self.started.read();
     }
-
-    /// Lets go of a thread that a fork left in the parent process. Dropping its handle would
-    /// detach it, and with it whichever thread of the child has got its stack since.
-    pub fn forget(mut self) {
-        std::mem::forget(self.thread.take());
-    }
 }
 
 impl Drop for SpawnThread {
     fn drop(&mut self) {
-        self.requests = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Some(Thread { requests, handle }) = self.thread.get_mut().and_then(Option::take) {
+            drop(requests);
+            let _ = handle.join();
         }
     }
 }
