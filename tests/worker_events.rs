@@ -287,7 +287,7 @@ def OnHubCommand(nick, command): exec(command, globals())
 fn a_hook_is_looked_up_when_it_is_called() {
     let said = |what: &'static str| Answer::Chat { nick: None, message: text(what) };
     // What a function of the script does, and what the hub is told and gets then.
-    let steps: [(&str, &[Hook], Answer<'static>); 9] = [
+    let steps: [(&str, &[Hook], Answer<'static>); 11] = [
         ("def OnParsedMsgChat(nick): return nick + '!'", &[Hook::OnParsedMsgChat], said("a!")),
         (
             "import sys; sys.modules[__name__].OnParsedMsgChat = lambda *all: all[1]",
@@ -299,7 +299,10 @@ fn a_hook_is_looked_up_when_it_is_called() {
         ("del OnParsedMsgChat", &[], Answer::GoOn),
         ("globals()['On' + 'ParsedMsgChat'] = lambda: 'new'", &[Hook::OnParsedMsgChat], said("new")),
         ("OnParsedMsgChat = 5", &[], Answer::GoOn),
-        ("def OnUserLogin(nick): pass", &[Hook::OnUserLogin], Answer::GoOn),
+        ("other = 5", &[], Answer::GoOn),
+        // As many names as before.
+        ("del other; OnTimer = lambda: 0", &[Hook::OnTimer], Answer::GoOn),
+        ("del OnTimer\ndef OnUserLogin(nick): pass", &[Hook::OnUserLogin], Answer::GoOn),
         (
             "del run; x = 1; OnParsedMsgChat = vh.observer(lambda nick, message: 0)",
             &[Hook::OnUserLogin, Hook::OnParsedMsgChat],
@@ -328,6 +331,7 @@ fn a_hook_is_looked_up_when_it_is_called() {
             assert_eq!(hub.chat("a", "b"), *answer, "{python:?} {code}\n{}", hub.log());
         }
         hub.wait_for_log("OnParsedMsgChat is a int, not a function");
+        assert_eq!(hub.log().matches("not a function").count(), 1, "{}", hub.log());
     }
 }
 
@@ -374,5 +378,28 @@ OnTimer = make()
         }
         assert_eq!(hub.calls.len(), 100, "{}", hub.log());
         assert!(hub.others.is_empty(), "the same hooks: {:?}", hub.others);
+    }
+}
+
+#[test]
+fn any_number_of_other_names_does_not_hide_a_hook() {
+    let script = format!("{CHANGES}\nit = 0\nnames = []\n");
+    for python in pythons() {
+        let mut hub = FakeHub::with(&script, Options { python: python.clone(), ..Options::default() });
+        for number in 0..300 {
+            let (more, less) = (number % 7, number % 5);
+            let code = format!(
+                "for name in names[:{less}]: del globals()[name]\n\
+                 names = ['name{number}of%d' % i for i in range({more})] + names[{less}:]\n\
+                 for name in names[:{more}]: globals()[name] = 1\n\
+                 it += 1\n\
+                 if it % 3 == 0: OnTimer = print\n\
+                 else: globals().pop('OnTimer', 0)"
+            );
+            hub.run(&code).unwrap();
+            let told = std::mem::take(&mut hub.others);
+            let expected = usize::from(number > 1 && number % 3 != 1);
+            assert_eq!(told.len(), expected, "{python:?} {number} {told:?}");
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! Notices that the script's globals have changed since somebody last looked, at the price of
 //! comparing two numbers; what has changed is left to [`hooks`](crate::hooks).
 //!
-//! CPython up to 3.11 keeps in every dict the number of its last change. Later versions tell who
-//! watches a dict of each change while it happens; only names that may be hooks' are counted.
-//! Neither is part of the stable interface, so both are tried before they are relied on. Where
-//! there is neither, everything counts as changed.
+//! CPython up to 3.11 keeps in every dict the number of its last change, and beside it where its
+//! names are and how many have been added there. Later versions tell who watches a dict of each
+//! change while it happens; only names that may be hooks' are counted. None of this is part of the
+//! stable interface, so it is tried before it is relied on. Where there is neither, everything
+//! counts as changed.
 
 use std::ffi::{c_int, c_void};
-use std::ptr::{NonNull, null};
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use std::ptr::{NonNull, null, null_mut};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use pyo3::ffi;
 
@@ -21,6 +22,12 @@ static NUMBER: AtomicPtr<AtomicU64> = AtomicPtr::new((&raw const TOLD).cast_mut(
 /// The number that was there when somebody last looked.
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
+/// The dict whose names can be compared; null where they cannot.
+static NAMES: AtomicPtr<ffi::PyObject> = AtomicPtr::new(null_mut());
+/// Where its names were, and how many had been added there.
+static NAMES_PLACE: AtomicUsize = AtomicUsize::new(0);
+static NAMES_ADDED: AtomicUsize = AtomicUsize::new(0);
+
 fn number() -> Option<u64> {
     let number = NonNull::new(NUMBER.load(Ordering::Relaxed))?;
     // SAFETY: the number is a static of this module, or lies in the script's globals, which
@@ -28,35 +35,45 @@ fn number() -> Option<u64> {
     Some(unsafe { number.as_ref() }.load(Ordering::Relaxed))
 }
 
-/// Whether the globals may have changed since [`seen`].
+/// Whether the globals may have changed since the last [`look`].
 #[inline]
 pub fn are_there(_gil: Gil) -> bool {
     number().is_none_or(|number| number != SEEN.load(Ordering::Relaxed))
 }
 
-/// What has changed until now is being looked at.
-pub fn seen(_gil: Gil) {
+/// What has changed until now is being looked at. Whether names may be among it that were not
+/// there before; otherwise it is values only.
+pub fn look(_gil: Gil) -> bool {
     SEEN.store(number().unwrap_or_default(), Ordering::Relaxed);
+    let Some(names) = NonNull::new(NAMES.load(Ordering::Relaxed)) else { return true };
+    // SAFETY: they are those of the script's globals; see `number`.
+    let (place, added) = unsafe { names_in(names.as_ptr()) };
+    let old_place = NAMES_PLACE.swap(place, Ordering::Relaxed);
+    let old_added = NAMES_ADDED.swap(added, Ordering::Relaxed);
+    (old_place, old_added) != (place, added)
 }
 
 /// Watches these globals from now on. They must stay alive until [`stop`].
 pub fn watch(gil: Gil, globals: &Obj) {
     let number = if numbers_changes(gil).unwrap_or(false) {
+        NAMES.store(globals.raw(), Ordering::Relaxed);
         number_in(globals)
     } else if tells_of_changes(gil, globals) {
         (&raw const TOLD).cast_mut()
     } else {
-        std::ptr::null_mut()
+        null_mut()
     };
     clear_error();
     NUMBER.store(number, Ordering::Relaxed);
-    seen(gil);
+    // All names are new to the first look.
+    NAMES_PLACE.store(0, Ordering::Relaxed);
 }
 
 /// Watches nothing any more.
 pub fn stop(gil: Gil) {
     NUMBER.store((&raw const TOLD).cast_mut(), Ordering::Relaxed);
-    seen(gil);
+    NAMES.store(null_mut(), Ordering::Relaxed);
+    look(gil);
 }
 
 // ------------------------------------------------------------------ up to 3.11
@@ -68,30 +85,58 @@ fn number_in(dict: &Obj) -> *mut AtomicU64 {
     unsafe { dict.raw().cast::<AtomicU64>().add(3) }
 }
 
-/// Whether dicts of this interpreter have that number: tried with one that nobody else knows.
+/// Where the names of a dict are, and how many were added there, also those deleted since. A dict
+/// that needs more room moves its names.
+///
+/// # Safety
+/// `dict` is a living dict of CPython 3.10 or 3.11 with the usual head.
+unsafe fn names_in(dict: Raw) -> (usize, usize) {
+    // SAFETY: promised by the caller: the place follows the number, and what is there begins with
+    // a count of references, then sizes, and in the fourth or fifth word the count of names added.
+    unsafe {
+        let place = dict.cast::<*const usize>().add(4).read();
+        let at = if is_version(b"3.10.") { 4 } else { 3 };
+        (place as usize, place.add(at).read())
+    }
+}
+
+fn is_version(start: &[u8]) -> bool {
+    // SAFETY: a constant string of the interpreter.
+    unsafe { std::ffi::CStr::from_ptr(ffi::Py_GetVersion()) }.to_bytes().starts_with(start)
+}
+
+/// Whether dicts of this interpreter have that number and those names: tried with a dict that
+/// nobody else knows.
 fn numbers_changes(gil: Gil) -> PyResult<bool> {
-    // SAFETY: a constant of the interpreter, which has it as a function from 3.11 on only.
-    let version = unsafe { std::ffi::CStr::from_ptr(ffi::Py_GetVersion()) }.to_bytes();
-    if !(version.starts_with(b"3.10.") || version.starts_with(b"3.11.")) {
+    let is_old = is_version(b"3.10.") || is_version(b"3.11.");
+    if !is_old || cfg!(not(target_pointer_width = "64")) {
         return Ok(false);
     }
     let dict = Obj::dict(gil)?;
-    let (key, value) = (Obj::text(gil, "key")?, Obj::none(gil));
-    // SAFETY: the dict is alive, and so is what lies in it.
-    let number = || unsafe { &*number_in(&dict) }.load(Ordering::Relaxed);
-    let mut before = number();
-    let mut changes = || {
-        let now = number();
+    let (one, two) = (Obj::text(gil, "one")?, Obj::text(gil, "two")?);
+    dict.set_item(&one, &one)?;
+    let mut before = 0;
+    let mut has_changed = || {
+        // SAFETY: the dict is alive, and has more than four words.
+        let now = unsafe { &*number_in(&dict) }.load(Ordering::Relaxed);
         std::mem::replace(&mut before, now) != now
     };
-    dict.set_item(&key, &value)?;
-    let on_insertion = changes();
-    let by_itself = changes();
-    dict.set_item(&key, &key)?;
-    let on_assignment = changes();
-    // SAFETY: both are alive and the key is there.
-    crate::py::status(unsafe { ffi::PyDict_DelItem(dict.raw(), key.raw()) })?;
-    Ok(on_insertion && !by_itself && on_assignment && changes())
+    let by_itself = (has_changed(), has_changed()).1;
+    dict.set_item(&one, &two)?;
+    let by_assignment = has_changed();
+    if by_itself || !by_assignment {
+        return Ok(false);
+    }
+    // SAFETY: alive, and its head is the usual one: the number was where it is then.
+    let names = || unsafe { names_in(dict.raw()) };
+    let before = names();
+    dict.set_item(&one, &one)?;
+    let by_assignment = names() != before;
+    // SAFETY: both are alive and the name is there.
+    crate::py::status(unsafe { ffi::PyDict_DelItem(dict.raw(), one.raw()) })?;
+    dict.set_item(&two, &two)?;
+    let after = names();
+    Ok(!by_assignment && before.1 == 1 && after == (before.0, 2) && has_changed())
 }
 
 // ------------------------------------------------------------------- from 3.12

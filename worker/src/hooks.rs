@@ -18,9 +18,15 @@ use crate::{changes, serve, signature};
 /// The attribute that marks observers.
 const OBSERVER: &CStr = c"__vh_observer__";
 
-/// The function of a hook.
-struct Target {
-    function: Obj,
+/// What has a hook's name.
+struct Named {
+    object: Obj,
+    /// How it is called, if it can be.
+    called: Option<Called>,
+}
+
+/// How a hook is called.
+struct Called {
     /// How many of the hook's arguments it gets at most.
     arity: usize,
     /// Whether it wants nobody to wait for its answer.
@@ -34,7 +40,7 @@ struct Hooks {
     /// The script's, while it serves.
     globals: Option<Obj>,
     names: [Option<Obj>; Hook::COUNT],
-    targets: [Option<Target>; Hook::COUNT],
+    named: [Option<Named>; Hook::COUNT],
     /// Functions that cannot carry the mark.
     observers: Vec<Obj>,
     /// What the hub was told.
@@ -46,7 +52,7 @@ impl Hooks {
         Hooks {
             globals: None,
             names: [const { None }; Hook::COUNT],
-            targets: [const { None }; Hook::COUNT],
+            named: [const { None }; Hook::COUNT],
             observers: Vec::new(),
             told: (HookSet::EMPTY, HookSet::EMPTY),
         }
@@ -59,7 +65,8 @@ static STATE: GilCell<Hooks> = GilCell::new(Hooks::new());
 #[inline]
 pub fn target(gil: Gil, hook: Hook) -> Option<(Obj, usize)> {
     STATE.with(gil, |state| {
-        state.targets[hook as usize].as_ref().map(|target| (target.function.again(), target.arity))
+        let named = state.named[hook as usize].as_ref()?;
+        named.called.as_ref().map(|called| (named.object.again(), called.arity))
     })
 }
 
@@ -127,10 +134,10 @@ fn catch_up(gil: Gil, channel: &Channel) -> PyResult<()> {
 fn to_be_told(gil: Gil) -> Option<Sets> {
     STATE.with(gil, |state| {
         let mut sets = Sets::default();
-        for (spec, target) in HOOKS.iter().zip(&state.targets) {
-            if let Some(target) = target {
+        for (spec, named) in HOOKS.iter().zip(&state.named) {
+            if let Some(called) = named.as_ref().and_then(|named| named.called.as_ref()) {
                 sets.0.insert(spec.hook);
-                if target.observer {
+                if called.observer {
                     sets.1.insert(spec.hook);
                 }
             }
@@ -143,51 +150,51 @@ fn to_be_told(gil: Gil) -> Option<Sets> {
 /// Makes the table what the globals are.
 fn look(gil: Gil, warnings: &mut Vec<String>) {
     // First: what changes while this looks may run code of the script's.
-    changes::seen(gil);
-    for spec in &HOOKS {
-        let at = spec.hook as usize;
-        let (now, is_known) = STATE.with(gil, |state| {
-            let now = find_global(state, at);
-            let known = state.targets[at].as_ref().map(|target| target.function.raw());
-            let is_known = known == now.as_ref().map(Obj::raw);
-            (now, is_known)
+    let has_new_names = changes::look(gil);
+    let mut from = 0;
+    while let Some((at, now)) = STATE.with(gil, |state| next_difference(state, from, has_new_names)) {
+        let named = now.map(|object| {
+            let called = call_of(gil, &object, at, warnings);
+            Named { object, called }
         });
-        if is_known {
-            continue;
-        }
-        let target = now.and_then(|function| target_of(gil, function, at, warnings));
-        let old = STATE.with(gil, |state| std::mem::replace(&mut state.targets[at], target));
+        let old = STATE.with(gil, |state| std::mem::replace(&mut state.named[at], named));
         // Outside of the cell: an object's end may run Python code.
         drop(old);
+        from = at + 1;
     }
 }
 
-/// What the script calls by a hook's name, if that is more than `None`.
-fn find_global(state: &Hooks, at: usize) -> Option<Obj> {
-    let (globals, name) = (state.globals.as_ref()?, state.names[at].as_ref()?);
-    // SAFETY: both are alive and `globals` is a dict; the result is borrowed from it. Names are
-    // compared without running Python code, as keys of globals are `str`.
-    unsafe {
-        let found = ffi::PyDict_GetItemWithError(globals.raw(), name.raw());
-        if found.is_null() {
-            clear_error();
+/// The first hook from this one on whose name is something else now, and what.
+fn next_difference(state: &Hooks, from: usize, has_new_names: bool) -> Option<(usize, Option<Obj>)> {
+    let globals = state.globals.as_ref()?;
+    (from..Hook::COUNT).find_map(|at| {
+        let known = state.named[at].as_ref();
+        let name = state.names[at].as_ref().filter(|_| known.is_some() || has_new_names)?;
+        // SAFETY: both are alive and `globals` is a dict; the result is borrowed from it. Names
+        // are compared without running Python code, because they are all `str`.
+        let now = unsafe { ffi::PyDict_GetItemWithError(globals.raw(), name.raw()) };
+        if now == known.map_or(std::ptr::null_mut(), |known| known.object.raw()) {
             return None;
         }
-        Some(Obj::borrow(found)).filter(|found| !found.is_none())
-    }
+        // SAFETY: alive, in the globals.
+        Some((at, (!now.is_null()).then(|| unsafe { Obj::borrow(now) })))
+    })
 }
 
-fn target_of(gil: Gil, function: Obj, at: usize, warnings: &mut Vec<String>) -> Option<Target> {
+/// How what has a hook's name is called. `None` is a hook that is switched off.
+fn call_of(gil: Gil, object: &Obj, at: usize, warnings: &mut Vec<String>) -> Option<Called> {
     let spec = &HOOKS[at];
-    if !function.is_callable() {
+    if object.is_none() {
+        return None;
+    }
+    if !object.is_callable() {
         // SAFETY: the object is alive.
-        let kind = unsafe { type_name(gil, function.raw()) };
+        let kind = unsafe { type_name(gil, object.raw()) };
         warnings.push(format!("{} is a {kind}, not a function: it is not called", spec.name));
         return None;
     }
-    let observer = is_observer(gil, &function);
-    let arity = signature::arity(gil, spec, &function, warnings);
-    Some(Target { function, arity, observer })
+    let observer = is_observer(gil, object);
+    Some(Called { arity: signature::arity(gil, spec, object, warnings), observer })
 }
 
 /// Lets go of the script's functions.
