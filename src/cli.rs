@@ -188,7 +188,12 @@ fn default_data() -> Option<PathBuf> {
 }
 
 fn run_hub(args: HubArgs) -> Result<i64, String> {
-    let mut server = Server::bind(&args.listen, options(&args)?).map_err(|error| match error {
+    let mut options = options(&args)?;
+    match vhpy::hub::raise_limit() {
+        Ok(before) => options.script_files = Some(before),
+        Err(error) => log::warn!("the limit of open files stays as it is: {error}"),
+    }
+    let mut server = Server::bind(&args.listen, options).map_err(|error| match error {
         ServerError::Hub(error) => error.to_string(),
         error => error.to_string(),
     })?;

@@ -114,6 +114,8 @@ impl Hub {
         let removed = self.database.remove_account(nick);
         match self.stored("removing a registration", removed) {
             Some(true) => {
+                let forgotten = self.database.forget_addresses(nick);
+                self.noted("forgetting a user's addresses", forgotten);
                 self.account_changed(nick);
                 Ok(())
             }

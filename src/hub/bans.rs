@@ -4,11 +4,13 @@
 //! Bans are read from the database at each login, so that one that a script wrote there by
 //! hand holds too, and one whose time is over holds no longer without anybody's doing.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
+use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params};
 
 use super::database::{Database, Text, column};
+use super::networks::Range;
 use super::text::find;
 
 /// What a ban goes by; the number is `vh.eBF_…` and the column `ban_type`.
@@ -80,8 +82,8 @@ pub struct Target {
     pub nick: Vec<u8>,
     /// The address.
     pub ip: Option<IpAddr>,
-    /// The addresses from the first to the last, for a range.
-    pub range: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// The addresses, for a range.
+    pub range: Option<Range>,
     /// The host name; empty when unknown.
     pub host: Vec<u8>,
     /// The share in bytes.
@@ -95,33 +97,17 @@ impl Target {
         let mut target = Target::default();
         match kind {
             BanKind::NickIp => match readable.parse() {
-                Ok(ip) => target.ip = Some(ip),
+                Ok(ip) => target.ip = Some(IpAddr::to_canonical(&ip)),
                 Err(_) => target.nick = text.to_vec(),
             },
             BanKind::Nick | BanKind::Prefix => target.nick = text.to_vec(),
-            BanKind::Ip => target.ip = readable.parse().ok(),
-            BanKind::Range => target.range = range(&readable),
+            BanKind::Ip => target.ip = readable.parse().ok().map(|ip: IpAddr| ip.to_canonical()),
+            BanKind::Range => target.range = Range::parse(&readable),
             BanKind::Share => target.share = readable.parse().ok(),
             BanKind::Host1 | BanKind::Host2 | BanKind::Host3 | BanKind::HostR1 => target.host = text.to_vec(),
         }
         target
     }
-}
-
-/// `1.2.3.0-1.2.3.255`, `1.2.3.0/24` or one address.
-pub fn range(text: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
-    if let Some((first, last)) = text.split_once('-') {
-        let (first, last): (Ipv4Addr, Ipv4Addr) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-        return (first <= last).then_some((first, last));
-    }
-    if let Some((ip, bits)) = text.split_once('/') {
-        let bits: u32 = bits.parse().ok().filter(|bits| *bits <= 32)?;
-        let ip: Ipv4Addr = ip.parse().ok()?;
-        let hosts = u32::MAX.checked_shr(bits).unwrap_or(0);
-        return Some((Ipv4Addr::from(u32::from(ip) & !hosts), Ipv4Addr::from(u32::from(ip) | hosts)));
-    }
-    let ip = text.parse().ok()?;
-    Some((ip, ip))
 }
 
 /// A ban that is to be set.
@@ -154,12 +140,7 @@ impl NewBan<'_> {
             BanKind::NickIp => same_ip() || same_nick(),
             BanKind::Ip => same_ip(),
             BanKind::Nick => same_nick(),
-            BanKind::Range => {
-                let inside = |(first, last): (Ipv4Addr, Ipv4Addr), ip: i64| {
-                    (i64::from(u32::from(first))..=i64::from(u32::from(last))).contains(&ip)
-                };
-                target.range.zip(as_number(who.ip)).is_some_and(|(range, ip)| inside(range, ip))
-            }
+            BanKind::Range => target.range.zip(who.ip).is_some_and(|(range, ip)| range.contains(ip)),
             BanKind::Share => target.share.is_some_and(|share| share > 0 && who.share == Some(share)),
             BanKind::Prefix => {
                 let start = who.nick.get(..target.nick.len());
@@ -204,10 +185,12 @@ fn host_part(kind: BanKind, host: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-fn as_number(ip: Option<IpAddr>) -> Option<i64> {
-    match ip? {
-        IpAddr::V4(ip) => Some(u32::from(ip).into()),
-        IpAddr::V6(ip) => Some(u32::from(ip.to_ipv4_mapped()?).into()),
+/// An address as the columns of ranges hold it: of IPv4 a number, as in Verlihub; of IPv6, which
+/// is larger than any number here, a text that sorts as the address does, after all numbers.
+fn address_column(ip: IpAddr) -> Value {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => Value::Integer(u32::from(ip).into()),
+        IpAddr::V6(ip) => Value::Text(format!("v6:{:032x}", u128::from(ip))),
     }
 }
 
@@ -226,6 +209,11 @@ pub(super) const FIND: &str = "select date_limit, nick_op, reason, ip, nick from
     and (date_limit >= ?9 or date_limit is null or date_limit = 0)
     order by (ifnull(date_limit, 0) = 0) desc, date_limit desc limit 1";
 
+fn range_columns(range: Range) -> (Value, Value) {
+    let (first, last) = range.ends();
+    (address_column(first), address_column(last))
+}
+
 impl Database {
     /// Sets a ban. A ban of the same key is replaced, unless it holds longer. Gives until when
     /// there is a ban now, 0 for ever; `None` when the target has not what this kind goes by.
@@ -233,7 +221,7 @@ impl Database {
         let Some((ip, nick)) = key(ban.kind, ban.target) else { return Ok(None) };
         let target = ban.target;
         let until = if ban.seconds > 0 { now.saturating_add(ban.seconds) } else { 0 };
-        let range = target.range.map(|(first, last)| (u32::from(first), u32::from(last)));
+        let range = target.range.map(range_columns);
         let mut statement = self.connection.prepare_cached(
             "insert into banlist (ip, nick, ban_type, host, range_fr, range_to, date_start, date_limit,
              nick_op, reason, note_op, note_usr, share_size, last_hit)
@@ -248,8 +236,8 @@ impl Database {
             Text(&nick),
             ban.kind as i64,
             Text(&target.host),
-            range.map_or(0, |range| range.0),
-            range.map_or(0, |range| range.1),
+            range.as_ref().map_or(&Value::Integer(0), |range| &range.0),
+            range.as_ref().map_or(&Value::Integer(0), |range| &range.1),
             now,
             until,
             Text(ban.op),
@@ -275,7 +263,7 @@ impl Database {
                 params![
                     ip,
                     Text(&who.nick),
-                    as_number(who.ip),
+                    who.ip.map(address_column),
                     who.share.filter(|share| *share > 0).map(|share| share.to_string()),
                     Text(&host(BanKind::Host1)),
                     Text(&host(BanKind::Host2)),
@@ -314,11 +302,20 @@ impl Database {
     /// Lifts all bans of a nick, an address, a range as it was written, or a host, and keeps
     /// them in `unbanlist`. Gives how many there were.
     pub fn lift_bans(&self, what: &[u8], op: &[u8], reason: &[u8], now: i64) -> rusqlite::Result<usize> {
-        let range = std::str::from_utf8(what).ok().and_then(range);
+        let text = std::str::from_utf8(what).unwrap_or_default();
+        // An address of IPv6 can be written in many ways.
+        let ip = text.parse::<IpAddr>().map(|ip| ip.to_canonical().to_string());
+        let what = ip.as_ref().map_or(what, |ip| ip.as_bytes());
         let is_range = find(what, b"-").is_some() || find(what, b"/").is_some();
-        let range = range.filter(|_| is_range).map(|(first, last)| (u32::from(first), u32::from(last)));
+        let range = Range::parse(text).filter(|_| is_range).map(range_columns);
         let matching = "(ip = ?1 or nick = ?1 or (nick = '_rangeban_' and range_fr = ?2 and range_to = ?3))";
-        self.lift(matching, params![Text(what), range.map(|r| r.0), range.map(|r| r.1)], op, reason, now)
+        self.lift(
+            matching,
+            params![Text(what), range.as_ref().map(|r| &r.0), range.as_ref().map(|r| &r.1)],
+            op,
+            reason,
+            now,
+        )
     }
 
     /// Lifts a nick's or an address's bans that would end by themselves.
@@ -374,7 +371,7 @@ fn key(kind: BanKind, target: &Target) -> Option<(Vec<u8>, Vec<u8>)> {
         BanKind::Nick | BanKind::Prefix => (mark, nick?),
         // Each range has a key of its own, unlike in Verlihub, where an address may have one.
         BanKind::Range => {
-            let (first, last) = target.range?;
+            let (first, last) = target.range?.ends();
             (format!("{first}-{last}").into_bytes(), mark)
         }
         BanKind::Share => (target.share.filter(|share| *share > 0)?.to_string().into_bytes(), mark),
@@ -474,7 +471,7 @@ mod tests {
                 database.connection.execute("delete from banlist", []).unwrap();
                 let kind = BanKind::from_number(kind).unwrap();
                 let mut target = somebody(nick, ip, host, share);
-                target.range = range(within);
+                target.range = Range::parse(within);
                 let who = somebody(nick2, ip2, host2, share2);
                 let ban = NewBan {
                     kind,
@@ -529,14 +526,24 @@ mod tests {
     }
 
     #[test]
-    fn ranges_are_written_in_three_ways() {
-        let ip = |text: &str| text.parse::<Ipv4Addr>().unwrap();
-        assert_eq!(range("1.2.3.4"), Some((ip("1.2.3.4"), ip("1.2.3.4"))));
-        assert_eq!(range("1.2.3.4/16"), Some((ip("1.2.0.0"), ip("1.2.255.255"))));
-        assert_eq!(range("1.2.3.4/0"), Some((ip("0.0.0.0"), ip("255.255.255.255"))));
-        assert_eq!(range("1.2.3.4/32"), Some((ip("1.2.3.4"), ip("1.2.3.4"))));
-        for wrong in ["1.2.3.9-1.2.3.4", "1.2.3", "x", "1.2.3.4/33", "1.2.3.4/-1"] {
-            assert_eq!(range(wrong), None, "{wrong}");
+    fn ranges_of_both_kinds_keep_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path()).unwrap();
+        for range in ["2001:db8::/32", "::5-::9", "0.0.0.0/1", "fe80::/10"] {
+            assert!(set(&database, BanKind::Range, &Target::written(BanKind::Range, range.as_bytes()), 0));
         }
+        let is_out = |ip: &str| database.find_ban(&somebody("x", ip, "", 0), 2000).unwrap().is_some();
+        for out in ["2001:db8::", "2001:db8:ffff::1", "::5", "::9", "1.2.3.4", "::ffff:1.2.3.4", "febf::1"] {
+            assert!(is_out(out), "{out}");
+        }
+        for within in ["2001:db7:ffff::1", "2001:db9::", "::4", "::a", "200.2.3.4", "fec0::1"] {
+            assert!(!is_out(within), "{within}");
+        }
+        assert_eq!(database.lift_bans(b"2001:DB8::0/32", b"op", b"", 2000).unwrap(), 1);
+        assert!(!is_out("2001:db8::1"));
+        let one = Target::written(BanKind::Ip, b"2001:DB8:0::1");
+        assert!(set(&database, BanKind::Ip, &one, 0) && is_out("2001:db8::1"));
+        assert_eq!(database.lift_bans(b"2001:0db8::1", b"op", b"", 2000).unwrap(), 1);
+        assert!(!is_out("2001:db8::1"));
     }
 }

@@ -10,8 +10,9 @@ use std::rc::Rc;
 use plugin_abi::{Hook, Value};
 
 use super::account_commands as accounts;
-use super::bans::{BanKind, NewBan, Target, range};
+use super::bans::{BanKind, NewBan, Target};
 use super::kicks;
+use super::networks::Range;
 use super::protocol::chat_text;
 use super::settings::{Settings, settings};
 use super::text::{first_word, number, period, spoken_period};
@@ -326,7 +327,7 @@ fn ban(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
     let seconds = period(word).filter(|_| word.last().is_some_and(|unit| !unit.is_ascii_digit()));
     let reason = if seconds.is_some() { after } else { rest };
     let readable = hub.readable(who);
-    let is_range = range(&readable).is_some() && (readable.contains('/') || readable.contains('-'));
+    let is_range = Range::parse(&readable).is_some() && (readable.contains('/') || readable.contains('-'));
     let online = hub.online(who);
     let (kind, target) = match online.and_then(|user| hub.target_of(user)) {
         Some(target) => (BanKind::NickIp, target),
@@ -519,7 +520,7 @@ mod tests {
         let before = searches(&hub);
         assert!(before >= 100, "each login looks for bans");
         let mut range = target("");
-        range.range = super::range("10.0.1.0/24");
+        range.range = Range::parse("10.0.1.0/24");
         for (kind, target) in [(BanKind::Ip, &target("10.0.0.4")), (BanKind::Range, &range)] {
             let ban =
                 NewBan { kind, target, op: b"op", reason: b"why", seconds: 60, note_op: b"", note_usr: b"" };

@@ -9,6 +9,7 @@ use std::time::Instant;
 use mio::net::TcpStream;
 
 use super::output::Queue;
+use super::places::Place;
 use super::slots::Id;
 use super::user::UserId;
 
@@ -190,6 +191,8 @@ impl Supports {
 /// How far a login is. Steps come in this order; some may be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
+    /// The proxy that has connected is to tell for whom.
+    Proxy,
     /// The hub has sent its `$Lock`.
     Connected,
     /// The client has sent its `$Key`.
@@ -260,8 +263,14 @@ pub struct Connection {
     pub pause: Option<Pause>,
     /// How far the login is.
     pub stage: Stage,
-    /// By when the login must have gone on.
+    /// By when the login must have gone on; `None` while it waits for the hub.
     pub deadline: Option<Instant>,
+    /// When the login went on last.
+    pub since: Instant,
+    /// What it takes of its network's share, until it is logged in.
+    pub place: Option<Place>,
+    /// Whether nothing more comes from it: the client has closed its side, or has to go at once.
+    pub hung_up: bool,
     /// The lock that was sent.
     pub lock: Vec<u8>,
     /// The client's extensions; `None` before it has told.
@@ -305,6 +314,9 @@ impl Connection {
             pause: None,
             stage: Stage::Connected,
             deadline: None,
+            since: Instant::now(),
+            place: None,
+            hung_up: false,
             lock: Vec::new(),
             supports: None,
             user: None,
@@ -319,9 +331,21 @@ impl Connection {
         }
     }
 
+    /// Takes another address for the client's.
+    pub fn set_peer(&mut self, peer: SocketAddr) {
+        self.ip = peer.ip().to_canonical();
+        self.ip_text = self.ip.to_string().into_bytes().into();
+        self.port = peer.port();
+    }
+
     /// Whether its messages are listened to.
     pub fn is_open(&self) -> bool {
         self.state == State::Open
+    }
+
+    /// Whether it is there to hear whether its password is right.
+    pub fn waits_for_password(&self) -> bool {
+        self.is_open() && self.pause == Some(Pause::Password)
     }
 
     /// Whether the client has this extension.

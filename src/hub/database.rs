@@ -76,6 +76,9 @@ create table if not exists temp_rights (
     st_chat int(11) default 1, st_search int(11) default 1, st_ctm int(11) default 1,
     st_pm int(11) default 1, st_kick int(11) default 1, st_share0 int(11) default 1,
     st_reg int(11) default 1, st_opchat int(11) default 1);
+create table if not exists login_addresses (
+    nick varchar(128) not null collate nocase, network varchar(45) not null, last int(11) not null,
+    primary key (nick, network));
 ";
 
 /// The hub's database. Statements take well under a millisecond: a write waits for no disk.

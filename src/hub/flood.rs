@@ -94,7 +94,7 @@ impl Hub {
         if action >= 3
             && let Some(ip) = self.connections.get(id).map(|connection| connection.ip)
         {
-            self.ban_for_a_while(ip, self.settings.proto_flood_tban_time, "a flood");
+            self.ban_for_a_while(ip, self.settings.proto_flood_tban_time, "a flood", false);
         }
         self.dismiss(id, CloseReason::Kicked, &text);
     }

@@ -1,12 +1,13 @@
 //! How users are put out: kicks, drops, redirects, bans for a while; lasting bans are in `bans`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use plugin_abi::{Hook, Value};
 
 use super::bans::{BanKind, NewBan, Target};
 use super::database::Kick;
+use super::networks::{Network, Range};
 use super::text::{find, period, spoken_period};
 use super::user::Class;
 use super::{CloseReason, ConnId, Hub, UserId};
@@ -14,7 +15,9 @@ use super::{CloseReason, ConnId, Hub, UserId};
 /// An address that is kept out until the hub stops, at the longest.
 pub(super) struct TemporaryBan {
     until: i64,
-    reason: &'static str,
+    pub reason: &'static str,
+    /// Whether users who have come from there before may come in all the same.
+    pub spares_known: bool,
 }
 
 /// How many addresses are kept in mind, so that an attacker cannot fill the memory.
@@ -44,45 +47,47 @@ pub(super) struct Kicked {
 pub(super) const NOT_LISTED: &str = " It could not be put into the list of kicks; see the log.";
 
 impl Hub {
-    /// Keeps an address out for some seconds.
-    pub(super) fn ban_for_a_while(&mut self, ip: IpAddr, seconds: i64, reason: &'static str) {
+    /// Keeps an address out for some seconds; of IPv6, the whole /64.
+    pub(super) fn ban_for_a_while(
+        &mut self,
+        ip: IpAddr,
+        seconds: i64,
+        reason: &'static str,
+        spares_known: bool,
+    ) {
+        if self.settings.limit_exempt.contain(ip) {
+            return;
+        }
         let now = self.clock.seconds;
         if self.temporary_bans.len() >= MOST_TEMPORARY_BANS {
             self.temporary_bans.retain(|_, ban| ban.until > now);
         }
         if seconds > 0 && self.temporary_bans.len() < MOST_TEMPORARY_BANS {
-            self.temporary_bans.insert(ip, TemporaryBan { until: now.saturating_add(seconds), reason });
+            let ban = TemporaryBan { until: now.saturating_add(seconds), reason, spares_known };
+            self.temporary_bans.insert(Network::of(ip), ban);
         }
     }
 
-    /// For how many more seconds an address is kept out, and why.
-    pub(super) fn temporary_ban(&mut self, ip: IpAddr) -> Option<(i64, &'static str)> {
-        let ban = self.temporary_bans.get(&ip)?;
+    /// What keeps an address out for a while, and for how many more seconds.
+    pub(super) fn temporary_ban(&self, ip: IpAddr) -> Option<(i64, &TemporaryBan)> {
+        let ban = self.temporary_bans.get(&Network::of(ip))?;
         let left = ban.until - self.clock.seconds;
-        if left > 0 {
-            return Some((left, ban.reason));
-        }
-        self.temporary_bans.remove(&ip);
-        None
+        (left > 0).then_some((left, ban))
     }
 
     /// Lifts what [`Hub::ban_for_a_while`] did.
     pub(super) fn lift_temporary_ban(&mut self, ip: IpAddr) -> bool {
-        self.temporary_bans.remove(&ip).is_some_and(|ban| ban.until > self.clock.seconds)
+        self.passwords.forgive(Network::of(ip));
+        self.temporary_bans.remove(&Network::of(ip)).is_some_and(|ban| ban.until > self.clock.seconds)
     }
 
     /// What bans can go by, of somebody who is online.
     pub(super) fn target_of(&self, user: UserId) -> Option<Target> {
         let user = self.users.get(user)?;
         let connection = self.connections.get(user.connection()?)?;
-        let range = match connection.ip {
-            // Whoever bans the range of a user means his neighbours too.
-            IpAddr::V4(ip) => {
-                let ip = u32::from(ip);
-                Some((Ipv4Addr::from(ip & !0xff), Ipv4Addr::from(ip | 0xff)))
-            }
-            IpAddr::V6(_) => None,
-        };
+        // Whoever bans the range of a user means his neighbours too; of IPv6, the user's own network.
+        let bits = if connection.ip.is_ipv4() { 24 } else { 64 };
+        let range = Range::around(connection.ip, bits);
         Some(Target {
             nick: user.nick.to_vec(),
             ip: Some(connection.ip),

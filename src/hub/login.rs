@@ -6,6 +6,7 @@
 //! A step out of order gets a message that says so, and a disconnect.
 
 use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use plugin_abi::{Hook, Value};
@@ -14,28 +15,12 @@ use super::background::{hash_password, password_is};
 use super::bans::{Ban, Target};
 use super::connection::{Pause, Stage, Supports};
 use super::database::{Account, Stored};
+use super::networks::Network;
+use super::passwords::{Check, Checked, Source, Trust};
 use super::protocol::{lock_to_key, nick_is_clean};
 use super::text::{nick_key, spoken_period, spoken_size};
 use super::user::{Behind, Class, User};
 use super::{CloseReason, ConnId, Hub, VERSION};
-
-/// A password that is to be checked.
-pub(super) struct Check {
-    id: ConnId,
-    password: Vec<u8>,
-    hash: Vec<u8>,
-    stored: Stored,
-}
-
-/// What the check came to.
-pub(super) struct Checked {
-    id: ConnId,
-    right: bool,
-    /// What it was compared with.
-    stored: Vec<u8>,
-    /// The hash that is to be stored in the place of a password that lay there as it is.
-    rehashed: Option<String>,
-}
 
 /// Checks a password; takes some milliseconds.
 pub(super) fn check(check: Check) -> Checked {
@@ -46,7 +31,7 @@ pub(super) fn check(check: Check) -> Checked {
         Stored::Unknown => false,
     };
     let rehashed = if right && plain { hash_password(&check.password) } else { None };
-    Checked { id: check.id, right, stored: check.hash, rehashed }
+    Checked { id: check.id, source: check.source, right, stored: check.hash, rehashed }
 }
 
 /// Why somebody is not let in.
@@ -78,9 +63,9 @@ impl Hub {
         connection.lock = lock.into_bytes();
         let ip = connection.ip;
         self.set_deadline(id, self.settings.timeout_key);
-        if let Some((seconds, reason)) = self.temporary_ban(ip) {
-            let text = format!("You are kept out for another {} because: {reason}", spoken_period(seconds));
-            return self.dismiss(id, CloseReason::Kicked, &text);
+        // Whether it is one whom a ban spares is not known before the nick is.
+        if let Some(refusal) = self.kept_out(ip, |spares_known| spares_known) {
+            return self.refuse(id, &refusal);
         }
         let has_host_bans = self.database.has_host_bans(self.clock.seconds);
         let wait = self.stored("host bans", has_host_bans).unwrap_or(true);
@@ -311,6 +296,10 @@ impl Hub {
             let text = format!("This account may not be used from your address {}.", connection.ip);
             return Err(Refusal::new(CloseReason::LoginErr, text));
         }
+        let is_known = || account.is_some() && self.trust(id, nick) == Trust::Known;
+        if let Some(refusal) = self.kept_out(connection.ip, |spares_known| spares_known && is_known()) {
+            return Err(refusal);
+        }
         if class.number() < settings.ban_bypass_class {
             let who = Target {
                 nick: nick.to_vec(),
@@ -321,6 +310,29 @@ impl Hub {
             self.not_banned(&who)?;
         }
         self.not_full(id, nick, class)
+    }
+
+    /// What keeps an address out for a while, unless somebody is spared.
+    fn kept_out(&self, ip: IpAddr, is_spared: impl FnOnce(bool) -> bool) -> Option<Refusal> {
+        let (seconds, ban) = self.temporary_ban(ip)?;
+        let for_long = spoken_period(seconds);
+        let text = format!("You are kept out for another {for_long} because: {}", ban.reason);
+        (!is_spared(ban.spares_known)).then(|| Refusal::new(CloseReason::Kicked, text))
+    }
+
+    /// What is known of a nick at an address.
+    fn trust(&self, id: ConnId, nick: &[u8]) -> Trust {
+        let Some(ip) = self.connections.get(id).map(|connection| connection.ip) else {
+            return Trust::Stranger;
+        };
+        if self.settings.limit_exempt.contain(ip) {
+            return Trust::Exempt;
+        }
+        let has_come = self.database.has_come_from(nick, Network::of(ip));
+        match self.stored("reading a user's addresses", has_come) {
+            Some(true) => Trust::Known,
+            _ => Trust::Stranger,
+        }
     }
 
     pub(super) fn not_banned(&self, who: &Target) -> Result<(), Refusal> {
@@ -386,17 +398,28 @@ impl Hub {
             // A guest was asked for form's sake; any answer will do.
             return self.say_hello(id);
         };
-        let check = Check {
-            id,
-            password: password.to_vec(),
-            hash: account.login_pwd.clone(),
-            stored: account.stored,
-        };
-        if self.passwords.start(check) {
-            if let Some(connection) = self.connections.get_mut(id) {
-                connection.pause = Some(Pause::Password);
-            }
-        } else {
+        let (hash, stored) = (account.login_pwd.clone(), account.stored);
+        let Some(ip) = self.connections.get(id).map(|connection| connection.ip) else { return };
+        let source = Source::new(Network::of(ip), &nick, self.trust(id, &nick));
+        let check = Check { id, source, password: password.to_vec(), hash, stored };
+        let connections = &self.connections;
+        let waits = |id| connections.get(id).is_some_and(super::Connection::waits_for_password);
+        if !self.passwords.add(check, self.clock.instant, waits) {
+            let text = "Too many passwords from your address wait to be checked; try again later.";
+            return self.dismiss(id, CloseReason::HubLoad, text);
+        }
+        if let Some(connection) = self.connections.get_mut(id) {
+            // What the hub's own queue takes is no time of the client's.
+            (connection.pause, connection.deadline) = (Some(Pause::Password), None);
+        }
+        self.check_passwords();
+    }
+
+    /// Lets the next passwords be checked.
+    pub(super) fn check_passwords(&mut self) {
+        let connections = &self.connections;
+        let waits = |id| connections.get(id).is_some_and(super::Connection::waits_for_password);
+        for id in self.passwords.hand_over(self.clock.instant, waits) {
             self.dismiss(id, CloseReason::HubLoad, "The hub cannot check passwords now; try again later.");
         }
     }
@@ -405,16 +428,52 @@ impl Hub {
     pub(super) fn take_passwords(&mut self) {
         while let Some(checked) = self.passwords.result() {
             let id = checked.id;
-            match self.connections.get_mut(id) {
-                Some(connection) if connection.is_open() => connection.pause = None,
-                _ => continue,
+            let is_there = match self.connections.get_mut(id) {
+                Some(connection) if connection.is_open() => {
+                    connection.pause = None;
+                    true
+                }
+                _ => false,
+            };
+            // Wrong is wrong, also of who has gone meanwhile.
+            if !checked.right {
+                self.count_failure(&checked.source);
+            }
+            self.passwords.release(&checked.source, self.clock.instant);
+            if !is_there {
+                continue;
             }
             if checked.right {
+                self.passwords.succeeded(&checked.source);
                 self.password_was_right(id, checked.stored, checked.rehashed);
             } else {
                 self.password_was_wrong(id);
             }
             self.resume(id);
+        }
+    }
+
+    fn count_failure(&mut self, source: &Source) {
+        let failures = i64::from(self.passwords.failed(source, self.clock.instant));
+        if source.trust() == Trust::Stranger && failures >= self.settings.pwd_tries.max(1) {
+            let seconds = self.settings.pwd_tmpban;
+            self.ban_for_a_while(source.address(), seconds, "too many wrong passwords", true);
+            self.dismiss_waiting(source);
+        }
+    }
+
+    /// Turns away those whose passwords wait although their address is kept out by now.
+    fn dismiss_waiting(&mut self, source: &Source) {
+        let Some(refusal) = self.kept_out(source.address(), |_| false) else { return };
+        let network = Network::of(source.address());
+        let waiting = self.connections.iter().filter(|(_, connection)| connection.waits_for_password());
+        let waiting: Vec<ConnId> =
+            waiting.filter(|(_, other)| Network::of(other.ip) == network).map(|(id, _)| id).collect();
+        for id in waiting {
+            let is_spared = self.nick_of(id).is_some_and(|nick| self.trust(id, &nick) != Trust::Stranger);
+            if !is_spared {
+                self.refuse(id, &refusal);
+            }
         }
     }
 
@@ -435,6 +494,11 @@ impl Hub {
         let class = self.user_of(id).map_or(Class::Guest, |user| user.class);
         let noted = self.database.note_login(&nick, &ip, now);
         self.noted("noting a login", noted);
+        if let Some(ip) = self.connections.get(id).map(|connection| connection.ip) {
+            let noted = self.database.note_address(&nick, Network::of(ip), now);
+            self.noted("noting a user's address", noted);
+        }
+        self.set_deadline(id, self.settings.timeout_login);
         self.say_hello(id);
         if class >= Class::Operator {
             self.send_to(id, &[b"$LogedIn ", &nick, b"|"]);
@@ -449,11 +513,6 @@ impl Hub {
         if self.settings.wrongpassword_report {
             let text = format!("Wrong password for {} from {}", self.readable(&nick), self.readable(&ip));
             self.report(&text);
-        }
-        if self.settings.pwd_tmpban > 0
-            && let Some(ip) = self.connections.get(id).map(|connection| connection.ip)
-        {
-            self.ban_for_a_while(ip, self.settings.pwd_tmpban, "a wrong password");
         }
         self.send_to(id, &[b"$BadPass|"]);
         self.dismiss(id, CloseReason::Password, "The password is wrong.");
@@ -491,6 +550,7 @@ impl Hub {
             return;
         };
         connection.stage = Stage::LoggedIn;
+        connection.place = None;
         connection.deadline = None;
         let wants_list = connection.wants_list;
         if !connection.has(Supports::NO_HELLO) {

@@ -32,6 +32,8 @@
 //! - `server`: the loop; `turn`: what a turn does; `options`: how a hub is started
 //! - `lists`, `connection`, `output`: what clients see, a client's connection, what waits to be sent; `delivery`: to whom
 //! - `protocol`, `text`: messages, encodings
+//! - `networks`, `proxy`, `places`, `descriptors`: whose connections there are, and how many
+//! - `passwords`: whose password is checked next
 //! - `nicks`: which nicks can be told apart
 //! - `login`, `my_info`, `chat`, `search`, `operators`: what clients' messages lead to
 //! - `user`, `slots`, `flood`: users, their ids, how much they may send
@@ -50,6 +52,7 @@ mod configuration;
 mod connection;
 mod database;
 mod delivery;
+mod descriptors;
 mod flood;
 mod functions;
 mod geoip;
@@ -57,11 +60,15 @@ mod kicks;
 mod lists;
 mod login;
 mod my_info;
+mod networks;
 mod nicks;
 mod operators;
 mod options;
 mod output;
+mod passwords;
+mod places;
 mod protocol;
+mod proxy;
 mod search;
 mod server;
 mod settings;
@@ -84,6 +91,7 @@ use connection::Connection;
 pub use connection::{CloseReason, ConnId};
 use database::Database;
 pub use database::DatabaseError;
+pub use descriptors::raise_limit;
 use geoip::GeoIp;
 pub use options::{HubError, Options};
 use output::Broadcast;
@@ -131,9 +139,11 @@ pub struct Hub {
     timers: turn::Timers,
     clock: Clock,
     frequency: turn::Frequency,
-    passwords: Background<login::Check, login::Checked>,
+    passwords: passwords::Passwords,
+    /// Connections that have not logged in, by where they come from.
+    places: places::Places,
     host_names: Background<(ConnId, IpAddr), (ConnId, Option<String>)>,
-    temporary_bans: HashMap<IpAddr, kicks::TemporaryBan>,
+    temporary_bans: HashMap<networks::Network, kicks::TemporaryBan>,
     script_commands: VecDeque<[Vec<u8>; 4]>,
     /// What scripts call themselves, and their versions, by their paths.
     script_names: HashMap<Vec<u8>, [Vec<u8>; 2]>,

@@ -19,7 +19,7 @@ impl Hub {
     pub(super) fn on_my_info(&mut self, id: ConnId, info: &MyInfo<'_>, message: &[u8]) {
         let Some(stage) = self.stage(id) else { return };
         match stage {
-            Stage::Connected | Stage::Key => {
+            Stage::Proxy | Stage::Connected | Stage::Key => {
                 return self
                     .out_of_order(id, "your client must ask for a nick before it tells about its user");
             }

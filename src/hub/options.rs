@@ -10,13 +10,15 @@ use super::background::{Background, Wake, hash_password, host_name, random_passw
 use super::database::{Database, DatabaseError};
 use super::geoip::GeoIp;
 use super::output::Broadcast;
+use super::passwords::Passwords;
+use super::places::Places;
 use super::settings::{SettingError, Settings, canonical};
 use super::slots::Slots;
 use super::sql::Sql;
 use super::text::Charset;
 use super::turn::{Frequency, Timers};
 use super::user::Class;
-use super::{Clock, Hub, login};
+use super::{Clock, Hub};
 use crate::supervisor::{self, LoadError, Loaded, Supervisor};
 
 /// The nick of the account that the first start makes.
@@ -35,6 +37,9 @@ pub struct Options {
     pub worker: Option<PathBuf>,
     /// Variables that differ from the stored ones for this run.
     pub settings: Vec<(String, Vec<u8>)>,
+    /// How many files scripts may have open without a limit of their own; `None` is as many as
+    /// the hub. See [`raise_limit`](super::raise_limit).
+    pub script_files: Option<u64>,
     /// Called from other threads when [`Hub::end_turn`] should be called soon.
     pub wake: Wake,
 }
@@ -48,6 +53,7 @@ impl Options {
             geoip: None,
             worker: None,
             settings: Vec::new(),
+            script_files: None,
             wake: Arc::new(|| {}),
         }
     }
@@ -139,7 +145,8 @@ impl Hub {
             timers: Timers::default(),
             clock,
             frequency: Frequency::default(),
-            passwords: Background::new("passwords", login::check, Arc::clone(&wake)),
+            passwords: Passwords::new(Arc::clone(&wake)),
+            places: Places::default(),
             host_names: Background::new("host-names", |(id, ip)| (id, host_name(ip)), wake),
             temporary_bans: HashMap::new(),
             script_commands: VecDeque::new(),
@@ -198,6 +205,7 @@ fn start_supervisor(
         encoding: charset.python_name(),
         has_ip_city: true,
         store_dir: Some(options.data.join("store")),
+        inherited_files: options.script_files,
         ..supervisor::Config::default()
     };
     settings.configure_scripts(&mut config);

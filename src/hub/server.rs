@@ -4,9 +4,9 @@
 //!
 //! An idle hub makes no wake-ups: the loop waits without a limit unless a timer is set.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::connection::{Connection, Link};
+use super::descriptors::first_kept;
 use super::options::scripts_in;
 use super::{ConnId, Hub, HubError, Options};
 use crate::supervisor::{LoadError, Loaded};
@@ -29,6 +30,9 @@ const WAKER: Token = Token(usize::MAX - 4);
 
 /// How many connections are taken in a turn, so that those that are there have theirs.
 const ACCEPT_PER_TURN: usize = 256;
+
+/// How many are taken in a turn when descriptors run short; fewer than are kept.
+const ACCEPT_WHEN_SHORT: usize = 16;
 
 /// How long no connection is taken after there were no descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -60,6 +64,10 @@ pub struct Server {
     unread: Vec<ConnId>,
     /// When connections are taken again.
     accept_after: Option<Instant>,
+    /// From which descriptor on they are not for clients.
+    first_kept: RawFd,
+    /// When it was last said that descriptors run short.
+    short_since: Option<Instant>,
     signals: Option<Signals>,
 }
 
@@ -95,7 +103,17 @@ impl Server {
         let hub = Hub::open(options)?;
         let scripts = hub.supervisor().poll_fd();
         poll.registry().register(&mut SourceFd(&scripts), SCRIPTS, Interest::READABLE)?;
-        Ok(Server { hub, poll, listener, address, unread: Vec::new(), accept_after: None, signals: None })
+        Ok(Server {
+            hub,
+            poll,
+            listener,
+            address,
+            unread: Vec::new(),
+            accept_after: None,
+            first_kept: first_kept(),
+            short_since: None,
+            signals: None,
+        })
     }
 
     /// Where the hub listens.
@@ -187,6 +205,9 @@ impl Server {
                     if event.is_writable() {
                         self.hub.can_write(id);
                     }
+                    if event.is_read_closed() {
+                        self.hub.has_hung_up(id);
+                    }
                     if (event.is_readable() || event.is_read_closed() || event.is_error())
                         && !readable.contains(&id)
                     {
@@ -233,23 +254,54 @@ impl Server {
 
     fn accept(&mut self) {
         self.accept_after = None;
+        let mut short = 0;
         for _ in 0..ACCEPT_PER_TURN {
             match self.listener.accept() {
-                Ok((stream, peer)) => self.take(stream, peer),
+                Ok((stream, peer)) if stream.as_raw_fd() < self.first_kept => self.take(stream, peer),
+                Ok((stream, peer)) => {
+                    self.take_when_short(stream, peer);
+                    short += 1;
+                    // What goes for them goes at the end of the turn.
+                    if short >= ACCEPT_WHEN_SHORT {
+                        break;
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    log::error!(
-                        "cannot take connections for a while: {error}; raise the limit of open files"
-                    );
-                    self.accept_after = Some(Instant::now() + ACCEPT_PAUSE);
+                    self.say_short(&error.to_string());
+                    let made_room = self.hub.make_room(None);
+                    let pause = if made_room { Duration::ZERO } else { ACCEPT_PAUSE };
+                    self.accept_after = Some(Instant::now() + pause);
                     return;
                 }
             }
         }
         // There may be more, and nothing would tell.
         self.accept_after = Some(Instant::now());
+    }
+
+    /// Takes a connection although only such descriptors are left as the hub needs itself: for
+    /// one that is idle on its way in, or not at all.
+    fn take_when_short(&mut self, stream: mio::net::TcpStream, peer: SocketAddr) {
+        self.say_short("what is left is kept for scripts and files");
+        if self.hub.make_room(None) {
+            self.take(stream, peer);
+        } else {
+            // If it does not fit, the end of the connection says it too.
+            let _ = (&stream).write(b"$HubIsFull|");
+        }
+    }
+
+    fn say_short(&mut self, why: &str) {
+        let now = Instant::now();
+        if self.short_since.is_none_or(|since| now.duration_since(since) > Duration::from_secs(60)) {
+            self.short_since = Some(now);
+            log::error!(
+                "descriptors run short ({why}): idle connections go first, then none is taken; raise the hard limit of open files (ulimit -Hn, LimitNOFILE= of systemd)"
+            );
+        }
     }
 
     fn take(&mut self, stream: mio::net::TcpStream, peer: SocketAddr) {

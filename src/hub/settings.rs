@@ -8,6 +8,8 @@
 use crate::supervisor::Config;
 use crate::supervisor::option::{OptionError, OptionSpec, of_operators_for_scripts};
 
+use super::networks::Addresses;
+
 /// What values a variable takes; the number is `vh.eIT_…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -62,6 +64,17 @@ impl Value for Vec<u8> {
     }
     fn write(&self) -> Vec<u8> {
         self.clone()
+    }
+}
+
+impl Value for Addresses {
+    const KIND: Kind = Kind::Text;
+    const EXPECTED: &'static str = "list of addresses and ranges, such as 127.0.0.1 10.0.0.0/8 2001:db8::/32";
+    fn read(text: &[u8]) -> Option<Addresses> {
+        Addresses::parse(std::str::from_utf8(text).ok()?)
+    }
+    fn write(&self) -> Vec<u8> {
+        self.text().into()
     }
 }
 
@@ -169,6 +182,9 @@ settings! {
     oplist_class: i64 = 3, "From which class on users are shown as operators.";
     max_users: i64 = 6000, "How many users may be online; operators come in all the same.";
     max_users_from_ip: i64 = 0, "How many users may come from one address; 0 is any number.";
+    max_logins_from_ip: i64 = 32, "How many connections from one address (IPv6: one /64) may be on their way in; the longest idle one goes for a new one; 0 is any number.";
+    limit_exempt: Addresses = "127.0.0.1 ::1", "Addresses and ranges that limits per address are not for: those of many users, such as a TLS proxy without the PROXY protocol.";
+    trusted_proxies: Addresses = "", "Addresses and ranges of proxies that tell by the PROXY protocol (1 or 2) for whom they connect; they must.";
     hubfull_message: Vec<u8> = *b"", "What is said besides when the hub is full.";
     min_share: i64 = 0, "What a guest must share, in MiB.";
     min_share_reg: i64 = 0, "What a registered user must share, in MiB.";
@@ -245,7 +261,8 @@ settings! {
     tag_max_hubs: i64 = 0, "In how many hubs a user may be; 0 is any number.";
     always_ask_password: bool = false, "Whether guests are asked for a password too.";
     password_min_len: i64 = 6, "How long a password must be, in bytes.";
-    pwd_tmpban: i64 = 0, "For how many seconds a wrong password bans the address; 0 is not at all.";
+    pwd_tmpban: i64 = 600, "For how many seconds pwd_tries wrong passwords ban the address (IPv6: the /64), but for users who have come from there before; 0 is not at all.";
+    pwd_tries: i64 = 5, "How many wrong passwords from one address within an hour lead to pwd_tmpban; each one makes the next wait longer.";
     wrongpassword_report: bool = true, "Whether operators are told of wrong passwords.";
     tban_kick: i64 = 300, "For how many seconds a kick bans.";
     tban_max: i64 = 2_592_000, "For how many seconds a kick with _ban_… in its reason bans at most.";

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use plugin_abi::{Hook, Value};
 
 use super::connection::{Connection, Link, Stage, State};
+use super::networks::Network;
 use super::protocol::{Message, parse};
+use super::proxy::{self, Header};
 use super::user::Behind;
 use super::{Clock, CloseReason, ConnId, Hub};
 use crate::supervisor::Replacement;
@@ -93,14 +95,96 @@ impl Hub {
     /// Takes a new connection and greets it. If a script does not want it, it is closed at the
     /// end of the turn, with nothing said.
     pub(super) fn connect(&mut self, link: Link, peer: SocketAddr, server_port: u16) -> ConnId {
-        let id = self.connections.insert(Connection::new(link, peer, server_port));
+        let mut connection = Connection::new(link, peer, server_port);
+        if self.settings.trusted_proxies.contain(connection.ip) {
+            connection.stage = Stage::Proxy;
+            let id = self.connections.insert(connection);
+            self.set_deadline(id, self.settings.timeout_key);
+            return id;
+        }
+        let id = self.connections.insert(connection);
+        self.meet(id);
+        id
+    }
+
+    /// Greets a client whose address is known.
+    fn meet(&mut self, id: ConnId) {
+        if !self.take_place(id) {
+            return;
+        }
         let ip = self.ip_of(id);
         if self.raise_for(id, Hook::OnNewConn, &[Value::text(&*ip)]).blocked {
             self.close(id, CloseReason::Plugin);
         } else {
             self.greet(id);
         }
-        id
+    }
+
+    /// Counts a connection among those of its network that are on their way in. When they are
+    /// too many, the one that has been idle for longest goes, or the new one if none is idle.
+    fn take_place(&mut self, id: ConnId) -> bool {
+        let Some(ip) = self.connections.get(id).map(|connection| connection.ip) else { return false };
+        let most = usize::try_from(self.settings.max_logins_from_ip).unwrap_or(0);
+        if most == 0 || self.settings.limit_exempt.contain(ip) {
+            return true;
+        }
+        let network = Network::of(ip);
+        if self.places.count(network) >= most && !self.make_room(Some(network)) {
+            let text = "Too many connections from your address are logging in; try again later.";
+            self.dismiss_at_once(id, text);
+            return false;
+        }
+        let place = self.places.take(network);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.place = Some(place);
+        }
+        true
+    }
+
+    /// Closes the connection that has been idle for longest on its way in, of a network or of
+    /// all. False when there is none.
+    pub(super) fn make_room(&mut self, network: Option<Network>) -> bool {
+        let idle = self.connections.iter().filter(|(_, connection)| {
+            connection.is_open()
+                && connection.stage != Stage::LoggedIn
+                && connection.pause.is_none()
+                && network.is_none_or(|network| {
+                    connection.stage != Stage::Proxy && Network::of(connection.ip) == network
+                })
+        });
+        let Some((longest, _)) = idle.min_by_key(|(_, connection)| connection.since) else { return false };
+        self.dismiss_at_once(longest, "Others want to log in, and your client was idle for longest.");
+        true
+    }
+
+    /// Says why, and closes a connection without waiting for the client to do so too.
+    fn dismiss_at_once(&mut self, id: ConnId, text: &str) {
+        self.dismiss(id, CloseReason::UserLimit, text);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.hung_up = true;
+            connection.place = None;
+        }
+    }
+
+    /// Reads what a proxy says about its client. Gives how many bytes that was.
+    fn read_proxy(&mut self, id: ConnId, bytes: &[u8]) -> usize {
+        let (length, client) = match proxy::parse(bytes) {
+            Header::Part => return 0,
+            Header::Whole { length, client } => (length, client),
+            Header::Wrong => {
+                let ip = self.ip_of(id);
+                log::warn!("{} is a trusted proxy and sent no PROXY header", self.readable(&ip));
+                self.close(id, CloseReason::Syntax);
+                return 0;
+            }
+        };
+        let Some(connection) = self.connections.get_mut(id) else { return 0 };
+        connection.stage = Stage::Connected;
+        if let Some(client) = client {
+            connection.set_peer(client);
+        }
+        self.meet(id);
+        length
     }
 
     /// Sets by when a connection's login must have gone on.
@@ -108,7 +192,7 @@ impl Hub {
         let at =
             self.clock.instant + Duration::from_secs(u64::try_from(seconds).unwrap_or(0).clamp(1, 86_400));
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.deadline = Some(at);
+            (connection.deadline, connection.since) = (Some(at), self.clock.instant);
             self.timers.add(at, Due::Deadline(id));
         }
     }
@@ -118,9 +202,10 @@ impl Hub {
         let mut left = READ_PER_TURN;
         while left > 0 {
             let Some(connection) = self.connections.get_mut(id) else { return false };
-            // What waits for a password's check is not read either: it stays the sender's.
+            // What waits for a password's check is not read either: it stays the sender's. Who has
+            // hung up meanwhile waits for nothing.
             if connection.pause.is_some() {
-                return true;
+                return !connection.hung_up || self.ended(id);
             }
             match connection.link.read(buffer) {
                 Ok(0) => return self.ended(id),
@@ -143,14 +228,25 @@ impl Hub {
 
     /// The client has closed its side.
     fn ended(&mut self, id: ConnId) -> bool {
-        match self.connections.get(id).map(|connection| connection.state) {
-            Some(State::Open) => self.close(id, CloseReason::Quit),
-            Some(State::Lingering(_)) => {
+        match self.connections.get_mut(id).map(|connection| (&mut connection.hung_up, connection.state)) {
+            Some((hung_up, State::Open)) => {
+                *hung_up = true;
+                self.close(id, CloseReason::Quit);
+            }
+            Some((_, State::Lingering(_))) => {
                 self.connections.remove(id);
             }
             _ => {}
         }
         false
+    }
+
+    /// The kernel says that the client has closed its side, which may come before all that it
+    /// has sent is read.
+    pub(super) fn has_hung_up(&mut self, id: ConnId) {
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.hung_up = true;
+        }
     }
 
     /// Takes bytes that came from a client: whole messages are acted on, a part is kept.
@@ -215,6 +311,12 @@ impl Hub {
     /// bytes that were.
     fn messages(&mut self, id: ConnId, bytes: &[u8]) -> usize {
         let mut at = 0;
+        if self.stage(id) == Some(Stage::Proxy) {
+            at = self.read_proxy(id, bytes);
+            if at == 0 {
+                return 0;
+            }
+        }
         let most = self.longest_message();
         while let Some(rest) = bytes.get(at..)
             && let Some(length) = rest.iter().position(|byte| *byte == b'|')
@@ -318,6 +420,7 @@ impl Hub {
     /// Ends a turn: results of other threads, timers, leaving users, writing.
     pub fn end_turn(&mut self) {
         self.take_passwords();
+        self.check_passwords();
         self.take_host_names();
         self.run_timers();
         self.run_script_commands();
@@ -344,7 +447,7 @@ impl Hub {
             self.timers.tick = Some(self.clock.instant + Duration::from_secs(1));
         }
         let next = self.timers.heap.peek().map(|Reverse((at, _))| *at);
-        [next, self.timers.tick].into_iter().flatten().min()
+        [next, self.timers.tick, self.passwords.next_delay()].into_iter().flatten().min()
     }
 
     fn run_timers(&mut self) {
@@ -370,6 +473,7 @@ impl Hub {
         match connection.state {
             State::Open if connection.deadline.is_some_and(|deadline| deadline <= now) => {
                 let missing = match connection.stage {
+                    Stage::Proxy => "PROXY header",
                     Stage::Connected => "key",
                     Stage::Key => "nick",
                     Stage::Password => "password",
@@ -422,6 +526,7 @@ impl Hub {
         let until = self.clock.instant + LINGER;
         if let Some(connection) = self.connections.get_mut(id) {
             connection.user = None;
+            connection.place = None;
             connection.input = Vec::new();
             connection.state = State::Lingering(until);
             self.timers.add(until, Due::Deadline(id));
@@ -454,7 +559,7 @@ impl Hub {
                 return true;
             }
             if let Link::Tcp(stream) = &connection.link
-                && stream.shutdown(Shutdown::Write).is_err()
+                && (connection.hung_up || stream.shutdown(Shutdown::Write).is_err())
             {
                 self.connections.remove(*id);
             }

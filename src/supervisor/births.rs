@@ -54,7 +54,7 @@ impl Supervisor {
         let mut own = config.clone();
         script.overrides.borrow().apply(&mut own);
         let limits = own.limits;
-        if let Err(error) = process.limit(limits) {
+        if let Err(error) = process.limit(limits, config.inherited_files) {
             let error = io::Error::new(error.kind(), format!("its limits cannot be set: {error}"));
             return Err(LoadError::Start { python: process.python.clone(), error });
         }

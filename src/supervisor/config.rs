@@ -42,6 +42,9 @@ pub struct Config {
     pub stay_awake: bool,
     /// What every script may use.
     pub limits: Limits,
+    /// How many files a script without a limit of its own may have open; `None` is what it
+    /// inherits from the host. For a host that has raised its own soft limit.
+    pub inherited_files: Option<u64>,
     /// The folder where `vh.store` is kept on disk; `None` keeps it in memory only.
     pub store_dir: Option<PathBuf>,
     /// The size of each of the two rings of a script in bytes; a power of two.
@@ -123,6 +126,7 @@ impl Default for Config {
             spare: true,
             stay_awake: true,
             limits: Limits::default(),
+            inherited_files: None,
             store_dir: None,
             ring_bytes: plugin_abi::segment::RING_BYTES,
         }

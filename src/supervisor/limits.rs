@@ -8,8 +8,8 @@ use plugin_abi::start::{OVER_FILES, OVER_MEMORY, OVER_PROCESSES};
 use super::config::Limits;
 use super::spawn::Exit;
 
-/// Sets the limits of a process.
-pub fn apply(pid: libc::pid_t, limits: &Limits) -> io::Result<()> {
+/// Sets the limits of a process; without one of its own for open files, the soft one to this.
+pub fn apply(pid: libc::pid_t, limits: &Limits, inherited_files: Option<u64>) -> io::Result<()> {
     // Beyond the first limit of processor time the kernel sends SIGXCPU, which says why; a
     // script that does not die of it is killed a second later.
     let table = [
@@ -26,6 +26,9 @@ pub fn apply(pid: libc::pid_t, limits: &Limits) -> io::Result<()> {
             return Err(io::Error::last_os_error());
         }
     }
+    if let Some(files) = inherited_files.filter(|_| limits.open_files.is_none()) {
+        set_soft_files(pid, files)?;
+    }
     if let Some(nice) = limits.nice {
         let who = libc::id_t::try_from(pid).map_err(io::Error::other)?;
         // SAFETY: system calls without pointers.
@@ -34,6 +37,22 @@ pub fn apply(pid: libc::pid_t, limits: &Limits) -> io::Result<()> {
             if libc::setpriority(libc::PRIO_PROCESS, who, own.saturating_add(nice).min(19)) != 0 {
                 return Err(io::Error::last_os_error());
             }
+        }
+    }
+    Ok(())
+}
+
+fn set_soft_files(pid: libc::pid_t, files: u64) -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the first call only writes the structure and the second only reads it; it is valid
+    // for both.
+    unsafe {
+        if libc::prlimit(pid, libc::RLIMIT_NOFILE, std::ptr::null(), &mut limit) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        limit.rlim_cur = files.min(limit.rlim_max);
+        if libc::prlimit(pid, libc::RLIMIT_NOFILE, &limit, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
         }
     }
     Ok(())

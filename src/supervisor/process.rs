@@ -209,9 +209,9 @@ impl Process {
     }
 
     /// Sets what it may use, before it gets its script.
-    pub fn limit(&self, limits: Limits) -> io::Result<()> {
+    pub fn limit(&self, limits: Limits, inherited_files: Option<u64>) -> io::Result<()> {
         self.limits.set(limits);
-        match limits::apply(self.pid, &limits) {
+        match limits::apply(self.pid, &limits, inherited_files) {
             // It has ended, which will be noticed.
             Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
             applied => applied,

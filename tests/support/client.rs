@@ -19,6 +19,7 @@ pub struct HubBuilder {
     data: tempfile::TempDir,
     args: Vec<String>,
     scripts: usize,
+    open_files: Option<(u32, u32)>,
 }
 
 /// A hub that runs until this value is dropped.
@@ -47,7 +48,7 @@ impl HubBuilder {
     /// A hub with the data folder of another that has ended.
     pub fn in_folder(data: tempfile::TempDir) -> HubBuilder {
         let scripts = std::fs::read_dir(data.path().join("scripts")).map_or(0, Iterator::count);
-        HubBuilder { data, args: Vec::new(), scripts }
+        HubBuilder { data, args: Vec::new(), scripts, open_files: None }
             .set("int_flood_chat_period", "0")
             .set("int_flood_to_period", "0")
             .set("int_flood_other_period", "0")
@@ -90,9 +91,24 @@ impl HubBuilder {
         self.data.path().into()
     }
 
+    /// How many files the hub may have open: as it is started, and as much as it can have.
+    pub fn open_files(mut self, soft: u32, hard: u32) -> HubBuilder {
+        self.open_files = Some((soft, hard));
+        self
+    }
+
     /// The command that starts the hub.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_vhpy"));
+        let program = env!("CARGO_BIN_EXE_vhpy");
+        let mut command = match self.open_files {
+            None => Command::new(program),
+            Some((soft, hard)) => {
+                let mut shell = Command::new("sh");
+                let set = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+                shell.args(["-c", &set, program]);
+                shell
+            }
+        };
         command.args(["hub", "--listen", "127.0.0.1:0", "--data"]).arg(self.data.path()).args(&self.args);
         command
     }
