@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 RUN_ARGS ?= --scripts examples/scripts
 
-.PHONY: all library run test venv docs sessions bench lint fmt install clean help chaos \
+.PHONY: all library run test venv docs sessions bench lint fmt install wheel clean help chaos \
 	verlihub-plugin install-verlihub test-verlihub
 
 all: ## build everything, optimised
@@ -87,6 +87,9 @@ test-verlihub: ## test the plugin in a real Verlihub with a throw-away configura
 		$(MAKE) --no-print-directory verlihub-plugin && \
 		python3 tests/verlihub/run.py --prefix "$$($(VERLIHUB_CONFIG) --prefix)"; \
 	else echo "skipped: no Verlihub is installed (verlihub_config on the PATH, or VERLIHUB_PREFIX)"; fi
+
+wheel: ## build the Python package vhpy-hub, with the program and the libraries in it, into target/wheels
+	python3 -m pip wheel --quiet --no-deps --wheel-dir target/wheels ./python
 
 clean: ## remove what was built
 	$(CARGO) clean

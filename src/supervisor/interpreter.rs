@@ -46,7 +46,8 @@ pub struct Interpreters {
 
 impl Interpreters {
     /// The interpreter for a script: the `.venv` beside it, then the one beside its folder,
-    /// then the configured one, then `python3`.
+    /// then the configured one, then that of the environment this program was installed into,
+    /// then `python3` on the PATH.
     pub fn for_script(&self, script: &Path, configured: Option<&Path>) -> Result<PathBuf, NotFound> {
         let folder = script.parent().unwrap_or(Path::new("."));
         let beside = [Some(folder), folder.parent()];
@@ -59,7 +60,10 @@ impl Interpreters {
         let python = match configured {
             Some(path) if path.components().count() > 1 => path.to_path_buf(),
             Some(name) => on_path(name.as_os_str())?,
-            None => on_path(OsStr::new("python3"))?,
+            None => match this_code().ok().and_then(|file| python_of_environment(&file)) {
+                Some(python) => python,
+                None => on_path(OsStr::new("python3"))?,
+            },
         };
         if is_script(&python) { self.behind(&python) } else { Ok(python) }
     }
@@ -117,6 +121,18 @@ fn ask(launcher: &Path) -> std::io::Result<Vec<u8>> {
     result.map(|()| said)
 }
 
+/// The interpreter of the environment that a program in `bin` or a library in `lib` lies in:
+/// the packages installed beside vhpy are there for scripts.
+fn python_of_environment(file: &Path) -> Option<PathBuf> {
+    let folder = file.parent()?;
+    let bin = match folder.file_name()?.as_bytes() {
+        b"bin" => folder.to_path_buf(),
+        b"lib" => folder.parent()?.join("bin"),
+        _ => return None,
+    };
+    Some(bin.join("python3")).filter(|python| python.is_file())
+}
+
 fn on_path(name: &OsStr) -> Result<PathBuf, NotFound> {
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     std::env::split_paths(&path)
@@ -142,11 +158,11 @@ pub fn worker_library(configured: Option<&Path>) -> Result<PathBuf, NotFound> {
     if path.is_file() { Ok(path) } else { Err(NotFound::Worker(path)) }
 }
 
-/// The worker library beside the file that holds this function: the program `vhpy`, a test
-/// (one folder deeper), or `libvhpy.so` inside somebody else's program.
-fn beside_this_code() -> Result<PathBuf, NotFound> {
+/// The file that holds this function: the program `vhpy`, a test, or `libvhpy.so` inside
+/// somebody else's program.
+fn this_code() -> Result<PathBuf, NotFound> {
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
-    let here = beside_this_code as *const libc::c_void;
+    let here = this_code as *const libc::c_void;
     // SAFETY: `here` is an address in this object and `info` is valid for writing; dladdr
     // fills it when it returns non-zero, and its file name then lives as long as the object.
     let name = unsafe {
@@ -161,10 +177,14 @@ fn beside_this_code() -> Result<PathBuf, NotFound> {
     };
     let named = PathBuf::from(OsStr::from_bytes(&name));
     // A program's name here is how it was called; the kernel knows where it is.
-    let file = named.canonicalize().or_else(|_| std::env::current_exe()).map_err(|_| NotFound::Nowhere)?;
+    named.canonicalize().or_else(|_| std::env::current_exe()).map_err(|_| NotFound::Nowhere)
+}
+
+/// The worker library beside this code, one folder up (for tests), or where packages put it.
+fn beside_this_code() -> Result<PathBuf, NotFound> {
+    let file = this_code()?;
     let folder = file.parent().ok_or(NotFound::Nowhere)?;
-    let candidates =
-        [folder.join(WORKER), folder.join("../lib").join(WORKER), folder.join("..").join(WORKER)];
+    let candidates = ["", "../lib", "../lib/vhpy", ".."].map(|place| folder.join(place).join(WORKER));
     let first = candidates[0].clone();
     Ok(candidates.into_iter().find(|file| file.is_file()).unwrap_or(first))
 }
@@ -197,6 +217,19 @@ mod tests {
         let beside_script = inner.join(".venv/bin/python");
         touch(&beside_script, "");
         assert_eq!(found(Some(&configured)), beside_script);
+    }
+
+    #[test]
+    fn a_program_of_an_environment_has_its_python() {
+        let folder = tempfile::tempdir().unwrap();
+        let environment = folder.path();
+        let (program, library) = (environment.join("bin/vhpy"), environment.join("lib/libvhpy.so"));
+        assert_eq!(python_of_environment(&program), None);
+        let python = environment.join("bin/python3");
+        touch(&python, "ELF");
+        assert_eq!(python_of_environment(&program), Some(python.clone()));
+        assert_eq!(python_of_environment(&library), Some(python.clone()));
+        assert_eq!(python_of_environment(&environment.join("target/vhpy")), None);
     }
 
     #[test]
