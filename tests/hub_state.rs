@@ -172,12 +172,17 @@ fn sighup_reads_the_configuration_again() {
 
 #[test]
 fn a_killed_hub_leaves_nothing_running_and_loses_nothing() {
-    let endless = "import signal, threading\n\
+    let folder = tempfile::tempdir().unwrap();
+    let hangs = folder.path().join("hangs");
+    let endless = format!(
+        "import signal, threading\n\
         def OnParsedMsgChat(nick, text):\n    \
-            if text == 'hang':\n        vh.mc('hanging')\n        while True: pass\n\
+            if text == 'hang':\n        open('{}', 'w').close()\n        while True: pass\n\
         signal.signal(signal.SIGTERM, signal.SIG_IGN)\n\
-        threading.Thread(target=threading.Event().wait).start()\n";
-    let hub = HubBuilder::new().script("eval.py", EVAL).script("endless.py", endless).start();
+        threading.Thread(target=threading.Event().wait).start()\n",
+        hangs.display()
+    );
+    let hub = HubBuilder::new().script("eval.py", EVAL).script("endless.py", &endless).start();
     let password = hub.password.clone();
     let mut master = hub.master();
     for number in 0..20 {
@@ -192,7 +197,11 @@ fn a_killed_hub_leaves_nothing_running_and_loses_nothing() {
     assert!(workers.len() >= 2, "{workers:?}");
     // One of them is in the middle of a hook.
     master.chat("hang");
-    master.wait_for("<vhpy> hanging");
+    let end = Instant::now() + LIMIT;
+    while !hangs.exists() {
+        assert!(Instant::now() < end, "waited for the hook to hang");
+        std::thread::yield_now();
+    }
     let data = hub.kill();
     let end = Instant::now() + LIMIT;
     while let Some(pid) = workers.iter().find(|pid| runs(**pid)) {
