@@ -41,6 +41,7 @@ bench: all ## measure messages per second
 	target/release/vhpy bench
 
 lint: ## what CI checks besides the tests
+	.ci/rust-version
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	for features in "" hub bench; do $(CARGO) clippy --package vhpy --all-targets --no-default-features --features "$$features" -- -D warnings || exit 1; done
