@@ -133,6 +133,26 @@ fn links_in_the_manual_lead_somewhere() {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// What the manual names of this repository in backticks: files, folders, fuzz targets.
+#[test]
+fn files_that_the_manual_names_are_there() {
+    const ROOTS: [&str; 8] =
+        ["src/", "worker/", "plugin-abi/", "tests/", "fuzz/", "examples/", "benches/", "docs/"];
+    let mut missing = Vec::new();
+    let more = ["CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root().join(name));
+    for markdown in markdown_files().into_iter().chain(more) {
+        let text = fs::read_to_string(&markdown).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            let is_path = ROOTS.iter().any(|start| name.starts_with(start)) && !name.contains(['*', ' ']);
+            let there = |path: &str| root().join(path).exists();
+            if is_path && !there(name) && !there(&format!("{name}.rs")) {
+                missing.push(format!("{}: {name}", markdown.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 /// The anchor that a heading gets where Markdown is shown.
 fn anchor(line: &str) -> Option<String> {
     let title = line.strip_prefix('#')?.trim_start_matches('#').trim();
