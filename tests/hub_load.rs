@@ -11,7 +11,7 @@ mod processes;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use client::{Client, HubBuilder, LIMIT};
+use client::{Client, HubBuilder, LIMIT, TestHub};
 use eval::{EVAL, eval};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -195,4 +195,116 @@ fn a_killed_worker_loses_no_message_and_is_back() {
         assert_eq!(heard, wanted, "round {round}");
     }
     assert_eq!(eval(&mut speaker, "1 + 1"), "2");
+}
+
+/// Checks that a hub's memory has grown by no more than this since then, in MiB.
+fn has_grown_little(hub: &TestHub, since: u64, most: u64) {
+    let grown = hub.most_memory() - since;
+    eprintln!("the hub's memory grew by {grown} MiB");
+    assert!(grown <= most, "the hub's memory grew by {grown} MiB; {most} are enough");
+}
+
+/// As many clients as that, logged in, who read nothing from then on.
+fn readers_of_nothing(hub: &TestHub, count: usize) -> Vec<Client> {
+    (0..count).map(|at| hub.guest(&format!("silent{at}"))).collect()
+}
+
+#[test]
+fn asking_for_the_list_again_and_again_costs_one_list() {
+    let robots = "
+for at in range(300): vh.AddRobot(f'robot{at}', 0, 'd' * 900, 'x', 'm', 0)
+";
+    let hub = HubBuilder::new().script("robots.py", robots).start();
+    let mut clients = readers_of_nothing(&hub, 20);
+    let mut witness = hub.guest("witness");
+    let before = hub.most_memory();
+    for client in &mut clients {
+        client.send(&"$GetNickList|".repeat(300));
+    }
+    witness.so_far();
+    for client in &mut clients {
+        client.chat("asked");
+        witness.wait_for("asked");
+    }
+    has_grown_little(&hub, before, 64);
+    // Each gets the list all the same, and is still there.
+    for client in &mut clients {
+        client.wait_for("$MyINFO $ALL robot299 ");
+        client.wait_for("$OpList ");
+        client.so_far();
+    }
+}
+
+#[test]
+fn all_clients_together_let_only_so_much_wait() {
+    let mut hub = HubBuilder::new()
+        .script("eval.py", EVAL)
+        .set("adv_max_outbuf_total", &(16 << 20).to_string())
+        .start();
+    let mut master = hub.master();
+    let clients = readers_of_nothing(&hub, 60);
+    let before = hub.most_memory();
+    // Nobody of them alone lets too much wait. What the system keeps for each comes before.
+    let each = "vh.SendDataToUser('<x> ' + 'y' * 200000, f'silent{at}') for at in range(60)";
+    let mut gone = Vec::new();
+    while gone.is_empty() {
+        eval(&mut master, &format!("sum({each})"));
+        gone = master.so_far();
+        gone.retain(|message| message.starts_with("$Quit silent"));
+    }
+    hub.logs("adv_max_outbuf_total");
+    has_grown_little(&hub, before, 64);
+    assert!(gone.len() < 60 && !hub.has_logged("reads too slowly"), "{} are gone", gone.len());
+    drop(clients);
+}
+
+#[test]
+fn what_is_said_to_everybody_waits_once() {
+    let hub =
+        HubBuilder::new().script("eval.py", EVAL).set("adv_max_outbuf_size", &(40 << 20).to_string()).start();
+    let mut master = hub.master();
+    let clients = readers_of_nothing(&hub, 100);
+    let before = hub.most_memory();
+    for _ in 0..20 {
+        for call in [
+            "vh.SendDataToAll('<x> ' + 'z' * 900000, 0, 10)",
+            "vh.SendDataToAll('<x> ' + 'z' * 100000, 0, 2)",
+            "vh.SendPMToAll('z' * 100000, 'x', 0, 2)",
+        ] {
+            assert_eq!(eval(&mut master, call), "True");
+        }
+    }
+    // Kept for each of them it would be 2,000 MiB.
+    has_grown_little(&hub, before, 160);
+    assert_eq!(eval(&mut master, "vh.GetUsersCount()"), "101");
+    drop(clients);
+}
+
+#[test]
+fn what_scripts_give_to_the_hub_has_limits() {
+    let (quiet, _) = EVAL.split_once("def OnScriptCommand").unwrap();
+    let hub = HubBuilder::new().script("eval.py", quiet).start();
+    let mut master = hub.master();
+    let clients = readers_of_nothing(&hub, 60);
+    let before = hub.most_memory();
+    for (call, done) in [
+        ("sum(vh.ScriptCommand('c', 'x' * 10_000_000) for _ in range(200))", "0"),
+        ("sum(vh.ScriptCommand('c', 'x' * 1_000_000) for _ in range(200))", "16"),
+        ("sum(vh.AddRobot(f'{at}' + 'n' * 1_000_000, 0, 'd', 's', 'm', 0) for at in range(50))", "0"),
+        ("sum(vh.AddRobot(f'robot{at}', 0, 'd' * 1_000_000, 's', 'm', 0) for at in range(50))", "0"),
+        ("vh.SendPMToAll('x' * 20_000_000, 'sender', 0, 10)", "False"),
+        ("vh.SendPMToAll('x' * 1_000_000, 'sender', 0, 2)", "True"),
+        ("vh.mc('x' * 20_000_000)", "False"),
+        ("vh.SendToOpChat('x' * 20_000_000)", "False"),
+        ("vh.SetConfig('config', 'hub_desc', 'x' * 10_000_000)", "False"),
+        ("vh.SetConfig('mine', 'v' * 10_000_000, 'x')", "False"),
+        ("vh.SetConfig('mine', 'v', 'x' * 60_000)", "True"),
+        ("vh.SetMyINFO('master', 'x' * 1_000_000)", "False"),
+        ("vh.AddRegUser('x' * 1_000_000, 1, 'password')", "False"),
+        ("vh.Ban('master', '10.0.0.1', 'x' * 1_000_000, 60, vh.eBF_IP)", "False"),
+    ] {
+        assert_eq!(eval(&mut master, call), done, "{call}");
+    }
+    has_grown_little(&hub, before, 160);
+    drop(clients);
 }

@@ -15,13 +15,6 @@ fn hub() -> (TestHub, Client) {
     (hub, master)
 }
 
-/// The most memory that the hub's process has had, in MiB.
-fn most_memory(hub: &TestHub) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() >> 10
-}
-
 #[test]
 fn whatever_stands_in_front_of_begin_the_hubs_writes_are_kept() {
     let (hub, mut master) = hub();
@@ -48,7 +41,7 @@ fn whatever_stands_in_front_of_begin_the_hubs_writes_are_kept() {
 fn no_query_costs_the_hub_more_than_a_little_memory_or_three_seconds() {
     let (hub, mut master) = hub();
     all(&mut master, &[("vh.SQL('select 1')", "(1, [['1']])")]);
-    let before = most_memory(&hub);
+    let before = hub.most_memory();
     let many = "from (select 1 union all select 2) a, (select 1 union all select 2) b".to_string();
     let wide = (0..60).map(|at| format!("repeat('{at}', 4000000)")).collect::<Vec<_>>().join(", ");
     for query in [
@@ -67,8 +60,8 @@ fn no_query_costs_the_hub_more_than_a_little_memory_or_three_seconds() {
         // Only the first one's answer is known: others may be refused or be right and quick.
         let shown: String = query.chars().take(80).collect();
         let got = eval(&mut master, &format!("len(str(vh.SQL({query:?}, 1000000)))"));
-        println!("{shown}: {got}, {} MiB", most_memory(&hub));
-        assert!(most_memory(&hub) < before + 64, "{shown}: {before} MiB before, {} MiB after", most_memory(&hub));
+        println!("{shown}: {got}, {} MiB", hub.most_memory());
+        assert!(hub.most_memory() < before + 64, "{shown}: {before} MiB before, {} MiB after", hub.most_memory());
     }
     all(&mut master, &[("vh.SQL('select 1')", "(1, [['1']])")]);
 }

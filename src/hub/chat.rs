@@ -8,6 +8,7 @@ use plugin_abi::{Hook, Value};
 
 use super::connection::Supports;
 use super::flood::Kind;
+use super::functions::limits;
 use super::protocol::{chat_text, shown_nick};
 use super::text::find;
 use super::turn::chat_replacement;
@@ -55,6 +56,13 @@ impl Hub {
             return;
         }
         let (new_nick, new_text) = chat_replacement(verdict.replacement);
+        let fits = |new: &Option<Vec<u8>>, what, most| {
+            new.as_ref().is_none_or(|new| self.may_replace(what, new, most))
+        };
+        // What a filter wanted to change does not go out as it was.
+        if !fits(&new_nick, "nick", limits::NICK) || !fits(&new_text, "message", limits::TEXT) {
+            return self.tell(id, "Your message was not sent: a script made it too long.");
+        }
         let nick = new_nick.as_deref().map_or(nick.into(), shown_nick);
         let text = new_text.as_deref().map_or(text.into(), chat_text);
         self.send_to_all(&[b"<", &nick, b"> ", &text, b"|"]);

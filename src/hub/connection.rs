@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 
-use super::output::Queue;
+use super::output::{Kept, Queue};
 use super::places::Place;
 use super::slots::Id;
 use super::user::UserId;
@@ -252,11 +252,11 @@ pub struct Connection {
     /// The host name, once it was looked up; empty when there is none.
     pub host: Option<String>,
     /// What came of a message that is not complete.
-    pub input: Vec<u8>,
+    pub input: Kept,
     /// What waits to be sent.
     pub queue: Queue,
-    /// Whether the socket takes no more for now.
-    pub blocked: bool,
+    /// Since when the socket takes no more.
+    pub blocked: Option<Instant>,
     /// Whether it is listened to.
     pub state: State,
     /// Whether its messages wait.
@@ -279,6 +279,8 @@ pub struct Connection {
     pub user: Option<UserId>,
     /// Whether it asked for the user list.
     pub wants_list: bool,
+    /// Whether its list of users waits until there is room for it.
+    pub list_is_late: bool,
     /// The address by which it found the hub.
     pub hub_url: Vec<u8>,
     /// Whether it has introduced itself as a pinger.
@@ -297,7 +299,7 @@ pub struct Connection {
 
 impl Connection {
     /// A connection that has sent nothing yet.
-    pub fn new(link: Link, peer: SocketAddr, server_port: u16) -> Connection {
+    pub fn new(link: Link, peer: SocketAddr, server_port: u16, input: Kept) -> Connection {
         // An IPv4 address that came over IPv6 is shown as what it is.
         let ip = peer.ip().to_canonical();
         Connection {
@@ -307,9 +309,9 @@ impl Connection {
             port: peer.port(),
             server_port,
             host: None,
-            input: Vec::new(),
+            input,
             queue: Queue::default(),
-            blocked: false,
+            blocked: None,
             state: State::Open,
             pause: None,
             stage: Stage::Connected,
@@ -321,6 +323,7 @@ impl Connection {
             supports: None,
             user: None,
             wants_list: false,
+            list_is_late: false,
             hub_url: Vec::new(),
             bot_info: false,
             my_nick: Vec::new(),

@@ -1,11 +1,18 @@
 //! To whom messages go: one, all, all but one, some; what they say is left to others.
 
+use std::collections::VecDeque;
+use std::rc::Rc;
+
 use super::connection::{Connection, Link, State};
-use super::user::User;
+use super::output::{Kept, Queue};
+use super::user::{Class, User};
 use super::{CloseReason, ConnId, Hub, UserId};
 
 /// How many bytes to everybody are collected within a turn before they are written.
 const WRITE_AT: usize = 256 << 10;
+
+/// How long a client may take nothing before it is dropped, when others wait for room.
+const STUCK: std::time::Duration = std::time::Duration::from_secs(10);
 
 impl Hub {
     /// Sends to one connection; the parts together are whole messages.
@@ -14,7 +21,47 @@ impl Hub {
             && !matches!(connection.state, State::Lingering(_))
         {
             connection.queue.push(&self.broadcast, parts);
+            let waits = connection.queue.len(&self.broadcast);
             self.unsent = true;
+            self.hold_limits(waits);
+        }
+    }
+
+    /// The same with a second part that many get; see [`Hub::shared`].
+    pub(super) fn send_shared_to(&mut self, id: ConnId, own: &[&[u8]], shared: &Rc<Kept>) {
+        if let Some(connection) = self.connections.get_mut(id)
+            && !matches!(connection.state, State::Lingering(_))
+        {
+            connection.queue.push_shared(&self.broadcast, own, shared);
+            let waits = connection.queue.len(&self.broadcast);
+            self.unsent = true;
+            self.hold_limits(waits);
+        }
+    }
+
+    /// The end of a message that goes to many.
+    pub(super) fn shared(&self, parts: &[&[u8]]) -> Rc<Kept> {
+        Rc::new(self.broadcast.keep(parts))
+    }
+
+    /// How many bytes may wait for one client.
+    fn most_waiting(&self) -> usize {
+        usize::try_from(self.settings.adv_max_outbuf_size).unwrap_or(0).max(64 << 10)
+    }
+
+    /// How many bytes the hub may keep for all clients.
+    pub(super) fn most_kept(&self) -> usize {
+        let total = usize::try_from(self.settings.adv_max_outbuf_total).unwrap_or(0).max(16 << 20);
+        // The slowest client alone keeps that much of what is for everybody.
+        total.max(self.most_waiting().saturating_mul(4))
+    }
+
+    /// Lets the limits hold at once, and not only at the end of a turn in which very much may be
+    /// said, after so many bytes wait for somebody.
+    #[inline]
+    pub(super) fn hold_limits(&mut self, waits: usize) {
+        if waits > self.most_waiting() || self.broadcast.memory_used() > self.most_kept() {
+            self.write();
         }
     }
 
@@ -23,7 +70,7 @@ impl Hub {
     pub(super) fn send_to_all(&mut self, parts: &[&[u8]]) {
         self.broadcast.push(parts);
         self.unsent = true;
-        if self.broadcast.len() > WRITE_AT {
+        if self.broadcast.unwritten() > WRITE_AT {
             self.write();
         }
     }
@@ -38,24 +85,28 @@ impl Hub {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.queue.skip(&self.broadcast);
         }
-        if self.broadcast.len() > WRITE_AT {
+        if self.broadcast.unwritten() > WRITE_AT {
             self.write();
         }
     }
 
     /// Sends to those in the list for whom this is.
     pub(super) fn send_to_some(&mut self, wanted: impl Fn(&User, &Connection) -> bool, parts: &[&[u8]]) {
+        let shared = self.shared(parts);
         let Hub { connections, users, broadcast, unsent, .. } = self;
+        let mut most = 0;
         for (_, connection) in connections.iter_mut() {
             if !connection.queue.follows() {
                 continue;
             }
             let user = connection.user.and_then(|user| users.get(user));
             if user.is_some_and(|user| user.in_list && wanted(user, connection)) {
-                connection.queue.push(broadcast, parts);
+                connection.queue.push_shared(broadcast, &[], &shared);
+                most = most.max(connection.queue.len(broadcast));
                 *unsent = true;
             }
         }
+        self.hold_limits(most);
     }
 
     /// Sends to users of these classes. Gives how many that are.
@@ -93,7 +144,7 @@ impl Hub {
     pub(super) fn private(&mut self, to: UserId, from: &[u8], shown: &[u8], text: &[u8]) -> bool {
         let Some(user) = self.users.get(to) else { return false };
         let Some(id) = user.connection() else { return false };
-        let nick = std::rc::Rc::clone(&user.nick);
+        let nick = Rc::clone(&user.nick);
         let text = super::protocol::chat_text(text);
         self.send_to(id, &[b"$To: ", &nick, b" From: ", from, b" $<", shown, b"> ", &text, b"|"]);
         true
@@ -107,15 +158,16 @@ impl Hub {
         }
         let least = self.settings.opchat_class;
         let text = super::protocol::chat_text(text);
-        let members: Vec<(ConnId, std::rc::Rc<[u8]>)> = self
+        let members: Vec<(ConnId, Rc<[u8]>)> = self
             .users
             .iter()
             .filter(|(_, user)| user.in_list && user.class.number() >= least)
-            .filter_map(|(_, user)| Some((user.connection()?, std::rc::Rc::clone(&user.nick))))
+            .filter_map(|(_, user)| Some((user.connection()?, Rc::clone(&user.nick))))
             .filter(|(id, _)| Some(*id) != but)
             .collect();
+        let rest = self.shared(&[b" From: ", &name, b" $<", from, b"> ", &text, b"|"]);
         for (id, nick) in members {
-            self.send_to(id, &[b"$To: ", &nick, b" From: ", &name, b" $<", from, b"> ", &text, b"|"]);
+            self.send_shared_to(id, &[b"$To: ", &nick], &rest);
         }
         true
     }
@@ -129,36 +181,90 @@ impl Hub {
 
     /// Writes what waits, as far as clients take it. Those that take too little are closed.
     pub(super) fn write(&mut self) {
-        if !std::mem::take(&mut self.unsent) {
-            return;
+        if std::mem::take(&mut self.unsent) {
+            self.write_all();
         }
-        let most = usize::try_from(self.settings.adv_max_outbuf_size).unwrap_or(usize::MAX).max(64 << 10);
+        let most = self.most_kept();
+        if self.broadcast.memory_used() > most {
+            self.drop_the_slowest(most - most / 8);
+        }
+    }
+
+    fn write_all(&mut self) {
+        let most = self.most_waiting();
+        let now = self.clock.instant;
         let Hub { connections, broadcast, closing, .. } = self;
+        let mut needed_from = u64::MAX;
         for (id, connection) in connections.iter_mut() {
-            if connection.queue.len(broadcast) > 0 && !connection.blocked {
+            if connection.queue.len(broadcast) > 0 && connection.blocked.is_none() {
                 match connection.queue.write(broadcast, &mut connection.link) {
                     Ok(true) => {}
-                    Ok(false) => connection.blocked = true,
+                    Ok(false) => connection.blocked = Some(now),
                     Err(error) => {
                         log::debug!("{id:?}: cannot write: {error}");
-                        connection.queue = super::output::Queue::default();
+                        connection.queue = Queue::default();
                         mark_closed(connection, id, CloseReason::Quit, closing);
                     }
                 }
             }
-            connection.queue.settle(broadcast);
-            if connection.blocked && connection.queue.len(broadcast) > most {
-                log::info!(
-                    "{} reads too slowly: {} bytes wait",
-                    String::from_utf8_lossy(&connection.ip_text),
-                    connection.queue.len(broadcast)
-                );
-                // It would not read a message about it either.
-                connection.queue = super::output::Queue::default();
-                mark_closed(connection, id, CloseReason::Timeout, closing);
+            let waits = connection.queue.len(broadcast);
+            if connection.blocked.is_some() && waits > most {
+                log::info!("{} reads too slowly: {waits} bytes wait", connection.ip);
+                give_up(connection, id, closing);
+            }
+            needed_from = needed_from.min(connection.queue.needed_from());
+        }
+        broadcast.offered(needed_from);
+    }
+
+    /// Drops clients until the hub keeps no more than this for all: first those who are leaving
+    /// or have not logged in, last operators; among each, who lets the most wait.
+    #[cold]
+    fn drop_the_slowest(&mut self, goal: usize) {
+        let kept = self.broadcast.memory_used();
+        let Hub { connections, users, broadcast, closing, .. } = self;
+        let mut order: Vec<(u8, std::cmp::Reverse<usize>, ConnId)> = Vec::new();
+        for (id, connection) in connections.iter_mut() {
+            let cost = connection.queue.len(broadcast) + connection.input.len();
+            let user = connection.user.and_then(|user| users.get(user)).filter(|user| user.in_list);
+            let rank = match user {
+                None => 0,
+                Some(user) if user.class < Class::Operator => 1,
+                Some(_) => 2,
+            };
+            if cost > 0 {
+                order.push((rank, std::cmp::Reverse(cost), id));
             }
         }
-        broadcast.clear();
+        order.sort_unstable();
+        let mut dropped = 0;
+        for (_, _, id) in order {
+            if broadcast.memory_used() <= goal {
+                break;
+            }
+            if let Some(connection) = connections.get_mut(id) {
+                give_up(connection, id, closing);
+                dropped += 1;
+            }
+        }
+        let needed_from = connections.iter().map(|(_, other)| other.queue.needed_from()).min();
+        broadcast.forget_before(needed_from.unwrap_or(0));
+        log::warn!(
+            "{kept} bytes were kept for clients, more than adv_max_outbuf_total allows; {dropped} of them, who let the most wait, are dropped"
+        );
+    }
+
+    /// Drops the clients that have taken nothing for a while, though something waits for them.
+    pub(super) fn give_up_stuck(&mut self) {
+        let now = self.clock.instant;
+        let Hub { connections, broadcast, closing, .. } = self;
+        for (id, connection) in connections.iter_mut() {
+            let stuck = connection.blocked.is_some_and(|since| now.saturating_duration_since(since) > STUCK);
+            if stuck && connection.queue.len(broadcast) > 0 {
+                log::info!("{} reads nothing, and others wait for room", connection.ip);
+                give_up(connection, id, closing);
+            }
+        }
     }
 
     /// Whether anything waits that clients have not taken.
@@ -191,12 +297,14 @@ impl Hub {
     }
 }
 
-fn mark_closed(
-    connection: &mut Connection,
-    id: ConnId,
-    reason: CloseReason,
-    closing: &mut std::collections::VecDeque<ConnId>,
-) {
+/// Drops a client that takes nothing; it would not read a message about it either.
+fn give_up(connection: &mut Connection, id: ConnId, closing: &mut VecDeque<ConnId>) {
+    connection.queue = Queue::default();
+    connection.input.set(Vec::new());
+    mark_closed(connection, id, CloseReason::Timeout, closing);
+}
+
+fn mark_closed(connection: &mut Connection, id: ConnId, reason: CloseReason, closing: &mut VecDeque<ConnId>) {
     if connection.is_open() {
         connection.state = State::Closing(reason);
         closing.push_back(id);

@@ -122,10 +122,22 @@ impl Hub {
         self.send_to_all(&[b"$Quit ", &nick, b"|"]);
     }
 
-    /// Sends the whole list to one client, in the form that it knows.
+    /// Sends the whole list to one client, in the form that it knows; later, when very much waits
+    /// for all clients together, as after a start to which thousands come at once.
     pub(super) fn send_list(&mut self, id: ConnId) {
+        let tight = self.has_little_room();
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.wants_list = false;
+        // One that waits, with what comes after it, is an answer to this too.
+        if connection.queue.has_list() {
+            return;
+        }
+        if tight {
+            if !std::mem::replace(&mut connection.list_is_late, true) {
+                self.late_lists.push_back(id);
+            }
+            return;
+        }
         let (no_get_info, has_bots, has_ips) = (
             connection.has(Supports::NO_GET_INFO),
             connection.has(Supports::BOT_LIST),
@@ -158,6 +170,30 @@ impl Hub {
             list.push(b'|');
         }
         self.send_to(id, &[&list]);
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.queue.list_ends(&self.broadcast);
+        }
+    }
+
+    fn has_little_room(&self) -> bool {
+        self.broadcast.memory_used() > self.most_kept() / 2
+    }
+
+    /// Sends the lists for which there was no room before. If there is still none, those go that
+    /// take nothing of what waits for them.
+    pub(super) fn send_late_lists(&mut self) {
+        if !self.late_lists.is_empty() && self.has_little_room() {
+            self.give_up_stuck();
+        }
+        while !self.has_little_room()
+            && let Some(id) = self.late_lists.pop_front()
+        {
+            let Some(connection) = self.connections.get_mut(id) else { continue };
+            connection.list_is_late = false;
+            if self.user_of(id).is_some_and(|user| user.in_list) {
+                self.send_list(id);
+            }
+        }
     }
 
     /// `nick ip$$`

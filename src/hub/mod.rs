@@ -132,6 +132,8 @@ pub struct Hub {
     without_no_hello: usize,
     total_share: u64,
     closing: VecDeque<ConnId>,
+    /// Who is sent the list of users as soon as there is room for it.
+    late_lists: VecDeque<ConnId>,
     /// The accounts of those who left in this turn.
     logouts: Vec<Vec<u8>>,
     /// Those that still have something to take.

@@ -8,6 +8,7 @@ use plugin_abi::{Hook, Value};
 use super::bans::Target;
 use super::connection::Stage;
 use super::flood::Kind;
+use super::functions::limits;
 use super::login::Refusal;
 use super::protocol::{MyInfo, split_tag};
 use super::text::{number, spoken_size};
@@ -143,7 +144,9 @@ impl Hub {
         let mut parts = info.parts().map(<[u8]>::to_vec);
         if let Some(Replacement::MyInfo(replaced)) = verdict.replacement {
             for (part, replaced) in parts.iter_mut().zip(replaced) {
-                if let Some(replaced) = replaced {
+                if let Some(replaced) = replaced
+                    && self.may_replace("part of $MyINFO", &replaced, limits::INFO)
+                {
                     *part = super::protocol::field(&replaced).into_owned();
                 }
             }

@@ -141,6 +141,7 @@ impl Hub {
             without_no_hello: 0,
             total_share: 0,
             closing: VecDeque::new(),
+            late_lists: VecDeque::new(),
             logouts: Vec::new(),
             timers: Timers::default(),
             clock,

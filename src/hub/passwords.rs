@@ -371,7 +371,12 @@ mod tests {
             .map(|_| {
                 let peer = "127.0.0.1:5".parse().unwrap();
                 let link = crate::hub::connection::Link::Sink { bytes: 0, kept: None };
-                slots.insert(crate::hub::Connection::new(link, peer, 0))
+                slots.insert(crate::hub::Connection::new(
+                    link,
+                    peer,
+                    0,
+                    crate::hub::Broadcast::default().keep(&[]),
+                ))
             })
             .collect()
     }

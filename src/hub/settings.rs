@@ -223,6 +223,7 @@ settings! {
     max_passive_sr: i64 = 25, "How many results one search of a passive user gets; 0 is any number.";
     adv_max_message_size: i64 = 10_240, "How long any message may be, in bytes; a client that sends more is dropped.";
     adv_max_outbuf_size: i64 = 4_194_304, "How many bytes may wait for a slow client before it is dropped.";
+    adv_max_outbuf_total: i64 = 268_435_456, "How many bytes the hub may keep for all clients together; those who let the most wait are dropped first, operators last.";
     int_chat_ms: i64 = 0, "How many milliseconds must pass between two chat messages of a guest or registered user.";
     max_class_proto_flood: i64 = 2, "Up to which class users are held to the limits of int_flood_….";
     max_flood_counter_pm: i64 = 10, "How often a user may send the same private message in a row.";

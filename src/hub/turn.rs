@@ -27,6 +27,9 @@ const READ_PER_TURN: usize = 64 << 10;
 /// How often scripts' commands may lead to others within a turn.
 const SCRIPT_COMMANDS_PER_TURN: usize = 1000;
 
+/// How much may be due before scripts can add nothing to it.
+const MOST_TIMERS: usize = 100_000;
+
 /// Something that is to happen later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Due {
@@ -47,6 +50,11 @@ pub(super) struct Timers {
 }
 
 impl Timers {
+    /// Whether scripts have to wait before they can let more happen later.
+    pub fn is_full(&self) -> bool {
+        self.heap.len() >= MOST_TIMERS
+    }
+
     /// Lets something happen at a time.
     pub fn add(&mut self, at: Instant, due: Due) {
         self.heap.push(Reverse((at, due)));
@@ -95,7 +103,8 @@ impl Hub {
     /// Takes a new connection and greets it. If a script does not want it, it is closed at the
     /// end of the turn, with nothing said.
     pub(super) fn connect(&mut self, link: Link, peer: SocketAddr, server_port: u16) -> ConnId {
-        let mut connection = Connection::new(link, peer, server_port);
+        let input = self.broadcast.keep(&[]);
+        let mut connection = Connection::new(link, peer, server_port, input);
         if self.settings.trusted_proxies.contain(connection.ip) {
             connection.stage = Stage::Proxy;
             let id = self.connections.insert(connection);
@@ -270,11 +279,14 @@ impl Hub {
         if connection.pause.is_some() || connection.input.is_empty() {
             return;
         }
-        let mut input = std::mem::take(&mut connection.input);
+        let mut input = connection.input.take();
         let used = self.messages(id, &input);
         input.drain(..used);
-        if let Some(connection) = self.connections.get_mut(id) {
-            connection.input = input;
+        if input.is_empty() {
+            input = Vec::new();
+        }
+        if let Some(connection) = self.connections.get_mut(id).filter(|connection| connection.is_open()) {
+            connection.input.set(input);
         }
     }
 
@@ -284,14 +296,15 @@ impl Hub {
         if bytes.is_empty() || !connection.is_open() {
             return;
         }
-        connection.input.extend_from_slice(bytes);
+        connection.input.push(&[bytes]);
         // While it is paused, whole messages gather here too, at most one turn's.
         let room = if connection.pause.is_some() { most + READ_PER_TURN } else { most };
         let unended = connection.input.iter().rposition(|byte| *byte == b'|').map_or(0, |at| at + 1);
         if connection.input.len() - unended > most || connection.input.len() > room + READ_PER_TURN {
-            connection.input = Vec::new();
+            connection.input.set(Vec::new());
             self.too_long(id);
         }
+        self.hold_limits(0);
     }
 
     fn longest_message(&self) -> usize {
@@ -433,6 +446,7 @@ impl Hub {
             self.let_leave();
         }
         self.note_logouts();
+        self.send_late_lists();
         self.finish_lingering();
     }
 
@@ -447,7 +461,8 @@ impl Hub {
             self.timers.tick = Some(self.clock.instant + Duration::from_secs(1));
         }
         let next = self.timers.heap.peek().map(|Reverse((at, _))| *at);
-        [next, self.timers.tick, self.passwords.next_delay()].into_iter().flatten().min()
+        let late = (!self.late_lists.is_empty()).then(|| self.clock.instant + Duration::from_secs(1));
+        [next, late, self.timers.tick, self.passwords.next_delay()].into_iter().flatten().min()
     }
 
     fn run_timers(&mut self) {
@@ -527,7 +542,7 @@ impl Hub {
         if let Some(connection) = self.connections.get_mut(id) {
             connection.user = None;
             connection.place = None;
-            connection.input = Vec::new();
+            connection.input.set(Vec::new());
             connection.state = State::Lingering(until);
             self.timers.add(until, Due::Deadline(id));
             self.lingering.push(id);
@@ -571,7 +586,7 @@ impl Hub {
     /// A socket takes bytes again.
     pub(super) fn can_write(&mut self, id: ConnId) {
         if let Some(connection) = self.connections.get_mut(id) {
-            connection.blocked = false;
+            connection.blocked = None;
             self.unsent = true;
         }
     }

@@ -205,6 +205,13 @@ impl TestHub {
         nix::unistd::Pid::from_raw(self.child.id() as i32)
     }
 
+    /// The most memory that its process has had, in MiB.
+    pub fn most_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_ascii_whitespace().nth(1).unwrap().parse::<u64>().unwrap() >> 10
+    }
+
     /// Waits for a line of its log.
     pub fn logs(&mut self, what: &str) -> String {
         let end = Instant::now() + LIMIT;

@@ -1,5 +1,6 @@
 //! What scripts may call: the trait [`Host`], one module for each kind of function.
 //!
+//! - `limits`: how long the texts may be that scripts give
 //! - `talk`: messages to users
 //! - `people`: users, what they show, what they may do
 //! - `robots`: scripts' own users
@@ -9,6 +10,7 @@
 //! `protocol` for how they write `|` and nicks. The raw ones (`SendDataTo…`, `SendTo…`) send
 //! what they are given, with a `|` at its end.
 
+pub(super) mod limits;
 mod people;
 mod robots;
 mod state;
@@ -63,8 +65,11 @@ impl Host for Hub {
         call: Call,
         args: &[Value<'_>],
     ) -> Value<'static> {
-        let args = Args(args);
         log::trace!("script {script} calls {}", call.name());
+        if !self.is_within_limits(call, args) {
+            return Value::Nil;
+        }
+        let args = Args(args);
         match call {
             Call::SendToOpChat => self.call_send_to_opchat(args),
             Call::SendToActive => self.call_send_raw(args, Some(true), -1, 10),

@@ -32,6 +32,8 @@ impl Hub {
         let delay = if args.int(1) == 1 { 1000 } else { args.int(1).clamp(0, 86_400_000) };
         if delay == 0 {
             self.close(id, CloseReason::from_number(args.int(2)));
+        } else if self.timers.is_full() {
+            return Value::Nil;
         } else {
             let at = self.clock.instant + Duration::from_millis(delay.unsigned_abs());
             self.timers.add(at, Due::Close(id, args.int(2)));

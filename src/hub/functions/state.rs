@@ -7,6 +7,7 @@ use plugin_abi::{Hook, Value};
 use super::super::Hub;
 use super::super::account_commands::FirstPassword;
 use super::super::turn::Due;
+use super::limits::WAITING_COMMANDS;
 use super::{Args, done, text};
 use crate::host::ScriptId;
 
@@ -59,12 +60,19 @@ impl Hub {
         if args.int(2) > 0 {
             let args = [Value::text(command), Value::text(data), Value::from("python"), Value::from(&path)];
             self.raise(Hook::OnScriptCommand, &args);
-        } else if self.script_commands.len() < MOST_SCRIPT_COMMANDS {
+        } else if self.script_commands.len() < MOST_SCRIPT_COMMANDS
+            && self.waiting_commands() + command.len() + data.len() <= WAITING_COMMANDS
+        {
             self.script_commands.push_back([command.to_vec(), data.to_vec(), b"python".to_vec(), path]);
         } else {
             return Value::Nil;
         }
         done(true)
+    }
+
+    /// How many bytes wait for scripts in commands.
+    fn waiting_commands(&self) -> usize {
+        self.script_commands.iter().flatten().map(Vec::len).sum()
     }
 
     /// The path of a script, in the hub's encoding.
@@ -146,6 +154,8 @@ impl Hub {
         let delay = Duration::from_secs(args.int(1).clamp(0, 365 * 86_400).unsigned_abs());
         if delay.is_zero() {
             self.stop = Some(args.int(0));
+        } else if self.timers.is_full() {
+            return Value::Nil;
         } else {
             self.timers.add(self.clock.instant + delay, Due::Stop(args.int(0)));
         }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use plugin_abi::Value;
 
 use super::super::protocol::{chat_text, shown_nick, with_end};
-use super::super::{Hub, UserId};
+use super::super::{ConnId, Hub};
 use super::{Args, done};
 
 impl Hub {
@@ -58,9 +58,11 @@ impl Hub {
             .users
             .iter()
             .filter(|(_, user)| user.in_list && !user.is_bot() && classes.contains(&user.class.number()));
-        let users: Vec<UserId> = wanted.map(|(id, _)| id).collect();
-        for user in users {
-            self.private(user, &from, &from, message);
+        let users: Vec<(ConnId, Rc<[u8]>)> =
+            wanted.filter_map(|(_, user)| Some((user.connection()?, Rc::clone(&user.nick)))).collect();
+        let rest = self.shared(&[b" From: ", &from, b" $<", &from, b"> ", &chat_text(message), b"|"]);
+        for (id, nick) in users {
+            self.send_shared_to(id, &[b"$To: ", &nick], &rest);
         }
         done(true)
     }
