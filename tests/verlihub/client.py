@@ -24,10 +24,12 @@ class Client:
     """One user of the hub."""
 
     def __init__(self, port, nick, password=None, desc="", tag="<++ V:0.868,M:A,H:1/0/0,S:3>", share=1000,
-                 encoding="cp1252", login=True):
+                 encoding="cp1252", login=True, address="127.0.0.1", supports=""):
         self.port, self.nick, self.password, self.encoding = port, nick, password, encoding
         self.myinfo = f"$MyINFO $ALL {nick} {desc}{tag}$ $100\x01$$" + f"{share}$"
-        self.socket = socket.create_connection(("127.0.0.1", port), LIMIT)
+        self.supports = supports
+        # The hub bans addresses; all of 127.0.0.0/8 is this machine's.
+        self.socket = socket.create_connection(("127.0.0.1", port), LIMIT, (address, 0))
         self.buffer = b""
         self.closed = False
         self.evals = 0
@@ -107,7 +109,7 @@ class Client:
 
     def login(self):
         lock = self.expect(r"^\$Lock ").split(" ")[1]
-        self.send("$Supports NoHello NoGetINFO UserIP2 BotList HubTopic MCTo TTHSearch TTHS ExtJSON2 HubURL")
+        self.send("$Supports NoHello NoGetINFO UserIP2 BotList HubTopic MCTo TTHSearch TTHS ExtJSON2 HubURL" + self.supports)
         self.send(b"$Key " + key_of(lock.encode(self.encoding)))
         self.send(f"$ValidateNick {self.nick}")
         answer = self.expect(r"^\$(Hello|GetPass|ValidateDenide|BadPass)")

@@ -95,8 +95,10 @@ class Database:
 class Hub:
     """A hub with this plugin; its scripts are in `scripts`."""
 
-    def __init__(self, prefix, plugin=None, folder=None):
+    def __init__(self, prefix, plugin=None, folder=None, under=(), preload=None):
         self.prefix = pathlib.Path(prefix)
+        # A program that the hub runs under, and a library that goes before its own.
+        self.under, self.preload = under, preload
         self.root = pathlib.Path(folder or tempfile.mkdtemp(prefix="vhpy-"))
         self.folder = self.root / "hub"
         self.scripts = self.folder / "scripts"
@@ -113,10 +115,9 @@ class Hub:
         config |= {f"int_flood_{name}_{part}": 0 for name in FLOODS for part in ("period", "limit")}
         rows = [("config", name, value) for name, value in config.items()]
         values = ",".join(f"('{file}','{name}','{value}')" for file, name, value in rows)
-        users = ",".join(f"('{nick}',{rank},0,'test',0,2,'{hashlib.md5((nick + 'pass').encode()).hexdigest()}')"
-                         for nick, rank in USERS.items())
-        self.database.sql(SETUP + f"INSERT INTO SetupList VALUES {values};"
-                          f"INSERT INTO reglist (nick, class, reg_date, reg_op, pwd_change, pwd_crypt, login_pwd) VALUES {users};")
+        self.database.sql(SETUP + f"INSERT INTO SetupList VALUES {values}")
+        for nick, rank in USERS.items():
+            self.register(rank, [nick])
         (self.folder / "dbconfig").write_text("db_host = localhost\ndb_user = hub\ndb_pass = hub\ndb_data = hub\n")
         for name in ("motd", "rules", "faq"):
             (self.folder / name).write_text("")
@@ -126,6 +127,15 @@ class Hub:
         if self.plugin:
             self.database.sql(f"INSERT INTO pi_plug (nick, path, autoload) VALUES ('python', '{self.plugin}', 1)")
 
+    def register(self, rank, nicks):
+        """Accounts in the database of a hub that does not run."""
+        self.database.sql("INSERT INTO reglist (nick, class, reg_date, reg_op, pwd_change, pwd_crypt, login_pwd) VALUES "
+                          + ",".join(self.account(nick, rank) for nick in nicks))
+
+    @staticmethod
+    def account(nick, rank):
+        return f"('{nick}',{rank},0,'test',0,2,'{hashlib.md5((nick + 'pass').encode()).hexdigest()}')"
+
     def set(self, variable, value, file="config"):
         """Changes the configuration of a hub that does not run."""
         self.database.sql(f"REPLACE INTO SetupList VALUES ('{file}','{variable}','{value}')")
@@ -133,8 +143,10 @@ class Hub:
     def start(self):
         environment = {**os.environ, "MYSQL_UNIX_PORT": str(self.database.socket)}
         environment["LD_LIBRARY_PATH"] = f"{self.prefix}/lib:{environment.get('LD_LIBRARY_PATH', '')}"
+        if self.preload:
+            environment["LD_PRELOAD"] = str(self.preload)
         self.log = open(self.root / "hub.log", "ab")
-        self.process = subprocess.Popen([self.prefix / "bin/verlihub", "-d", self.folder], env=environment,
+        self.process = subprocess.Popen([*self.under, self.prefix / "bin/verlihub", "-d", self.folder], env=environment,
                                         stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         wait_for("the hub to listen", self.listens)
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 
+import acts
 import events
 import life
 from hub import Hub
@@ -93,7 +94,7 @@ def main():
     runner = Runner(options.prefix, options.words)
     try:
         runner.shared(events.CHECKS + life.SHARED)
-        runner.own(life.OWN)
+        runner.own(life.OWN + acts.OWN)
     finally:
         shutil.rmtree(runner.root)
     print(f"{runner.count - len(runner.failed)} of {runner.count} checks passed")

@@ -46,6 +46,27 @@ def answer(hook, value):
     answers[hook] = value
 
 
+# Hooks that say nothing of whom they are about.
+ABOUT_NOBODY = """OnNewConn OnCloseConn OnParsedMsgAnyEx OnPublicBotMessage OnUnLoad OnCtmToHub OnParsedMsgSupports
+OnParsedMsgVersion OnScriptCommand OnTimer""".split()
+
+reached = {}
+
+
+def arm(hook, nick, robot, what):
+    """From now on an event of this hook about this user or robot does something, until that worked."""
+
+    def acts(*args):
+        known = any(text in (nick, robot) or str(text).endswith(f" {nick}") for text in args)
+        if (known or hook in ABOUT_NOBODY) and not reached.get(hook):
+            reached[hook] = bool(eval(what, {**globals(), "nick": nick, "robot": robot}))
+        return 1
+
+    reached.clear()
+    answers.clear()
+    answers[hook] = acts
+
+
 def last(hook):
     return seen[hook][-1]
 
