@@ -63,6 +63,11 @@ fn the_operators_console() {
 }
 
 #[test]
+fn every_argument_fits_into_its_line() {
+    case("grammar");
+}
+
+#[test]
 fn what_a_script_may_not_do_in_an_event_waits_for_its_end() {
     case("waiting");
 }

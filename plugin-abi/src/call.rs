@@ -1,6 +1,7 @@
 //! The functions of the Python module `vh` that the hub answers: numbers, parameters,
 //! answers; what each does is the host's matter, and the worker builds the module from here.
 
+use crate::grammar::Grammar;
 use crate::hook::ArgKind;
 
 /// What a script may pass for a parameter.
@@ -55,6 +56,8 @@ pub struct Param {
     pub aliases: &'static [&'static str],
     /// What may be passed.
     pub kind: ParamKind,
+    /// What may stand where it goes.
+    pub grammar: Grammar,
     /// What is used when it is left out.
     pub default: Omitted,
 }
@@ -156,6 +159,23 @@ impl CallSpec {
     }
 }
 
+/// What the table below says of a parameter: what may be passed, and what may stand where it goes.
+#[allow(non_upper_case_globals, reason = "they stand where types do")]
+mod sorts {
+    use super::{Grammar, ParamKind};
+
+    type Sort = (ParamKind, Grammar);
+
+    pub(super) const Text: Sort = (ParamKind::Text, Grammar::Free);
+    pub(super) const Speech: Sort = (ParamKind::Text, Grammar::Speech);
+    pub(super) const Name: Sort = (ParamKind::Text, Grammar::Name);
+    pub(super) const Field: Sort = (ParamKind::Text, Grammar::Field);
+    pub(super) const Int: Sort = (ParamKind::Int, Grammar::Number);
+    pub(super) const Bits: Sort = (ParamKind::Int, Grammar::Bits);
+    pub(super) const TextOrNumber: Sort = (ParamKind::TextOrNumber, Grammar::Free);
+    pub(super) const Size: Sort = (ParamKind::TextOrNumber, Grammar::Size);
+}
+
 macro_rules! default_of {
     () => {
         Omitted::Required
@@ -188,7 +208,8 @@ macro_rules! calls {
             params: &[ $( Param {
                 name: stringify!($param),
                 aliases: &[ $( stringify!($alias) ),* ],
-                kind: ParamKind::$kind,
+                kind: sorts::$kind.0,
+                grammar: sorts::$kind.1,
                 default: default_of!($($default)?),
             } ),* ],
             host_order: &[ $( $at ),* ],
@@ -204,23 +225,23 @@ use Gives::*;
 use Order::*;
 
 calls! {
-    0 SendToOpChat(message: Text, from_nick: Text = None) -> "l" Bool, [0, 1] AsWritten, "Writes in the operator chat.";
+    0 SendToOpChat(message: Speech, from_nick: Name = None) -> "l" Bool, [0, 1] AsWritten, "Writes in the operator chat.";
     1 SendToActive(data: Text, delay: Int = None) -> "l" Bool, [0, 1] AsWritten, "Sends raw protocol data to all active users.";
     2 SendToPassive(data: Text, delay: Int = None) -> "l" Bool, [0, 1] AsWritten, "Sends raw protocol data to all passive users.";
     3 SendToActiveClass(data: Text, min_class: Int, max_class: Int, delay: Int = None) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Sends raw protocol data to active users of these classes.";
     4 SendToPassiveClass(data: Text, min_class: Int, max_class: Int, delay: Int = None) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Sends raw protocol data to passive users of these classes.";
     5 SendDataToUser(data: Text, nick: Text, delay: Int = None) -> "l" Bool, [0, 1, 2] AsWritten, "Sends raw protocol data to one user.";
     6 SendDataToAll(data: Text, min_class: Int, max_class: Int, delay: Int = None) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Sends raw protocol data to users of these classes.";
-    7 SendPMToAll(message: Text, from_nick: Text, min_class: Int, max_class: Int) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Sends a private message to everybody of these classes.";
+    7 SendPMToAll(message: Speech, from_nick: Name, min_class: Int, max_class: Int) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Sends a private message to everybody of these classes.";
     8 CloseConnection(nick: Text, reason: Int = None, delay: Int = None) -> "l" Bool, [0, 2, 1] AsWritten, "Disconnects a user; the reason is one of `vh.eCR_…`, the delay in milliseconds.";
     9 GetMyINFO(nick: Text) -> "ssssss" MyInfo, [0] AsWritten, "A user's nick, description, tag, speed, mail and share.";
-    10 SetMyINFO(nick: Text, desc: Text = None, tag: Text = None, speed: Text = None, mail / email: Text = None, size / share: TextOrNumber = None) -> "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Replaces parts of a user's `$MyINFO`; None leaves a part as it is.";
+    10 SetMyINFO(nick: Text, desc: Field = None, tag: Field = None, speed: Field = None, mail / email: Field = None, size / share: Size = None) -> "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Replaces parts of a user's `$MyINFO`; None leaves a part as it is.";
     11 GetUserClass(nick: Text) -> "l" Int(-2), [0] AsWritten, "A user's class; -2 when not online.";
     12 GetUserHost(nick: Text) -> "s" OptionalText, [0] AsWritten, "A user's host name.";
     13 GetUserIP(nick: Text) -> "s" OptionalText, [0] AsWritten, "A user's address.";
     14 SetUserIP(nick: Text, ip: Text) -> "l" Bool, [0, 1] AsWritten, "Changes the address that the hub shows for a user.";
-    15 SetMyINFOFlag(nick: Text, flag: Int) -> "l" Bool, [0, 1] AsWritten, "Sets bits in a user's status byte.";
-    16 UnsetMyINFOFlag(nick: Text, flag: Int) -> "l" Bool, [0, 1] AsWritten, "Clears bits in a user's status byte.";
+    15 SetMyINFOFlag(nick: Text, flag: Bits) -> "l" Bool, [0, 1] AsWritten, "Sets bits in a user's status byte.";
+    16 UnsetMyINFOFlag(nick: Text, flag: Bits) -> "l" Bool, [0, 1] AsWritten, "Clears bits in a user's status byte.";
     17 GetUserHubURL(nick: Text) -> "s" OptionalText, [0] AsWritten, "The address by which a user found the hub.";
     18 GetUserExtJSON(nick: Text) -> "s" OptionalText, [0] AsWritten, "What a user's client sent as `$ExtJSON`.";
     19 GetUserCC(nick: Text) -> "s" OptionalText, [0] AsWritten, "A user's country code.";
@@ -234,27 +255,27 @@ calls! {
     27 AddRegUser(nick: Text, user_class / uclass: Int, password / passwd: Text = None, op / op_note: Text = None) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Registers a user.";
     28 DelRegUser(nick: Text) -> "l" Bool, [0] AsWritten, "Removes a registration.";
     29 SetRegClass(nick: Text, user_class / uclass: Int) -> "l" Bool, [0, 1] AsWritten, "Changes a registered user's class.";
-    30 Ban(op: Text, nick: Text, reason: Text, seconds / duration_sec / howlong: Int, ban_type / bantype: Int) -> "l" Bool, [0, 1, 2, 3, 4] AsWritten, "Bans a user; 0 seconds is for ever, the type is one of `vh.eBF_…`.";
-    31 KickUser(op: Text, nick: Text, reason: Text, address / note / addr: Text = None, note_op / op_note: Text = None, note_user / note_usr / ban_time: Text = None) -> "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Kicks a user as an operator would.";
+    30 Ban(op: Name, nick: Text, reason: Speech, seconds / duration_sec / howlong: Int, ban_type / bantype: Int) -> "l" Bool, [0, 1, 2, 3, 4] AsWritten, "Bans a user; 0 seconds is for ever, the type is one of `vh.eBF_…`.";
+    31 KickUser(op: Text, nick: Text, reason: Speech, address / note / addr: Field = None, note_op / op_note: Text = None, note_user / note_usr / ban_time: Text = None) -> "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Kicks a user as an operator would.";
     32 DelNickTempBan(nick: Text) -> "l" Bool, [0] AsWritten, "Lifts a nick's temporary ban.";
     33 DelIPTempBan(ip: Text) -> "l" Bool, [0] AsWritten, "Lifts an address's temporary ban.";
-    34 ParseCommand(nick: Text, command: Text, in_pm / is_pm: Int) -> "l" Bool, [0, 1, 2] AsWritten, "Runs a hub command as that user.";
+    34 ParseCommand(nick: Text, command: Speech, in_pm / is_pm: Int) -> "l" Bool, [0, 1, 2] AsWritten, "Runs a hub command as that user.";
     35 ScriptCommand(command / cmd: Text, data: Text, immediate: Int = None) -> "l" Bool, [0, 1, 2] AsWritten, "Sends a command to every script.";
     36 SetConfig(conf / config_type: Text = (text "config"), variable / var: Text, value / val: TextOrNumber) -> "l" Bool, [0, 1, 2] FirstOptional { full: 3 }, "Changes a configuration variable.";
     37 GetConfig(conf / config_type: Text = (text "config"), variable / var: Text, default / def_val: TextOrNumber = None) -> "s" OptionalText, [0, 1, 2] FirstOptional { full: 2 }, "Reads a configuration variable.";
     38 IsRobotNickBad(nick: Text) -> "l" Int(5), [0] AsWritten, "Whether a nick can be a robot's: one of `vh.eBOT_…`.";
-    39 AddRobot(nick: Text, user_class / uclass: Int, desc: Text, speed: Text, mail / email: Text, share: TextOrNumber) -> "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Puts a robot into the user list.";
+    39 AddRobot(nick: Text, user_class / uclass: Int, desc: Field, speed: Field, mail / email: Field, share: Size) -> "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Puts a robot into the user list.";
     40 DelRobot(nick: Text) -> "l" Bool, [0] AsWritten, "Takes a robot out again.";
     41 SQL(query: Text, limit: Int = 100) -> "lllp" Rows, [0, 1] IntLast, "Runs a query on the hub's database.";
     45 GetServFreq() -> "d" Float, [] AsWritten, "How often per second the hub's loop runs.";
     46 GetUsersCount() -> "l" Int(0), [] AsWritten, "How many users are online.";
     47 GetTotalShareSize() -> "s" Text, [] AsWritten, "The sum of all shares in bytes.";
     48 UserRestrictions(nick: Text, nochat / chat: TextOrNumber = None, nopm / pm: TextOrNumber = None, nosearch / search: TextOrNumber = None, noctm / ctm: TextOrNumber = None) -> "l" Restrictions, [0, 1, 2, 3, 4] AsWritten, "Sets and tells what a user may not do: a period such as `3h` or `1d` restricts, `0` lifts, None leaves.";
-    49 Topic(topic / new_topic: Text = None) -> "s" Text, [0] AsWritten, "The hub's topic; with an argument, sets it.";
-    50 mc(message: Text, from_nick: Text = None) -> "l" Bool, [0, 1] AsWritten, "Writes in the main chat.";
-    51 usermc(message: Text, nick: Text, from_nick: Text = None) -> "l" Bool, [0, 1, 2] OnlineDecides, "Writes in the main chat, seen by one user only.";
-    52 classmc(message: Text, min_class: Int, max_class: Int = 10, from_nick: Text = None) -> "l" Bool, [0, 1, 2, 3] SenderThird, "Writes in the main chat, seen by these classes only.";
-    53 pm(message: Text, nick: Text, from_nick: Text = None, shown_nick: Text = None) -> "l" Bool, [0, 1, 2, 3] OnlineDecides, "Sends a private message.";
+    49 Topic(topic / new_topic: Speech = None) -> "s" Text, [0] AsWritten, "The hub's topic; with an argument, sets it.";
+    50 mc(message: Speech, from_nick: Name = None) -> "l" Bool, [0, 1] AsWritten, "Writes in the main chat.";
+    51 usermc(message: Speech, nick: Text, from_nick: Name = None) -> "l" Bool, [0, 1, 2] OnlineDecides, "Writes in the main chat, seen by one user only.";
+    52 classmc(message: Speech, min_class: Int, max_class: Int = 10, from_nick: Name = None) -> "l" Bool, [0, 1, 2, 3] SenderThird, "Writes in the main chat, seen by these classes only.";
+    53 pm(message: Speech, nick: Text, from_nick: Name = None, shown_nick: Name = None) -> "l" Bool, [0, 1, 2, 3] OnlineDecides, "Sends a private message.";
     54 name_and_version(name: Text = None, version: Text = None) -> "ss" Pair, [0, 1] AsWritten, "The script's name and version as operators see them; with arguments, sets them.";
     55 StopHub(code: Int, delay: Int = None) -> "l" Bool, [0, 1] AsWritten, "Stops the hub with this exit code after so many seconds.";
     56 GetIPCity(ip: Text, database / db: Text = None) -> "s" OptionalText, [0, 1] AsWritten, "An address's city; only on hubs of the later callback table.";

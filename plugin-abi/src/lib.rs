@@ -3,6 +3,7 @@
 //!
 //! - [`hook`]: the table of the 41 hooks
 //! - [`call`]: the table of the functions that scripts call, and the constants of `vh`
+//! - [`grammar`]: what may stand where an argument of a call goes
 //! - [`value`]: values that cross between the two
 //! - [`frame`]: messages in MessagePack
 //! - [`ring`]: a ring of frames between processes that do not trust each other
@@ -16,6 +17,7 @@
 
 pub mod call;
 pub mod frame;
+pub mod grammar;
 pub mod hook;
 pub mod manual;
 pub mod ring;

@@ -59,14 +59,19 @@ std::optional<std::string> take(char *text)
     return copy;
 }
 
-// In a message nothing may begin another.
-std::string harmless(const char *text, bool myinfo)
+// What a text of scripts becomes a part of.
+enum class PartOf { speech, name, my_info };
+
+// In a message nothing may begin another, and no name may end before its end.
+std::string harmless(const char *text, PartOf what)
 {
     std::string plain;
     for (; *text; text++) {
-        if (*text == '|')
+        if (what == PartOf::name && strchr("$|<>\r\n", *text))
+            plain += '_';
+        else if (*text == '|')
             plain += "&#124;";
-        else if (myinfo && *text == '$')
+        else if (what == PartOf::my_info && *text == '$')
             plain += "&#36;";
         else
             plain += *text;
@@ -78,7 +83,7 @@ std::string lines_of_hub(const std::string &utf8)
 {
     const std::string text = take(vhpy_to_hub(utf8.c_str())).value_or("");
     std::string lines;
-    for (const char letter : harmless(text.c_str(), false)) {
+    for (const char letter : harmless(text.c_str(), PartOf::speech)) {
         if (letter == '\n')
             lines += '\r';
         lines += letter;
@@ -206,7 +211,9 @@ Answer Scripts::raise_values(int hook, Connection connection, const w_Telement *
         answer.replaced = verdict.replaces != 0;
         for (size_t at = 0; at < answer.parts.size(); at++)
             if (verdict.parts[at])
-                answer.parts[at] = harmless(verdict.parts[at], verdict.replaces == 2);
+                answer.parts[at] = harmless(verdict.parts[at], verdict.replaces == 2 ? PartOf::my_info
+                                                               : at == 0             ? PartOf::name
+                                                                                     : PartOf::speech);
         if (verdict.send && connection)
             hub_.send(connection, std::string(verdict.send, verdict.send_length));
         if (backlog().any)

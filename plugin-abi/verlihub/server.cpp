@@ -17,25 +17,6 @@ using namespace nVerliHub::nEnums;
 using namespace nVerliHub::nSocket;
 using nVerliHub::nProtocol::cMessageDC;
 
-namespace {
-
-// What somebody says ends where it ends: it begins no other message.
-std::string said(const char *value)
-{
-    std::string whole = text(value), plain;
-    while (!whole.empty() && whole.back() == '|')
-        whole.pop_back();
-    for (const char letter : whole) {
-        if (letter == '|')
-            plain += "&#124;";
-        else
-            plain += letter;
-    }
-    return plain;
-}
-
-} // namespace
-
 std::optional<MyInfo> split_my_info(cMessageDC &message)
 {
     if (message.SplitChunks())

@@ -3,6 +3,7 @@
 // Lua plugin does them.
 //
 // Copyright: the vhpy authors. License: GPL-3.0-or-later.
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 
@@ -24,6 +25,11 @@ std::optional<std::string> unless_empty(std::string value)
     if (value.empty())
         return std::nullopt;
     return value;
+}
+
+bool has_bad_letters(const std::string &nick)
+{
+    return nick.find_first_of(BAD_NICK_CHARS_NMDC BAD_NICK_CHARS_OWN) != std::string::npos;
 }
 
 const char *continent_name(const std::string &code)
@@ -93,7 +99,7 @@ std::optional<Place> Server::ip_place(const char *ip, const char *database)
 bool Server::add_reg_user(const char *nick, long rank, const char *password, const char *op)
 {
     const bool usual = rank == eUC_PINGER || (rank >= eUC_REGUSER && rank <= eUC_ADMIN);
-    return given(nick) && usual &&
+    return given(nick) && !has_bad_letters(nick) && usual &&
            nVerliHub::AddRegUser(nick, int(rank), text(password).c_str(), name_or_bot(op).c_str());
 }
 
@@ -119,6 +125,8 @@ bool Server::ban(const char *op, const char *nick, const char *reason, long seco
                              1U << type);
     if (!seconds)
         entry.mDateEnd = 0; // for ever; otherwise it would have ended just now
+    else if (seconds > INT_MAX - server_.mTime.Sec())
+        entry.mDateEnd = INT_MAX; // the latest that the database can hold
     server_.mBanList->AddBan(entry);
     who->mxConn->CloseNice(1000, eCR_KICKED);
     return true;
@@ -184,9 +192,12 @@ std::string Server::file(const char *name)
 
 bool Server::set_config(const char *name, const char *variable, const char *value)
 {
+    if (!given(variable) || !value)
+        return false;
+    // These two go into lines as they are.
+    const bool shown = !strcmp(variable, "hub_name") || !strcmp(variable, "hub_topic");
     std::string now, before;
-    return given(variable) && value &&
-           server_.SetConfig(file(name).c_str(), variable, value, now, before) == 1;
+    return server_.SetConfig(file(name).c_str(), variable, (shown ? said(value) : value).c_str(), now, before) == 1;
 }
 
 std::optional<std::string> Server::config(const char *name, const char *variable, const char *fallback)
@@ -268,7 +279,7 @@ long Server::is_robot_nick_bad(const char *nick)
     if (!given(nick))
         return WITHOUT_NICK;
     const std::string name(nick);
-    if (name.find_first_of(BAD_NICK_CHARS_NMDC BAD_NICK_CHARS_OWN) != std::string::npos)
+    if (has_bad_letters(name))
         return BAD_CHARS;
     if (name == server_.mC.hub_security || name == server_.mC.opchat_name)
         return RESERVED;

@@ -18,6 +18,21 @@ inline bool given(const char *value)
     return value && *value;
 }
 
+// What somebody says ends where it ends: it begins no other message.
+inline std::string said(const char *value)
+{
+    std::string whole = text(value), plain;
+    while (!whole.empty() && whole.back() == '|')
+        whole.pop_back();
+    for (const char letter : whole) {
+        if (letter == '|')
+            plain += "&#124;";
+        else
+            plain += letter;
+    }
+    return plain;
+}
+
 // Clients take the last byte as status; what can be typed is none.
 inline std::string with_status(std::string speed)
 {

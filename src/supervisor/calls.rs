@@ -8,7 +8,7 @@ use std::time::Instant;
 use plugin_abi::call::Order;
 use plugin_abi::frame::{Failure, FromWorker, PROTOCOL};
 use plugin_abi::hook::ArgKind;
-use plugin_abi::{Call, HookSet, ToWorker, Value};
+use plugin_abi::{Call, HookSet, ToWorker, Value, grammar};
 
 use super::process::{Outcome, Phase, Process, Violation};
 use super::script::{Script, State};
@@ -238,6 +238,14 @@ impl Supervisor {
         } else {
             args
         };
+        let fitted = match grammar::fit(call.spec(), args) {
+            Ok(fitted) => fitted,
+            Err(unfit) => {
+                log::warn!("script {}: {} fails: {unfit}", script.name, call.name());
+                return Value::Nil;
+            }
+        };
+        let args = fitted.as_deref().unwrap_or(args);
         if call == Call::AddRobot && script.robots.borrow().len() >= MAX_ROBOTS {
             log::warn!("script {}: AddRobot fails: it has {MAX_ROBOTS} robots already", script.name);
             return Value::Int(0);

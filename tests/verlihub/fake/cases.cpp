@@ -142,6 +142,7 @@ void events(const std::string &folder)
     CHECK_EQUAL(answer.part(1, "replace"), "other&#124;text");
     answer = both.chat("both");
     CHECK_EQUAL(answer.part(0, "user") + " " + answer.part(1, ""), "Other else");
+    CHECK_EQUAL(both.chat("spoof").part(0, ""), "a_ b_");
     CHECK(!both.chat("send").go_on);
     CHECK_EQUAL(both.hub.sent.back(), "<Bot> you|");
     // Without a connection there is nobody to send it to.
@@ -166,6 +167,32 @@ void events(const std::string &folder)
     CHECK_EQUAL(both.ask("names"), "Guard Ops config 1234567890");
     both.scripts.tick(1);
     CHECK_EQUAL(both.ask("names"), "Bot OpChat config 1234567890");
+}
+
+// What reaches a hub fits into the lines that it goes into.
+void grammar(const std::string &folder)
+{
+    Both both(folder);
+    both.begin();
+    CHECK_EQUAL(both.ask("lines"), "all");
+    const char *const wanted[] = {
+        "chat_to_all a&#124;$Quit b x_ y_",
+        "pm a&#124;b user f_ s_",
+        "set_my_info user a_b <_> _\x01 _@ 7",
+        "add_robot R 1 d_d s m 0",
+        "ban op_ user a&#124;b 2147483647 2",
+        "kick op user a&#124;b host_ NULL NULL",
+        "parse_command op !topic a&#124;b 0",
+        "stop_hub 2147483647 2147483647",
+        "send_to_user <a> b|$Quit c| user -2147483648",
+    };
+    for (const char *line : wanted) {
+        CHECK(!both.hub.calls.empty());
+        CHECK_EQUAL(both.hub.calls.front(), line);
+        both.hub.calls.erase(both.hub.calls.begin());
+    }
+    CHECK(both.hub.calls.empty());
+    CHECK(both.hub.has_logged("SetMyINFO fails: its argument 'size' must be a number of bytes, in digits"));
 }
 
 void console(const std::string &folder)
@@ -405,7 +432,7 @@ int main(int, char **argv)
     const std::string name = argv[1], folder = argv[2];
     const std::pair<const char *, void (*)(const std::string &)> CASES[] = {
         {"calls", calls},     {"events", events}, {"console", console}, {"options", options},
-        {"waiting", waiting},
+        {"waiting", waiting}, {"grammar", grammar},
         {"endings", endings}, {"thread", thread}, {"broken", broken},
     };
     for (const auto &[known, run] : CASES) {

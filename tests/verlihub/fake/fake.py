@@ -66,10 +66,27 @@ def functions():
     return "all"
 
 
+def lines():
+    check(vh.mc("a|$Quit b|", "x> y|"), True)
+    check(vh.pm("a|b", "user", "f$", "s>"), True)
+    check(vh.SetMyINFO("user", "a$b", "<|>", "$\x01", "|@", 7), True)
+    check((vh.SetMyINFO("user", size="abc"), vh.SetMyINFO("user", size=-5)), (False, False))
+    check(vh.AddRobot("R", 1, "d$d", "s", "m", 0), True)
+    check(vh.AddRobot("R", 1, "", "", "", "1.5"), False)
+    check((vh.SetMyINFOFlag("user", 256), vh.UnsetMyINFOFlag("user", -1)), (False, False))
+    check(vh.Ban("op$", "user", "a|b", 2**62, 2), True)
+    check(vh.KickUser("op", "user", "a|b", "host|"), True)
+    check(vh.ParseCommand("op", "!topic a|b", 0), True)
+    check(vh.StopHub(2**40, 2**40), True)
+    check(vh.SendDataToUser("<a> b|$Quit c|", "user", -(2**40)), True)
+    return "all"
+
+
 ANSWERS = {
     "block": lambda: 0,
     "replace": lambda: "other|text",
     "both": lambda: ("Other", "else"),
+    "spoof": lambda: ("a> b|", None),
     "send": lambda: ("<Bot> you", 0),
     "nested": lambda: vh.ScriptCommand("inner", "data", 1) and 1,
 }
