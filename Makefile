@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 RUN_ARGS ?= --scripts examples/scripts
 
-.PHONY: all library run test venv docs sessions bench lint fmt install wheel clean help chaos \
+.PHONY: all library run test venv docs sessions bench lint fmt install wheel clean help chaos check-release \
 	verlihub-plugin install-verlihub test-verlihub
 
 all: ## build everything, optimised
@@ -36,6 +36,9 @@ sessions: all ## record the terminal sessions in README.md and docs/ anew; needs
 chaos: ## a million events while scripts are killed, stopped and made to hang
 	$(CARGO) build --workspace --release
 	$(CARGO) test --release --test chaos -- --ignored --nocapture --test-threads 1
+
+check-release: ## what is too long for every run: Debian 12 and 13, chaos in full, long fuzzing
+	tests/check-release
 
 bench: all ## measure messages per second
 	target/release/vhpy bench
@@ -96,4 +99,4 @@ clean: ## remove what was built
 	$(CARGO) clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18

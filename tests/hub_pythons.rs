@@ -1,5 +1,5 @@
 //! One hub, with a script under each interpreter of this machine: `python3.10` to `python3.14` on
-//! the PATH, or those that `VHPY_TEST_PYTHONS` names.
+//! the PATH, or those that `VHPY_TEST_PYTHONS` names besides `python3`.
 #![cfg(feature = "cli")]
 
 #[path = "support/client.rs"]
@@ -7,9 +7,10 @@ mod client;
 mod worker_support;
 
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 use client::HubBuilder;
-use worker_support::pythons;
+use worker_support::executable;
 
 const SCRIPT: &str = "
 import sys
@@ -18,12 +19,22 @@ def OnParsedMsgChat(nick, message):
         vh.mc(f'{vh.name} {sys.version_info[0]}.{sys.version_info[1]} knows {sorted(vh.GetNickList())}')
 ";
 
+/// Those that can be tested, each once.
+fn pythons() -> Vec<PathBuf> {
+    let named = std::env::var("VHPY_TEST_PYTHONS")
+        .unwrap_or_else(|_| (10..=14).map(|minor| format!("python3.{minor}")).collect::<Vec<_>>().join(":"));
+    let mut found = vec![executable("python3").expect("a python3 from 3.10 on is on the PATH")];
+    for python in named.split(':').filter_map(executable) {
+        if !found.contains(&python) {
+            found.push(python);
+        }
+    }
+    found
+}
+
 #[test]
 fn scripts_of_all_interpreters_run_in_one_hub() {
     let pythons = pythons();
-    if pythons.len() == 1 {
-        eprintln!("there is only one interpreter: {}", pythons[0].display());
-    }
     let folder = tempfile::tempdir().unwrap();
     let mut builder = HubBuilder::new();
     let mut versions = Vec::new();

@@ -2,7 +2,7 @@
 mod worker_support;
 
 use plugin_abi::{Answer, FromWorker, Hook, HookSet, Value};
-use worker_support::{FakeHub, Options, pythons};
+use worker_support::{FakeHub, Options};
 
 fn text(text: &str) -> Option<std::borrow::Cow<'static, [u8]>> {
     Some(text.as_bytes().to_vec().into())
@@ -10,9 +10,8 @@ fn text(text: &str) -> Option<std::borrow::Cow<'static, [u8]>> {
 
 #[test]
 fn every_interpreter_serves_events_and_ends() {
-    for python in pythons() {
-        for flags in [vec![], vec!["-X", "dev"]] {
-            let script = "
+    for flags in [vec![], vec!["-X", "dev"]] {
+        let script = "
 import atexit
 def OnParsedMsgChat(nick, message):
     return 0 if 'spam' in message else vh.GetUserClass(nick) > 0
@@ -20,17 +19,15 @@ def UnLoad():
     print('unloading', vh.GetUserClass('x'))
 atexit.register(print, 'at exit')
 ";
-            let mut hub =
-                FakeHub::with(script, Options { python: python.clone(), flags, ..Options::default() });
-            hub.reply = Box::new(|_, _| Value::Int(1));
-            assert_eq!(hub.chat("alice", "hello"), Answer::GoOn);
-            assert_eq!(hub.chat("alice", "spam"), Answer::Block);
-            hub.reply = Box::new(|_, _| Value::Int(0));
-            assert_eq!(hub.chat("alice", "hello"), Answer::Block);
-            assert!(hub.unload().success(), "{}", hub.log());
-            hub.wait_for_log("unloading 0");
-            hub.wait_for_log("at exit");
-        }
+        let mut hub = FakeHub::with(script, Options { flags, ..Options::default() });
+        hub.reply = Box::new(|_, _| Value::Int(1));
+        assert_eq!(hub.chat("alice", "hello"), Answer::GoOn);
+        assert_eq!(hub.chat("alice", "spam"), Answer::Block);
+        hub.reply = Box::new(|_, _| Value::Int(0));
+        assert_eq!(hub.chat("alice", "hello"), Answer::Block);
+        assert!(hub.unload().success(), "{}", hub.log());
+        hub.wait_for_log("unloading 0");
+        hub.wait_for_log("at exit");
     }
 }
 
@@ -310,29 +307,27 @@ fn a_hook_is_looked_up_when_it_is_called() {
             Answer::Block,
         ),
     ];
-    for python in pythons() {
-        let mut hub = FakeHub::with(CHANGES, Options { python: python.clone(), ..Options::default() });
-        let mut known = vec![Hook::OnHubCommand, Hook::OnParsedMsgChat];
-        for (code, hooks, answer) in &steps {
-            hub.event(Hook::OnHubCommand, &["a".into(), Value::text(*code)]);
-            let mut expected = vec![Hook::OnHubCommand];
-            expected.extend_from_slice(hooks);
-            expected.sort();
-            // It comes before the answer, and only if it is news.
-            let told = std::mem::take(&mut hub.others);
-            let mut told = told.iter().map(|frame| match frame {
-                FromWorker::Hooks { hooks, .. } => hooks.iter().collect::<Vec<_>>(),
-                other => panic!("{other:?}"),
-            });
-            known.sort();
-            assert_eq!(told.next(), (known != expected).then(|| expected.clone()), "{python:?} {code}");
-            assert_eq!(told.next(), None);
-            known = expected;
-            assert_eq!(hub.chat("a", "b"), *answer, "{python:?} {code}\n{}", hub.log());
-        }
-        hub.wait_for_log("OnParsedMsgChat is a int, not a function");
-        assert_eq!(hub.log().matches("not a function").count(), 1, "{}", hub.log());
+    let mut hub = FakeHub::with(CHANGES, Options::default());
+    let mut known = vec![Hook::OnHubCommand, Hook::OnParsedMsgChat];
+    for (code, hooks, answer) in &steps {
+        hub.event(Hook::OnHubCommand, &["a".into(), Value::text(*code)]);
+        let mut expected = vec![Hook::OnHubCommand];
+        expected.extend_from_slice(hooks);
+        expected.sort();
+        // It comes before the answer, and only if it is news.
+        let told = std::mem::take(&mut hub.others);
+        let mut told = told.iter().map(|frame| match frame {
+            FromWorker::Hooks { hooks, .. } => hooks.iter().collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        });
+        known.sort();
+        assert_eq!(told.next(), (known != expected).then(|| expected.clone()), "{code}");
+        assert_eq!(told.next(), None);
+        known = expected;
+        assert_eq!(hub.chat("a", "b"), *answer, "{code}\n{}", hub.log());
     }
+    hub.wait_for_log("OnParsedMsgChat is a int, not a function");
+    assert_eq!(hub.log().matches("not a function").count(), 1, "{}", hub.log());
 }
 
 #[test]
@@ -371,35 +366,31 @@ def make():
     return OnTimer
 OnTimer = make()
 ";
-    for python in pythons() {
-        let mut hub = FakeHub::with(script, Options { python: python.clone(), ..Options::default() });
-        for _ in 0..100 {
-            hub.event(Hook::OnTimer, &[Value::Float(0.5)]);
-        }
-        assert_eq!(hub.calls.len(), 100, "{}", hub.log());
-        assert!(hub.others.is_empty(), "the same hooks: {:?}", hub.others);
+    let mut hub = FakeHub::with(script, Options::default());
+    for _ in 0..100 {
+        hub.event(Hook::OnTimer, &[Value::Float(0.5)]);
     }
+    assert_eq!(hub.calls.len(), 100, "{}", hub.log());
+    assert!(hub.others.is_empty(), "the same hooks: {:?}", hub.others);
 }
 
 #[test]
 fn any_number_of_other_names_does_not_hide_a_hook() {
     let script = format!("{CHANGES}\nit = 0\nnames = []\n");
-    for python in pythons() {
-        let mut hub = FakeHub::with(&script, Options { python: python.clone(), ..Options::default() });
-        for number in 0..300 {
-            let (more, less) = (number % 7, number % 5);
-            let code = format!(
-                "for name in names[:{less}]: del globals()[name]\n\
+    let mut hub = FakeHub::with(&script, Options::default());
+    for number in 0..300 {
+        let (more, less) = (number % 7, number % 5);
+        let code = format!(
+            "for name in names[:{less}]: del globals()[name]\n\
                  names = ['name{number}of%d' % i for i in range({more})] + names[{less}:]\n\
                  for name in names[:{more}]: globals()[name] = 1\n\
                  it += 1\n\
                  if it % 3 == 0: OnTimer = print\n\
                  else: globals().pop('OnTimer', 0)"
-            );
-            hub.run(&code).unwrap();
-            let told = std::mem::take(&mut hub.others);
-            let expected = usize::from(number > 1 && number % 3 != 1);
-            assert_eq!(told.len(), expected, "{python:?} {number} {told:?}");
-        }
+        );
+        hub.run(&code).unwrap();
+        let told = std::mem::take(&mut hub.others);
+        let expected = usize::from(number > 1 && number % 3 != 1);
+        assert_eq!(told.len(), expected, "{number} {told:?}");
     }
 }

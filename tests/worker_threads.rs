@@ -4,7 +4,7 @@ mod worker_support;
 use std::time::Instant;
 
 use plugin_abi::{Answer, Call, FromWorker, Hook, ToWorker, Value};
-use worker_support::{ANYTHING, FakeHub, LIMIT, Options, pythons};
+use worker_support::{ANYTHING, FakeHub, LIMIT, Options, python};
 
 /// Serves calls until a condition holds.
 fn serve_until(hub: &mut FakeHub, what: &str, mut done: impl FnMut(&FakeHub) -> bool) {
@@ -18,8 +18,7 @@ fn serve_until(hub: &mut FakeHub, what: &str, mut done: impl FnMut(&FakeHub) -> 
 
 #[test]
 fn threads_call_while_the_main_thread_is_idle_busy_or_calling() {
-    for python in pythons() {
-        let script = "
+    let script = "
 import threading
 def work(number):
     for i in range(300):
@@ -32,26 +31,25 @@ def OnParsedMsgChat(nick, message):
     total = sum(range(2000))
     return vh.GetUserClass('7/5') == 7005
 ";
-        let mut hub = FakeHub::with(script, Options { python: python.clone(), ..Options::default() });
-        hub.reply = Box::new(|call, args| match call {
-            Call::GetUserClass => {
-                let text = String::from_utf8(args[0].as_text().unwrap().to_vec()).unwrap();
-                let (number, i) = text.split_once('/').unwrap();
-                Value::Int(number.parse::<i64>().unwrap() * 1000 + i.parse::<i64>().unwrap())
-            }
-            _ => Value::Int(1),
-        });
-        hub.function("start", &[]).unwrap();
-        for _ in 0..500 {
-            assert_eq!(hub.chat("a", "b"), Answer::GoOn);
+    let mut hub = FakeHub::with(script, Options::default());
+    hub.reply = Box::new(|call, args| match call {
+        Call::GetUserClass => {
+            let text = String::from_utf8(args[0].as_text().unwrap().to_vec()).unwrap();
+            let (number, i) = text.split_once('/').unwrap();
+            Value::Int(number.parse::<i64>().unwrap() * 1000 + i.parse::<i64>().unwrap())
         }
-        let done = |hub: &FakeHub| hub.calls.iter().filter(|(call, _)| *call == Call::mc).count() == 8;
-        serve_until(&mut hub, "all threads", done);
-        assert_eq!(hub.calls.len(), 8 * 301 + 500);
+        _ => Value::Int(1),
+    });
+    hub.function("start", &[]).unwrap();
+    for _ in 0..500 {
         assert_eq!(hub.chat("a", "b"), Answer::GoOn);
-        assert!(hub.unload().success(), "{}", hub.log());
-        assert!(!hub.log().contains("Traceback"), "{}", hub.log());
     }
+    let done = |hub: &FakeHub| hub.calls.iter().filter(|(call, _)| *call == Call::mc).count() == 8;
+    serve_until(&mut hub, "all threads", done);
+    assert_eq!(hub.calls.len(), 8 * 301 + 500);
+    assert_eq!(hub.chat("a", "b"), Answer::GoOn);
+    assert!(hub.unload().success(), "{}", hub.log());
+    assert!(!hub.log().contains("Traceback"), "{}", hub.log());
 }
 
 #[test]
@@ -117,8 +115,7 @@ def OnTimer(): pass
 
 #[test]
 fn running_daemon_threads_do_not_crash_the_end() {
-    for python in pythons() {
-        let script = "
+    let script = "
 import threading, time
 def ask():
     while True: vh.GetUserClass('x')
@@ -129,15 +126,14 @@ for _ in range(4):
     threading.Thread(target=burn, daemon=True).start()
 def OnTimer(): pass
 ";
-        for flags in [vec![], vec!["-X", "dev"]] {
-            let options = Options { python: python.clone(), flags, ..Options::default() };
-            let mut hub = FakeHub::with(script, options);
-            for _ in 0..20 {
-                hub.event(Hook::OnTimer, &[Value::Float(0.0)]);
-            }
-            let status = hub.unload();
-            assert!(status.success(), "{python:?}: {status}\n{}", hub.log());
+    for flags in [vec![], vec!["-X", "dev"]] {
+        let options = Options { flags, ..Options::default() };
+        let mut hub = FakeHub::with(script, options);
+        for _ in 0..20 {
+            hub.event(Hook::OnTimer, &[Value::Float(0.0)]);
         }
+        let status = hub.unload();
+        assert!(status.success(), "{status}\n{}", hub.log());
     }
 }
 
@@ -193,14 +189,12 @@ def OnParsedMsgChat(nick, message):
     _, status = os.waitpid(child, 0)
     return str(os.waitstatus_to_exitcode(status))
 ";
-    for python in pythons() {
-        let mut hub = FakeHub::with(script, Options { python: python.clone(), ..Options::default() });
-        let answer = |code: &'static str| Answer::Chat { nick: None, message: Some(code.as_bytes().into()) };
-        assert_eq!(hub.chat("a", "exit"), answer("3"));
-        assert_eq!(hub.chat("a", "return"), answer("0"));
-        hub.wait_for_log("child: vh works only in the script's own process");
-        assert!(hub.calls.is_empty());
-    }
+    let mut hub = FakeHub::with(script, Options::default());
+    let answer = |code: &'static str| Answer::Chat { nick: None, message: Some(code.as_bytes().into()) };
+    assert_eq!(hub.chat("a", "exit"), answer("3"));
+    assert_eq!(hub.chat("a", "return"), answer("0"));
+    hub.wait_for_log("child: vh works only in the script's own process");
+    assert!(hub.calls.is_empty());
 }
 
 #[test]
@@ -284,16 +278,10 @@ fn names_follow_the_hub() {
 #[test]
 fn the_store_is_a_dict_that_the_hub_keeps() {
     let store = vec![("old".into(), Value::List(vec![Value::Int(1), "é".into()]))];
-    for python in pythons() {
-        let options = Options {
-            python: python.clone(),
-            store: store.clone(),
-            encoding: "cp1251",
-            ..Options::default()
-        };
-        let mut hub = FakeHub::with(ANYTHING, options);
-        let result = hub.run(
-            r"
+    let options = Options { store: store.clone(), encoding: "cp1251", ..Options::default() };
+    let mut hub = FakeHub::with(ANYTHING, options);
+    let result = hub.run(
+        r"
 from collections.abc import MutableMapping
 s = vh.store
 assert isinstance(s, MutableMapping) and list(s) == ['old'] and s['old'] == [1, '\xe9']
@@ -330,22 +318,21 @@ assert len(s) == 0
 s['x'] = 'x' * ((4 << 20) - 100)
 it = True
 ",
-        );
-        assert_eq!(result, Ok(Value::Bool(true)), "{python:?}\n{}", hub.log());
-        let stored: Vec<String> = hub
-            .others
-            .iter()
-            .map(|frame| match frame {
-                FromWorker::Store { key, value } => {
-                    let key = String::from_utf8_lossy(key).replace('\u{fffd}', "?");
-                    value.as_ref().map_or(format!("-{key}"), |_| format!("+{key}"))
-                }
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        let expected = "+a +b +c -c -b +???é??? -???é??? +big +big +x -old -a -big -x +x";
-        assert_eq!(stored.join(" "), expected);
-    }
+    );
+    assert_eq!(result, Ok(Value::Bool(true)), "{}", hub.log());
+    let stored: Vec<String> = hub
+        .others
+        .iter()
+        .map(|frame| match frame {
+            FromWorker::Store { key, value } => {
+                let key = String::from_utf8_lossy(key).replace('\u{fffd}', "?");
+                value.as_ref().map_or(format!("-{key}"), |_| format!("+{key}"))
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected = "+a +b +c -c -b +???é??? -???é??? +big +big +x -old -a -big -x +x";
+    assert_eq!(stored.join(" "), expected);
 }
 
 #[test]
@@ -382,7 +369,7 @@ def OnTimer():
 
 #[test]
 fn a_worker_whose_hub_is_another_process_ends_at_once() {
-    let status = std::process::Command::new(&pythons()[0])
+    let status = std::process::Command::new(python())
         .args(["-c", plugin_abi::start::BOOT])
         .arg(worker_support::library())
         .arg("1")
@@ -436,29 +423,21 @@ fn what_the_globals_of_a_script_hold_is_finalised_in_python_s_order() {
         ),
         ("sys.modules[__name__] = last\n", "script.py"),
     ];
-    for python in pythons() {
-        for (more, file) in ways {
-            let folder = tempfile::tempdir().unwrap();
-            let script = format!("folder = {:?}\n{HOLDS}{more}", folder.path());
-            let mut hub =
-                FakeHub::with(script, Options { python: python.clone(), file, ..Options::default() });
-            let Value::Handle(_) = hub.function("give", &[]).unwrap() else { panic!("no handle") };
-            assert!(hub.unload().success(), "{}", hub.log());
-            let read = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
-            assert_eq!(read("file"), "precious\n", "{python:?} {file} {more}");
-            // Where only a daemon thread keeps them, its names are gone when it is their turn.
-            if more.is_empty() {
-                assert_eq!(read("last"), "['thread', 'exit']", "{python:?} {file}");
-            }
-            let program = "import shelve, sys; print(shelve.open(sys.argv[1])['list'])";
-            let shelf = folder.path().join("shelf");
-            let shown = std::process::Command::new(python).args(["-c", program]).arg(shelf).output().unwrap();
-            assert_eq!(
-                String::from_utf8_lossy(&shown.stdout),
-                "['precious']\n",
-                "{python:?} {file} {more}\n{}",
-                hub.log()
-            );
+    for (more, file) in ways {
+        let folder = tempfile::tempdir().unwrap();
+        let script = format!("folder = {:?}\n{HOLDS}{more}", folder.path());
+        let mut hub = FakeHub::with(script, Options { file, ..Options::default() });
+        let Value::Handle(_) = hub.function("give", &[]).unwrap() else { panic!("no handle") };
+        assert!(hub.unload().success(), "{}", hub.log());
+        let read = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("file"), "precious\n", "{file} {more}");
+        // Where only a daemon thread keeps them, its names are gone when it is their turn.
+        if more.is_empty() {
+            assert_eq!(read("last"), "['thread', 'exit']", "{file}");
         }
+        let program = "import shelve, sys; print(shelve.open(sys.argv[1])['list'])";
+        let shelf = folder.path().join("shelf");
+        let shown = std::process::Command::new(python()).args(["-c", program]).arg(shelf).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&shown.stdout), "['precious']\n", "{file} {more}\n{}", hub.log());
     }
 }

@@ -35,32 +35,19 @@ pub fn library() -> &'static Path {
     })
 }
 
-/// All interpreters that can be tested: `VHPY_TEST_PYTHONS`, or what is on PATH.
-pub fn pythons() -> &'static [PathBuf] {
-    static PYTHONS: OnceLock<Vec<PathBuf>> = OnceLock::new();
-    PYTHONS.get_or_init(|| {
-        let named = std::env::var("VHPY_TEST_PYTHONS");
-        let names: Vec<String> = match &named {
-            Ok(named) => named.split(':').map(String::from).collect(),
-            Err(_) => std::iter::once("python3".into())
-                .chain((10..=14).map(|minor| format!("python3.{minor}")))
-                .collect(),
-        };
-        let mut found: Vec<PathBuf> = Vec::new();
-        for name in names {
-            let program = "import sys; sys.version_info >= (3, 10) and print(sys.executable)";
-            let Ok(output) = Command::new(&name).args(["-c", program]).output() else { continue };
-            let path = String::from_utf8(output.stdout).unwrap().trim().to_owned();
-            if !path.is_empty() {
-                let real = std::fs::canonicalize(path).unwrap();
-                if !found.contains(&real) {
-                    found.push(real);
-                }
-            }
-        }
-        assert!(!found.is_empty(), "no Python from 3.10 on was found");
-        found
-    })
+/// The interpreter that is tested: `python3` on the PATH. `tests/run` puts each of those that
+/// `VHPY_TEST_PYTHONS` names in that place.
+pub fn python() -> &'static Path {
+    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
+    PYTHON.get_or_init(|| executable("python3").expect("a python3 from 3.10 on is on the PATH"))
+}
+
+/// Where an interpreter really is; `None` if it is not there, or too old.
+pub fn executable(name: &str) -> Option<PathBuf> {
+    let program = "import sys; sys.version_info >= (3, 10) and print(sys.executable)";
+    let output = Command::new(name).args(["-c", program]).output().ok()?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    std::fs::canonicalize(path.trim()).ok()
 }
 
 /// A hub with one worker.
@@ -98,7 +85,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
-            python: pythons()[0].clone(),
+            python: python().to_owned(),
             flags: vec![],
             encoding: "utf-8",
             ring_bytes: 1 << 20,
