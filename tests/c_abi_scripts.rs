@@ -56,6 +56,11 @@ fn the_ways_of_hosts_of_the_old_library() {
 }
 
 #[test]
+fn every_call_is_a_visit() {
+    check(host(), "visits", "visits.py", 1);
+}
+
+#[test]
 fn nesting_death_and_recovery() {
     check(host(), "recovery", "host.py", 1);
 }

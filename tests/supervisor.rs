@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use support::{Recorder, Stage, Watchdog, config, kill, text, wait_until};
 use vhpy::supervisor::{CallError, Config, Replacement, RestartLimits};
-use vhpy::{Call, Hook, Value};
+use vhpy::{Call, Hook, ScriptId, Value};
 
 fn chat(stage: &mut Stage, nick: &str, message: &str) -> vhpy::supervisor::Verdict {
     stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &[nick.into(), message.into()])
@@ -364,6 +364,64 @@ fn events_and_threads_go_on_side_by_side() {
         let verdict = chat(&mut stage, "n", &format!("{number}:"));
         let expected = format!("{number}:1").into_bytes();
         assert_eq!(verdict.replacement, Some(Replacement::Chat { nick: None, message: Some(expected) }));
+    }
+}
+
+/// A hub that does not poll, and wants one thing only.
+#[test]
+fn whatever_a_hub_calls_brings_a_script_back() {
+    type Visit = fn(&mut Stage, ScriptId);
+    let ways: [(&str, Visit); 6] = [
+        ("an event that nobody wants", |stage, _| {
+            stage.supervisor.event(&mut stage.host, Hook::OnUserLogout, &["nick".into()]);
+        }),
+        ("an event for it", |stage, id| {
+            stage.supervisor.event_to(&mut stage.host, id, Hook::OnUserLogin, &["nick".into()]);
+        }),
+        ("a function that is not there", |stage, id| {
+            let _ = stage.supervisor.call(&mut stage.host, id, "nothing", &[]);
+        }),
+        ("a command", |stage, _| {
+            stage.supervisor.console(&mut stage.host, "pylist");
+        }),
+        ("a script that is not there", |stage, _| {
+            assert!(!stage.supervisor.unload(&mut stage.host, ScriptId(77)));
+        }),
+        ("a glance", |stage, _| stage.supervisor.glance()),
+    ];
+    for (name, visit) in ways {
+        let restart = RestartLimits { first_delay: Duration::from_millis(20), ..RestartLimits::default() };
+        let mut stage = Stage::with(Config { restart, restart_wait: Duration::ZERO, ..config() });
+        let source = "
+            import threading
+            def OnUserLogin(nick): return 0
+            threading.Thread(target=lambda: vh.mc('from a thread'), daemon=True).start()
+            ";
+        let id = stage.load("dies.py", source).id;
+        let has_host = name != "a glance";
+        for death in 1..=2 {
+            let pid = stage.pid(id);
+            kill(pid, libc::SIGKILL);
+            wait_until(&format!("{name}, after death {death}"), || {
+                visit(&mut stage, id);
+                let status = stage.supervisor.status(id).unwrap();
+                let is_new = status.pid.is_some_and(|new| new != pid.unsigned_abs());
+                is_new && (status.state == "ready" || !has_host)
+            });
+            if !has_host {
+                assert!(stage.host.told.is_empty(), "a glance tells nobody anything");
+                stage.serve_until("the script", |supervisor, _| {
+                    supervisor.status(id).unwrap().state == "ready"
+                });
+                assert_eq!(stage.host.told.len(), death, "a visit tells it");
+                stage.host.told.clear();
+                break;
+            }
+            wait_until(&format!("{name}, for the call of a thread"), || {
+                visit(&mut stage, id);
+                stage.host.texts(Call::mc).len() > death
+            });
+        }
     }
 }
 

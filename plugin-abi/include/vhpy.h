@@ -14,6 +14,11 @@
  * Signals. A handler that interrupts a thread inside the library, and not in a callback, gets
  * the value of a failure at once, for an event "go on", and nothing is done or logged.
  *
+ * Visits. Whichever function a hub calls, scripts that died are noticed then, those that are due
+ * are started again, those that are late are ended, and calls that scripts' threads made are
+ * served, which calls functions of the table: within 20 ms of such calls, and in no thread of
+ * the library's own. Only vhpy_wants never calls a function of the hub.
+ *
  * Text is bytes in the hub's encoding (option "encoding"), ended by NUL.
  *
  * Failures. A function that fails returns the value given below, writes one line to the log
@@ -144,7 +149,8 @@ int w_Unload(int id);
 
 /* ---------------------------------------------------------------- events */
 
-/* Whether a script defines a hook: 1 or 0. Waiting calls of scripts are served here. */
+/* Whether a script defines a hook: 1 or 0. Quick; takes the lock, and serves, only once in a few
+ * milliseconds or in 256 calls. */
 int w_HasHook(int id, int hook);
 
 /* One event to one script. The arguments are passed on as they are, whatever their format;
@@ -288,7 +294,8 @@ typedef struct {
 int vhpy_event(int hook, const w_Telement *args, size_t count, vhpy_verdict *verdict);
 void vhpy_verdict_free(vhpy_verdict *verdict);
 
-/* Whether any script defines the hook: 1 or 0. Quick; ask before building arguments. */
+/* Whether any script defines the hook: 1 or 0. Quick; ask before building arguments. Notices
+ * deaths, starts again and ends what is due, but calls no function of the hub. */
 int vhpy_wants(int hook);
 
 /* The format of a hook's arguments; of what a callback at a place of the table takes

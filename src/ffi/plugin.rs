@@ -182,7 +182,7 @@ unsafe extern "C" fn vhpy_free(block: *mut c_void) {
 extern "C" fn vhpy_wants(number: c_int) -> c_int {
     guard("vhpy_wants", 0, || {
         let hook = hook(number)?;
-        visit(|running, _| Ok(running.supervisor.wants(hook).into()))
+        state::wants(hook).map(c_int::from)
     })
 }
 

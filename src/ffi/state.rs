@@ -6,18 +6,19 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_int;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, TryLockError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use encoding_rs::Encoding;
-use plugin_abi::Call;
+use plugin_abi::{Call, Hook};
 
 use super::chost::{CHost, Table};
 use super::lock::{Guard, Reentrant};
 use super::targs::Callback;
 use super::{Fault, logger};
 use crate::host::ScriptId;
+use crate::supervisor::visits::{self, HookBoard};
 use crate::supervisor::{Config, Identity, Supervisor};
 
 /// What exists while scripts can run.
@@ -53,6 +54,55 @@ static LIBRARY: Reentrant<Library> =
 /// Set in the child of a fork, until the next call there.
 static FORKED: AtomicBool = AtomicBool::new(false);
 
+/// What is known without the lock. The clock is that of [`visits`]; its ticks are 0 here while
+/// nothing runs.
+struct Board {
+    hooks: HookBoard,
+    /// The tick at which scripts were served for the sake of this board.
+    served: AtomicU64,
+    /// The tick at which was noticed what is due.
+    noticed: AtomicU64,
+    /// How often was asked; two threads may count as one.
+    asked: AtomicU32,
+}
+
+static BOARD: Board = Board {
+    hooks: HookBoard::new(),
+    served: AtomicU64::new(0),
+    noticed: AtomicU64::new(0),
+    asked: AtomicU32::new(0),
+};
+
+/// A host that asks without end is let in once in so many times: scripts' threads wait for it.
+const ASKED: u32 = 256;
+
+impl Board {
+    #[inline]
+    fn is_fresh(&self, since: &AtomicU64) -> bool {
+        since.load(Ordering::Relaxed) == visits::tick() && !FORKED.load(Ordering::Relaxed)
+    }
+
+    /// Whether a host that asks is to be let in, however fresh the board is.
+    #[inline]
+    fn is_turn(&self) -> bool {
+        let asked = self.asked.load(Ordering::Relaxed).wrapping_add(1);
+        self.asked.store(asked, Ordering::Relaxed);
+        asked.is_multiple_of(ASKED)
+    }
+
+    fn was_served(&self) {
+        let tick = visits::tick();
+        self.served.store(tick, Ordering::Relaxed);
+        self.noticed.store(tick, Ordering::Relaxed);
+    }
+
+    /// Nothing runs any more.
+    fn wipe(&self) {
+        self.served.store(0, Ordering::Relaxed);
+        self.noticed.store(0, Ordering::Relaxed);
+    }
+}
+
 /// Handles that were freed, with the scripts whose they are; given back when a thread leaves.
 static RELEASED: Mutex<Vec<(i32, u64)>> = Mutex::new(Vec::new());
 
@@ -65,22 +115,56 @@ pub(crate) struct Visit {
     _lock: Guard<'static, Library>,
 }
 
-/// Lets the host in, waiting while another thread is inside.
+/// Lets the host in, waiting while another thread is inside, and does what is due.
 pub(crate) fn visit<R>(work: impl FnOnce(&Running, &mut Visit) -> Result<R, Fault>) -> Result<R, Fault> {
-    let lock = LIBRARY.lock();
-    notice_fork(&lock);
-    let running = lock.running.borrow().clone().ok_or(Fault::NotBegun)?;
-    let mut visit = Visit {
-        host: CHost::new(running.clone()),
-        nested: lock.depth() > 1,
-        running: running.clone(),
-        _lock: lock,
-    };
+    let mut visit = enter()?;
+    let running = visit.running.clone();
+    running.supervisor.visit(&mut visit.host);
     let result = work(&running, &mut visit);
     if !visit.nested {
         give_back(&running);
     }
     result
+}
+
+fn enter() -> Result<Visit, Fault> {
+    let lock = LIBRARY.lock();
+    notice_fork(&lock);
+    let running = lock.running.borrow().clone().ok_or(Fault::NotBegun)?;
+    Ok(Visit { host: CHost::new(running.clone()), nested: lock.depth() > 1, running, _lock: lock })
+}
+
+/// Whether a script has a hook. As in any visit, what is due is done; when that was just done,
+/// the answer is read off the board, without the lock and without a system call.
+pub(crate) fn has_hook(id: ScriptId, hook: Hook) -> Result<bool, Fault> {
+    if BOARD.is_fresh(&BOARD.served)
+        && !BOARD.is_turn()
+        && let Some(has) = BOARD.hooks.has_hook(id, hook)
+    {
+        return Ok(has);
+    }
+    let mut visit = enter()?;
+    let running = visit.running.clone();
+    BOARD.was_served();
+    if visit.nested {
+        // A served call could lead here again, endlessly.
+        running.supervisor.visit(&mut visit.host);
+    } else {
+        running.supervisor.serve(&mut visit.host);
+        give_back(&running);
+    }
+    Ok(running.supervisor.has_hook(id, hook))
+}
+
+/// Whether any script has a hook. The host is not called meanwhile, whatever is due.
+pub(crate) fn wants(hook: Hook) -> Result<bool, Fault> {
+    if BOARD.is_fresh(&BOARD.noticed) {
+        return Ok(BOARD.hooks.wants(hook));
+    }
+    let running = enter()?.running;
+    BOARD.noticed.store(visits::tick(), Ordering::Relaxed);
+    running.supervisor.glance();
+    Ok(running.supervisor.wants(hook))
 }
 
 /// `w_Begin`. Ends what is running first.
@@ -108,6 +192,7 @@ pub(crate) unsafe fn begin(places: *const Option<Callback>) -> Result<(), Fault>
     // SAFETY: as the caller promises.
     let table = unsafe { Table::at(places) };
     let supervisor = Supervisor::new(config).map_err(|error| Fault::Refused(error.to_string()))?;
+    supervisor.publish_hooks(&BOARD.hooks);
     let running = Running { supervisor, table, encoding: Cell::new(encoding) };
     lock.running.replace(Some(Rc::new(running)));
     Ok(())
@@ -125,6 +210,7 @@ fn end_running(lock: &Guard<'static, Library>) -> bool {
     running.supervisor.shutdown(&mut CHost::new(running.clone()));
     // Only now: what `shutdown` does in scripts may call the host, and the host the library.
     lock.running.take();
+    BOARD.wipe();
     true
 }
 
@@ -228,6 +314,7 @@ fn notice_fork(lock: &Guard<'static, Library>) {
         // What the lost thread left half done must not be looked at, nor dropped.
         if let Ok(mut running) = lock.running.try_borrow_mut() {
             std::mem::forget(running.take());
+            BOARD.wipe();
         }
         log::error!(
             "the process was forked while another thread was in the plugin: its scripts run in \

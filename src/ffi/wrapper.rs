@@ -93,14 +93,11 @@ extern "C" fn w_Unload(id: c_int) -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn w_HasHook(id: c_int, hook: c_int) -> c_int {
     guard("w_HasHook", 0, || {
-        visit(|running, visit| {
-            // Not from within a callback: a served call could lead here again, endlessly.
-            if !visit.nested {
-                running.supervisor.serve(&mut visit.host);
-            }
-            let hook = usize::try_from(hook).ok().and_then(Hook::from_number);
-            Ok(hook.is_some_and(|hook| running.supervisor.has_hook(ScriptId(id), hook)).into())
-        })
+        // No number of a hook is no hook that anybody has.
+        let Some(hook) = usize::try_from(hook).ok().and_then(Hook::from_number) else {
+            return visit(|_, _| Ok(0));
+        };
+        state::has_hook(ScriptId(id), hook).map(c_int::from)
     })
 }
 

@@ -20,6 +20,7 @@ use plugin_abi::{Call, Value};
 use super::Supervisor;
 use super::process::Process;
 use super::script::Script;
+use super::visits::Heard;
 use crate::host::Host;
 
 /// Something that happened to a process and that nobody has acted upon yet.
@@ -111,7 +112,7 @@ impl Supervisor {
     /// Acts on everything that has happened, and tells the host of it.
     pub(super) fn do_chores(&self, host: &mut dyn Host) {
         self.hear_who_is_due(host);
-        self.settle();
+        self.settle(Heard::Heard);
         self.deliver(host);
     }
 

@@ -49,6 +49,7 @@ impl Supervisor {
     /// Runs an operator's command, with or without the hub's prefix: `pylist`, `!pyload x.py`.
     /// The answer is text of several lines in UTF-8. `None` when it is no command of ours.
     pub fn console(&self, host: &mut dyn Host, command: &str) -> Option<String> {
+        self.visit(host);
         let (found, rest) = command_of(command)?;
         Some((found.run)(self, host, rest))
     }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use plugin_abi::frame;
 use plugin_abi::hook::Replaces;
@@ -164,6 +164,7 @@ impl Supervisor {
     /// after a first death: the event waits for it, up to
     /// [`Config::restart_wait`](super::Config::restart_wait).
     pub fn event(&self, host: &mut dyn Host, hook: Hook, args: &[Value<'_>]) -> Verdict {
+        self.visit(host);
         if !self.wants(hook) {
             return Verdict::default();
         }
@@ -185,6 +186,7 @@ impl Supervisor {
         hook: Hook,
         args: &[Value<'_>],
     ) -> Option<Answer<'static>> {
+        self.visit(host);
         let script = self.script(id).filter(|script| script.hooks.get().contains(hook))?;
         let mut answer = None;
         let observed = script.observers.get().contains(hook);
@@ -234,6 +236,7 @@ impl Supervisor {
         function: &str,
         args: &[Value<'_>],
     ) -> Result<Outcome, CallError> {
+        self.visit(host);
         let script = self.script(id).ok_or(CallError::NoScript(id))?;
         let level = self.enter().ok_or(CallError::TooDeep)?;
         self.await_restart(host, &script, Instant::now() + self.hook_timeout(&script, None));
@@ -257,16 +260,6 @@ impl Supervisor {
         drop(level);
         self.tidy(host);
         outcome.ok_or(CallError::Died)
-    }
-
-    /// Serves the calls of scripts' own threads, notices deaths, restarts what is due. A hub
-    /// calls it when [`Supervisor::poll_fd`] is readable; more often does no harm.
-    pub fn serve(&self, host: &mut dyn Host) {
-        let Some(level) = self.enter() else { return };
-        self.look(Duration::ZERO);
-        self.pump_all(host);
-        drop(level);
-        self.tidy(host);
     }
 
     /// One event to these scripts; `take` gets the answers in their order.

@@ -19,6 +19,7 @@ use super::restart::Decision;
 use super::script::{Script, State};
 use super::spawn::Exit;
 use super::store::Store;
+use super::visits::Heard;
 use super::{DynamicFunctions, Engine, MAX_NESTING, ScriptStatus, StartError, Supervisor, status};
 use crate::host::{Host, ScriptId};
 
@@ -115,6 +116,7 @@ impl Supervisor {
         path: &Path,
         identity: Option<Identity>,
     ) -> Result<Loaded, LoadError> {
+        self.visit(host);
         let script = self.begin_load(id, path, identity)?;
         let loaded = self.finish_load(host, &script);
         // Only now a spare is started: it would compete with what is loading.
@@ -126,6 +128,7 @@ impl Supervisor {
     /// Loads several scripts at the same time. The results, the numbers and the load order are
     /// those of the paths.
     pub fn load_all(&self, host: &mut dyn Host, paths: &[PathBuf]) -> Vec<Result<Loaded, LoadError>> {
+        self.visit(host);
         let begun: Vec<_> = paths.iter().map(|path| self.begin_load(None, path, None)).collect();
         let loaded = begun
             .into_iter()
@@ -209,6 +212,7 @@ impl Supervisor {
     ///
     /// A script that is inside a hook or function of its own is unloaded when it returns.
     pub fn unload(&self, host: &mut dyn Host, id: ScriptId) -> bool {
+        self.visit(host);
         let Some(script) = self.script(id) else { return false };
         if script.process().is_some_and(|process| process.is_busy()) {
             log::info!("script {} will be unloaded when it has returned", script.name);
@@ -224,6 +228,7 @@ impl Supervisor {
     /// Its deaths are forgiven. When it cannot be loaded, it stays in the list as failed, to
     /// be reloaded once it is mended.
     pub fn reload(&self, host: &mut dyn Host, id: ScriptId) -> Result<Loaded, LoadError> {
+        self.visit(host);
         let script = self.script(id).ok_or(LoadError::NoScript(id))?;
         if self.ending.get() {
             return Err(LoadError::Ending);
@@ -357,7 +362,7 @@ impl Supervisor {
 
     /// Acts on what happened to processes, and on what is due. It calls nobody: see
     /// [`agenda`](super::agenda).
-    pub(super) fn settle(&self) {
+    pub(super) fn settle(&self, heard: Heard) {
         loop {
             while let Some(chore) = self.agenda.next() {
                 match chore {
@@ -366,7 +371,7 @@ impl Supervisor {
                     Chore::Overran(script, process, what) => self.stuck(&script, &process, &what),
                 }
             }
-            self.do_what_is_due();
+            self.do_what_is_due(heard);
             if !self.agenda.has_chores() {
                 break;
             }
@@ -390,7 +395,7 @@ impl Supervisor {
         }
     }
 
-    fn do_what_is_due(&self) {
+    fn do_what_is_due(&self, heard: Heard) {
         for script in self.due() {
             enum Act {
                 Kill(Rc<Process>, &'static str),
@@ -406,6 +411,7 @@ impl Supervisor {
                 _ => Act::Nothing,
             });
             match act {
+                Act::Kill(process, _) if heard == Heard::Unheard && process.is_ready() => {}
                 Act::Kill(process, why) => {
                     if !self.is_dumping(&script, &process) {
                         process.kill(why.into());

@@ -4,7 +4,7 @@
 //! # Theory of operation
 //!
 //! The supervisor belongs to the hub's thread. It does its work while that thread is inside
-//! one of its methods; when it has work to do at another time, [`Supervisor::poll_fd`] becomes
+//! one of its methods, whichever that is ([`visits`]); when it has work to do at another time, [`Supervisor::poll_fd`] becomes
 //! readable and the hub calls [`Supervisor::serve`].
 //!
 //! An event is encoded once and copied into the ring of every script that defines the hook;
@@ -44,6 +44,7 @@ mod script;
 mod spares;
 mod spawn;
 mod store;
+pub(crate) mod visits;
 mod waiting;
 
 use std::cell::{Cell, RefCell};
@@ -75,6 +76,7 @@ use output::OutputThread;
 use process::{Birth, Process};
 use script::Script;
 use spawn::SpawnThread;
+use visits::{HookBoard, Pace};
 
 /// How deeply events and calls may be nested in each other.
 pub const MAX_NESTING: u32 = 32;
@@ -171,6 +173,8 @@ pub struct Supervisor {
     /// For each hook the scripts that define it, in load order.
     listeners: RefCell<Vec<Rc<[Rc<Script>]>>>,
     wanted: Cell<HookSet>,
+    /// Where others can read that.
+    board: Cell<Option<&'static HookBoard>>,
     /// Processes that are being started, for scripts and as spares.
     births: RefCell<Vec<Birth>>,
     /// Started interpreters without a script.
@@ -181,6 +185,7 @@ pub struct Supervisor {
     /// call by name.
     reserved: RefCell<Vec<(ScriptId, DynamicFunctions)>>,
     agenda: Agenda,
+    pace: Pace,
     /// How many events and calls the hub's thread is inside of.
     depth: Cell<u32>,
     next_seq: Cell<u64>,
@@ -222,6 +227,8 @@ impl Supervisor {
             spares_from: Cell::default(),
             reserved: RefCell::default(),
             agenda: Agenda::default(),
+            pace: Pace::default(),
+            board: Cell::default(),
             depth: Cell::new(0),
             next_seq: Cell::new(1),
             next_serial: Cell::new(1),
@@ -236,8 +243,9 @@ impl Supervisor {
         })
     }
 
-    /// Whether any script defines the hook. Costs nothing: a hub may ask before it builds
-    /// arguments.
+    /// Whether any script defines the hook. Costs nothing, and does nothing: a hub may ask before
+    /// it builds arguments. One that may ask for long without an event calls
+    /// [`Supervisor::glance`] as well.
     #[inline]
     pub fn wants(&self, hook: Hook) -> bool {
         self.wanted.get().contains(hook)
@@ -374,6 +382,9 @@ impl Supervisor {
             listeners.push(Rc::from(with_hook));
         }
         self.wanted.set(wanted);
+        if let Some(board) = self.board.get() {
+            board.write(wanted, &scripts);
+        }
         *self.listeners.borrow_mut() = listeners;
     }
 

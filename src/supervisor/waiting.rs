@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use plugin_abi::Hook;
 use plugin_abi::wait::Crowd;
+use smallvec::SmallVec;
 
 use super::agenda::Chore;
 use super::process::Process;
@@ -271,8 +272,18 @@ impl Supervisor {
     }
 
     pub(super) fn pump_all(&self, host: &mut dyn Host) {
-        for process in self.processes() {
-            self.pump(host, &process);
+        let mut ready: SmallVec<[Rc<Process>; 8]> = SmallVec::new();
+        let mut add = |process: &Rc<Process>| {
+            if process.is_ready() {
+                ready.push(process.clone());
+            }
+        };
+        for script in self.scripts.borrow().iter() {
+            script.with_state(|state| state.process().into_iter().for_each(&mut add));
+        }
+        self.spares.borrow().iter().for_each(add);
+        for process in &ready {
+            self.pump(host, process);
         }
     }
 

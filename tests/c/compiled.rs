@@ -82,7 +82,8 @@ impl Host {
     /// Compiles it with these flags besides.
     pub fn new(flags: &[&str]) -> Host {
         let folder = tempfile::tempdir().expect("a folder for the host");
-        let sources = ["host.c", "hub.c", "pack.c", "scripts.c", "life.c", "old_ways.c"].map(source);
+        let sources =
+            ["host.c", "hub.c", "pack.c", "scripts.c", "life.c", "old_ways.c", "visits.c"].map(source);
         let mut command = compiler("cc", "c99");
         command
             .args(flags)

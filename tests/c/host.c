@@ -140,7 +140,7 @@ int main(int argc, char **argv)
         {"dynamic", NULL, run_dynamic},   {"recovery", NULL, run_recovery},
         {"leaks", NULL, run_leaks},       {"fork", NULL, run_fork},
         {"plugin", NULL, run_plugin},     {"numbering", NULL, run_numbering},
-        {"old_ways", NULL, run_old_ways}, {"signals", NULL, run_signals},
+        {"old_ways", NULL, run_old_ways}, {"visits", NULL, run_visits},   {"signals", NULL, run_signals},
     };
     size_t at;
 

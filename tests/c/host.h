@@ -110,5 +110,6 @@ void run_fork(const char *script, long count);
 void run_signals(const char *script, long count);
 void run_plugin(const char *script, long count);
 void run_old_ways(const char *script, long count);
+void run_visits(const char *script, long count);
 
 #endif

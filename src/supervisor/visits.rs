@@ -1,0 +1,175 @@
+//! Every call of the hub's is a visit: what is due is done then, whatever the hub called for; a
+//! hub that never polls, or asks for one thing only, has its scripts restarted and served all the
+//! same.
+//!
+//! A look at the system costs a system call, and a hub may call a million times a second. So a
+//! visit first looks at the time, and that at a clock which costs nothing because it stands
+//! still for some milliseconds. With each of its ticks come deadlines and what scripts have said,
+//! for which a look at memory is enough; every few ticks comes a look at the system, for deaths.
+//! Scripts that are asked something are looked at anyway, all the time.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use plugin_abi::{Hook, HookSet};
+
+use super::Supervisor;
+use super::script::Script;
+use crate::host::{Host, ScriptId};
+
+/// When the clock that ticks every few milliseconds has ticked last: one read of memory. 0 only
+/// where there is no such clock.
+#[inline]
+pub(crate) fn tick() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)
+        .map_or(0, |time| u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// When looks were taken last.
+#[derive(Default)]
+pub(super) struct Pace {
+    served: Cell<u64>,
+    looked: Cell<u64>,
+    noticed: Cell<u64>,
+}
+
+/// How many nanoseconds pass between two looks at the system.
+const LOOK: u64 = 20_000_000;
+
+/// Whether the clock has ticked since this was asked last.
+#[inline]
+fn has_ticked(last: &Cell<u64>) -> bool {
+    let tick = tick();
+    last.replace(tick) != tick || tick == 0
+}
+
+impl Supervisor {
+    /// What every method with a host begins with. Does what [`Supervisor::serve`] does, at most
+    /// once in a few milliseconds; deaths are noticed within 20. From within the host, where the visit around this one serves
+    /// whoever waits, it does what [`Supervisor::glance`] does.
+    #[inline]
+    pub fn visit(&self, host: &mut dyn Host) {
+        if has_ticked(&self.pace.served) {
+            self.visit_now(host);
+        }
+    }
+
+    #[cold]
+    fn visit_now(&self, host: &mut dyn Host) {
+        if self.depth.get() > 0 {
+            return self.notice();
+        }
+        let tick = self.pace.served.get();
+        if tick.saturating_sub(self.pace.looked.get()) >= LOOK || tick == 0 {
+            self.pace.looked.set(tick);
+            self.look(Duration::ZERO);
+        }
+        self.serve_seen(host);
+    }
+
+    /// What methods do that have no host, and whose callers expect them to be quick: notices
+    /// deaths, restarts what is due, kills what is late; at most once in a few milliseconds.
+    /// Nothing is said to the host, and no script's call is served, until the next visit.
+    #[inline]
+    pub fn glance(&self) {
+        if has_ticked(&self.pace.noticed) {
+            self.notice();
+        }
+    }
+
+    #[cold]
+    fn notice(&self) {
+        self.look(Duration::ZERO);
+        self.settle(Heard::Unheard);
+        if self.depth.get() > 0 {
+            return;
+        }
+        if self.untidy.get() {
+            self.renew_spares();
+            self.set_timer();
+        }
+        if !self.agenda.is_empty() {
+            self.nudge();
+        }
+    }
+
+    /// Serves the calls of scripts' own threads, notices deaths, restarts what is due. A hub
+    /// calls it when [`Supervisor::poll_fd`] is readable; more often does no harm.
+    pub fn serve(&self, host: &mut dyn Host) {
+        self.look(Duration::ZERO);
+        self.serve_seen(host);
+    }
+
+    /// Acts on what can be known without asking the system.
+    fn serve_seen(&self, host: &mut dyn Host) {
+        let Some(level) = self.enter() else { return };
+        self.pump_all(host);
+        self.do_chores(host);
+        drop(level);
+        self.tidy(host);
+    }
+}
+
+/// Whether scripts have been heard whose time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// What they had said was read, and their calls are served.
+    Heard,
+    /// There is no host to serve them: who waits for that is not late.
+    Unheard,
+}
+
+/// How many scripts a [`HookBoard`] has room for.
+const PLACES: usize = 256;
+
+/// The hooks of all scripts where they can be read without the supervisor, by any thread.
+pub(crate) struct HookBoard {
+    wanted: AtomicU64,
+    /// By the scripts' numbers.
+    scripts: [AtomicU64; PLACES],
+}
+
+impl HookBoard {
+    /// Nobody has a hook.
+    pub(crate) const fn new() -> HookBoard {
+        HookBoard { wanted: AtomicU64::new(0), scripts: [const { AtomicU64::new(0) }; PLACES] }
+    }
+
+    /// Whether any script defines the hook.
+    #[inline]
+    pub(crate) fn wants(&self, hook: Hook) -> bool {
+        HookSet::from_bits(self.wanted.load(Ordering::Relaxed)).contains(hook)
+    }
+
+    /// Whether this script defines the hook; `None` for a number that there is no room for.
+    #[inline]
+    pub(crate) fn has_hook(&self, id: ScriptId, hook: Hook) -> Option<bool> {
+        let hooks = self.scripts.get(usize::try_from(id.0).ok()?)?;
+        Some(HookSet::from_bits(hooks.load(Ordering::Relaxed)).contains(hook))
+    }
+
+    /// Each word has its old or its new value at any time, and nothing else.
+    pub(super) fn write(&self, wanted: HookSet, scripts: &[Rc<Script>]) {
+        let mut hooks = [0; PLACES];
+        for script in scripts {
+            if let Some(place) = usize::try_from(script.id.0).ok().and_then(|id| hooks.get_mut(id)) {
+                *place = script.hooks.get().bits();
+            }
+        }
+        for (word, hooks) in self.scripts.iter().zip(hooks) {
+            word.store(hooks, Ordering::Relaxed);
+        }
+        self.wanted.store(wanted.bits(), Ordering::Relaxed);
+    }
+}
+
+impl Supervisor {
+    /// From now on the hooks of all scripts can be read there.
+    pub(crate) fn publish_hooks(&self, board: &'static HookBoard) {
+        self.board.set(Some(board));
+        self.rebuild_listeners();
+    }
+}
