@@ -36,6 +36,7 @@ sessions: all ## record the terminal sessions in README.md and docs/ anew; needs
 chaos: ## a million events while scripts are killed, stopped and made to hang
 	$(CARGO) build --workspace --release
 	$(CARGO) test --release --test chaos -- --ignored --nocapture --test-threads 1
+	$(CARGO) test --release --test hub_strangers -- --ignored --nocapture
 
 check-release: ## what is too long for every run: Debian 12 and 13, chaos in full, long fuzzing
 	tests/check-release

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
-use vhpy::hub::{Charset, Options, Server, ServerError};
+use vhpy::hub::{Charset, Options, Server, ServerError, Settings};
 use vhpy::supervisor::Config;
 use vhpy::supervisor::option::{OptionSpec, of_operators_for_scripts};
 
@@ -65,7 +65,7 @@ struct HubArgs {
 
     /// The folder of the scripts that are loaded by themselves
     /// [default: scripts in the data folder].
-    #[arg(long = "scripts", value_name = "DIR")]
+    #[arg(long = "scripts", value_name = "DIR", value_parser = folder)]
     scripts_dir: Option<PathBuf>,
 
     /// The encoding of all text: utf-8, cp1251, cp1252, iso-8859-2, gbk, …
@@ -135,13 +135,26 @@ impl FromArgMatches for ScriptOptions {
 
 fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as hub_name=Mine")?;
+    // A wrong variable is a wrong command line, and is said before anything starts.
+    Settings::default().set(name.trim(), value.as_bytes()).map_err(|error| error.to_string())?;
     Ok((name.trim().into(), value.into()))
+}
+
+fn folder(text: &str) -> Result<PathBuf, String> {
+    match std::fs::metadata(text) {
+        Ok(found) if found.is_dir() => Ok(text.into()),
+        Ok(_) => Err("this is no folder; scripts are named without --scripts".into()),
+        Err(error) => Err(format!("there is no such folder: {error}")),
+    }
 }
 
 /// Runs the program.
 pub fn main() -> ExitCode {
     let program = Program::parse();
-    start_log();
+    if let Err(error) = start_log() {
+        eprintln!("vhpy: {error}");
+        return ExitCode::from(2);
+    }
     let result = match program.command {
         Command::Hub(args) => run_hub(args),
         Command::Stub => print_stub(),
@@ -170,7 +183,26 @@ fn run_bench(options: &vhpy::bench::Options) -> ExitCode {
     }
 }
 
-fn start_log() {
+/// What is wrong with a `RUST_LOG`. A word that is no level would be taken for the only part of
+/// the program to be logged, and everything else would be silent.
+fn check_log_levels(levels: &str) -> Result<(), String> {
+    let (parts, _pattern) = levels.split_once('/').unwrap_or((levels, ""));
+    let is_level = |word: &str| word.trim().parse::<log::LevelFilter>().is_ok();
+    for part in parts.split(',').filter(|part| !part.trim().is_empty()) {
+        let (target, level) = part.split_once('=').unwrap_or(("", part));
+        let is_ours = |name: &str| name == "vhpy" || name.starts_with("vhpy::");
+        let is_known = is_level(level) || (target.is_empty() && is_ours(level.trim()));
+        if !is_known {
+            return Err(format!(
+                "RUST_LOG={levels}: {part:?} is no level; use error, warn, info, debug, trace or off, for a part of the program such as vhpy::hub=debug"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn start_log() -> Result<(), String> {
+    check_log_levels(&std::env::var("RUST_LOG").unwrap_or_default())?;
     let environment = env_logger::Env::default().default_filter_or("info");
     let style = if std::io::stderr().is_terminal() {
         env_logger::WriteStyle::Auto
@@ -178,6 +210,7 @@ fn start_log() {
         env_logger::WriteStyle::Never
     };
     env_logger::Builder::from_env(environment).write_style(style).init();
+    Ok(())
 }
 
 /// `vhpy` in the XDG state folder.

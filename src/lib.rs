@@ -19,6 +19,7 @@ pub mod host;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod log_level;
+mod private_files;
 pub mod supervisor;
 
 pub use host::{Host, ScriptId};

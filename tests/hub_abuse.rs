@@ -240,6 +240,85 @@ fn registered_users_replace_their_own_ghosts() {
     assert!(ghost.closed().contains("You logged in from elsewhere"));
 }
 
+/// Whatever is wrong with a command line, or the environment that belongs to it, is said before
+/// anything starts, with exit code 2.
+#[test]
+fn wrong_command_lines_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file.py");
+    std::fs::write(&file, "").unwrap();
+    let file = file.to_str().unwrap();
+    for (args, log, reason) in [
+        (&["--scripts", "/nowhere"][..], "", "there is no such folder"),
+        (&["--scripts", file], "", "this is no folder"),
+        (&["--hook-timeout", "-1"], "", "hook_timeout"),
+        (&["--kill-timeout=0"], "", "kill_timeout"),
+        (&["--load-timeout", "nan"], "", "load_timeout"),
+        (&["--set", "hook_timeout=-2"], "", "a number of seconds"),
+        (&["--set", "timeout_login=-1"], "", "a whole number of seconds, at least 1"),
+        (&["--set", "max_users=many"], "", "give a whole number"),
+        (&["--set", "limit_exempt=localhost"], "", "list of addresses and ranges"),
+        (&["--set", "nonsense=1"], "", "there is no such variable"),
+        (&["--max-users=-1"], "", "--max-users"),
+        (&[], "verbose", "no level"),
+        (&[], "info,vhpy=loud", "no level"),
+        (&[], "vhpy::hub=", "no level"),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vhpy"));
+        command.args(["hub", "--listen", "127.0.0.1:0", "--data"]).arg(folder.path()).args(args);
+        let output = command.env("RUST_LOG", log).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?} {log}: {said}");
+        assert!(said.contains(reason), "{args:?} {log}: {said}");
+    }
+    assert!(!folder.path().join("hub.db").exists(), "something was started");
+    for log in ["", "debug", "warn,vhpy::hub=trace", "vhpy", "off", "info/pattern"] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vhpy"));
+        let output = command.arg("stub").env("RUST_LOG", log).output().unwrap();
+        assert!(output.status.success(), "{log}: {output:?}");
+    }
+}
+
+/// What the hub keeps is nobody else's to read, whatever its folder lets others do.
+#[test]
+fn what_is_kept_is_private() {
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let script = "def OnParsedMsgChat(nick, message):\n    vh.store[message] = 1\n    vh.mc('kept')\n";
+    let keep = |hub: &TestHub| {
+        let mut nick = hub.guest("nick");
+        nick.chat("secret");
+        nick.wait_for("<vhpy> kept");
+        let data = hub.data.as_ref().unwrap().path();
+        let mut seen = 0;
+        for folder in [data.to_path_buf(), data.join("store")] {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_file() && path.file_name().unwrap() != "tested" {
+                    assert_eq!(mode(&path), 0o600, "{}", path.display());
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen >= 5, "{seen} files: hub.db and two beside it, the lock, a store");
+        seen
+    };
+    let hub = HubBuilder::in_folder(folder).script("keeps.py", script).start();
+    keep(&hub);
+    // An earlier version left them for all to read.
+    let folder = hub.kill();
+    for within in [folder.path().to_path_buf(), folder.path().join("store")] {
+        for entry in std::fs::read_dir(within).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && path.file_name().unwrap() != "lock" {
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+            }
+        }
+    }
+    keep(&HubBuilder::in_folder(folder).start());
+}
+
 /// The one line on the error output of a start that fails.
 fn failure(builder: &HubBuilder, address: &str) -> String {
     let mut command = builder.command();
@@ -264,8 +343,6 @@ fn starts_that_fail_say_what_to_do() {
     assert!(text.contains("cannot listen"), "{text}");
     let text = failure(&HubBuilder::new().arg("--encoding").arg("klingon"), "");
     assert!(text.contains("no encoding") && text.contains("cp1251"), "{text}");
-    let text = failure(&HubBuilder::new().set("nonsense", "1"), "");
-    assert!(text.contains("--set nonsense"), "{text}");
     let data = hub.data.as_ref().unwrap().path().to_path_buf();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_vhpy"))
         .args(["hub", "--listen", "127.0.0.1:0", "--data"])

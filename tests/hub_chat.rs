@@ -62,6 +62,23 @@ fn searches_and_connections_reach_the_right_ones() {
     passive.closed();
 }
 
+/// What is announced is kept: each of these is acted upon somewhere in the hub.
+#[test]
+fn only_extensions_that_are_kept_are_announced() {
+    let hub = HubBuilder::new().start();
+    let mut client = Client::connect(&hub, 2);
+    client.send(
+        "$Supports NoHello NoGetINFO UserIP2 HubTopic BotList TTHS MCTo ExtJSON2 BotINFO HubURL TTHSearch \
+         OpPlus ChatOnly FailOver TLS NickRule SearchRule QuickList UserCommand ZPipe0 Nonsense|",
+    );
+    assert_eq!(
+        client.wait_for("$Supports"),
+        "$Supports NoHello NoGetINFO UserIP2 HubTopic BotList TTHS MCTo ExtJSON2 HubINFO HubURL TTHSearch \
+         FailOver TLS NickRule"
+    );
+    client.wait_for("$NickRule Min 1$$Max 64$$");
+}
+
 #[test]
 fn pingers_and_old_clients_are_served() {
     let hub = HubBuilder::new().set("hub_name", "A hub").set("hub_owner", "me").start();

@@ -6,8 +6,17 @@ mod client;
 #[path = "support/eval.rs"]
 mod eval;
 
-use client::{Client, HubBuilder, TestHub};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Instant;
+
+use client::{Client, HubBuilder, LIMIT, TestHub};
 use eval::{EVAL, eval};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt,
+};
 
 /// A hub whose limits hold for everybody, with a proxy at 127.0.0.9.
 fn strict() -> HubBuilder {
@@ -207,4 +216,246 @@ def OnParsedMsgChat(nick, message):
     witness.wait_for("$MyINFO $ALL last");
     last.chat("all is well");
     witness.wait_for("<last> all is well");
+}
+
+/// Small, fast, repeatable (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap()
+    }
+
+    fn of<T: Copy>(&mut self, these: &[T]) -> T {
+        these[self.below(these.len())]
+    }
+}
+
+/// What a stranger sends: messages of the protocol with `@` for a nick and `#` for a number, in
+/// no order, and what is none.
+const PIECES: &[&str] = &[
+    "$Supports NoHello NoGetINFO UserIP2 TTHS MCTo ExtJSON2 HubURL BotINFO NickRule|",
+    "$Key x|",
+    "$ValidateNick @|",
+    "$MyPass #|",
+    "$Version 1,0091|",
+    "$GetNickList|",
+    "$MyINFO $ALL @ d<t V:1,M:A,H:1/0/0,S:1>$ $5\x01$m$#$|",
+    "$MyINFO $ALL @ $$$$$$$|",
+    "<@> words #|",
+    "<@> !regnew @ #|",
+    "<@> +passwd #|",
+    "<@> is kicking @ because: _ban_#|",
+    "$To: @ From: @ $<@> psst|",
+    "$MCTo: @ $@ psst|",
+    "$Search #.#.#.#:# F?T?0?1?word|",
+    "$Search Hub:@ T?F?#?9?TTH:#|",
+    "$SA # #.#.#.#:#|",
+    "$SP # @|",
+    "$SR @ a\\b\x05# #/#\x05TTH:# (x:#)\x05@|",
+    "$ConnectToMe @ #.#.#.#:#NS @|",
+    "$RevConnectToMe @ @|",
+    "$GetINFO @ @|",
+    "$UserIP @$$@$$|",
+    "$Kick @|",
+    "$Close @|",
+    "$OpForceMove $Who:@$Where:#$Msg:#|",
+    "$BotINFO #|",
+    "$MyHubURL #|",
+    "$ExtJSON @ {\"a\": #}|",
+    "$GetTopic|",
+    "$SetTopic #|",
+    "$MyNick @|$Lock x Ref=#|",
+    "$Quit|",
+    "PROXY TCP4 #.#.#.# 127.0.0.1 # #\r\n",
+    "\r\n\r\n\0\r\nQUIT\n",
+    "GET / HTTP/1.1\r\n\r\n",
+    "|",
+    "||||||||",
+    "$",
+    "<",
+    "\0",
+    "$MyINFO $ALL ",
+    "$SR \x05\x05|",
+    "$To:  From:  $<> |",
+];
+
+/// What one connection sends.
+fn hostile_bytes(random: &mut Random) -> Vec<u8> {
+    let nicks = ["witness", "master", "vhpy", "OpChat", "nobody", "a", "x\u{200b}", ""];
+    let mut bytes = Vec::new();
+    // Half of them are on a proper way in, as far as they go.
+    if random.below(2) == 0 {
+        let own = format!("guest{}", random.below(50));
+        let way = [
+            "$Supports NoHello NoGetINFO|",
+            "$Key x|",
+            "$ValidateNick @|",
+            "$MyINFO $ALL @ d<t V:1,M:A>$ $5\x01$$1$|",
+        ];
+        for piece in way.iter().take(1 + random.below(way.len())) {
+            bytes.extend(piece.replace('@', &own).bytes());
+        }
+    }
+    for _ in 0..random.below(12) {
+        match random.below(12) {
+            0 => bytes.extend((0..random.below(600)).map(|_| random.below(256) as u8)),
+            1 => {
+                let length = random.of(&[100, 1000, 9000, 30_000]);
+                bytes.extend(std::iter::repeat_n(random.below(256) as u8, length));
+            }
+            _ => {
+                for letter in random.of(PIECES).chars() {
+                    match letter {
+                        '@' if random.below(3) == 0 => {
+                            bytes.extend(format!("guest{}", random.below(50)).bytes())
+                        }
+                        '@' => bytes.extend(random.of(&nicks).bytes()),
+                        '#' => bytes.extend(
+                            random.of(&["0", "1", "-1", "255", "99999999999999999999", "a b", ""]).bytes(),
+                        ),
+                        other => bytes.extend(other.encode_utf8(&mut [0; 4]).bytes()),
+                    }
+                }
+            }
+        }
+    }
+    bytes
+}
+
+/// A connection from a random address, or none when the kernel has no port for it now.
+fn hostile_connection(to: SocketAddr, random: &mut Random) -> Option<TcpStream> {
+    let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    let from = Ipv4Addr::new(127, 0, random.below(4) as u8, 2 + random.below(230) as u8).octets();
+    bind(fd.as_raw_fd(), &SockaddrIn::new(from[0], from[1], from[2], from[3], 0)).ok()?;
+    connect(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, to.port())).ok()?;
+    Some(TcpStream::from(fd))
+}
+
+/// So many connections, one after the other; some stay for a while. Tells of every hundredth.
+fn storm(to: SocketAddr, connections: usize, seed: u64, told: &Sender<()>) {
+    let mut random = Random(seed);
+    let mut staying: Vec<TcpStream> = Vec::new();
+    let mut made = 0;
+    let end = Instant::now() + LIMIT * 10;
+    while made < connections {
+        assert!(Instant::now() < end, "only {made} of {connections} connections could be made");
+        let Some(mut stream) = hostile_connection(to, &mut random) else { continue };
+        made += 1;
+        if made.is_multiple_of(100) {
+            told.send(()).unwrap();
+        }
+        // Whoever is closed in the middle of it, or does not read, may not send it all.
+        stream.set_nonblocking(true).unwrap();
+        let bytes = hostile_bytes(&mut random);
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let (piece, later) = rest.split_at((1 + random.below(bytes.len())).min(rest.len()));
+            match stream.write(piece) {
+                Ok(_) => rest = later,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        match random.below(8) {
+            0..=2 => staying.push(stream),
+            3 => {
+                let reset = libc::linger { l_onoff: 1, l_linger: 0 };
+                setsockopt(&stream, sockopt::Linger, &reset).unwrap();
+            }
+            4 => {
+                let _ = stream.read(&mut [0; 4096]);
+            }
+            5 => drop(stream.shutdown(std::net::Shutdown::Write)),
+            _ => {}
+        }
+        if staying.len() > 40 {
+            drop(staying.swap_remove(random.below(40)));
+        }
+    }
+}
+
+/// Random strangers, while two users talk to each other; what is left of it in the end.
+fn hostile_connections(connections: usize) {
+    const THREADS: usize = 4;
+    let script = "
+@vh.observer
+def OnNewConn(ip): pass
+@vh.observer
+def OnParsedMsgAnyEx(ip, data): pass
+@vh.observer
+def OnParsedMsgAny(nick, data): pass
+@vh.observer
+def OnCloseConnEx(ip, reason, nick): pass
+def OnUserLogin(nick): return 1
+def OnUserLogout(nick): pass
+";
+    let seed = std::env::var("CHAOS_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    println!("{connections} connections, CHAOS_SEED={seed}");
+    let mut hub = HubBuilder::new().script("script.py", script).set("wrongpassword_report", "0").start();
+    let mut master = hub.master();
+    let mut witness = hub.guest("witness");
+    let status = |what: &str| -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", hub.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+        line.trim().trim_end_matches("kB").trim().parse().unwrap()
+    };
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", hub.pid())).unwrap().count();
+    let (before, memory) = (descriptors(), status("VmRSS:"));
+    let address = hub.address;
+    let began = Instant::now();
+    let (told, hundreds) = channel();
+    let threads: Vec<_> = (0..THREADS)
+        .map(|at| {
+            let seed = seed.wrapping_mul(THREADS as u64).wrapping_add(at as u64);
+            let told = told.clone();
+            std::thread::spawn(move || storm(address, connections / THREADS, seed, &told))
+        })
+        .collect();
+    drop(told);
+    let mut said = 0;
+    while hundreds.recv().is_ok() {
+        said += 1;
+        master.chat(&format!("sentence {said}"));
+        master.wait_for(&format!("<master> sentence {said}"));
+        witness.wait_for(&format!("<master> sentence {said}"));
+    }
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    println!("{connections} connections in {:?}, {said} sentences between them", began.elapsed());
+    let end = Instant::now() + LIMIT;
+    while descriptors() > before {
+        assert!(Instant::now() < end, "{before} descriptors have become {}", descriptors());
+        // It lets go of the last ones in turns of its own.
+        master.so_far();
+    }
+    let now = status("VmRSS:");
+    println!("memory {memory} kB, then {now} kB");
+    assert!(now < memory + (64 << 10), "memory: {memory} kB have become {now} kB");
+    let late = hub.guest("late");
+    witness.wait_for("$MyINFO $ALL late ");
+    drop(late);
+    let data = {
+        master.chat("!stop");
+        hub.logs("master stops the hub");
+        assert!(!hub.has_logged("panicked"));
+        hub.ended()
+    };
+    assert_eq!(data.0, 0);
+}
+
+#[test]
+fn random_strangers_break_nothing() {
+    let count = std::env::var("CHAOS_STRANGERS").ok().and_then(|count| count.parse().ok());
+    hostile_connections(count.unwrap_or(3000));
+}
+
+#[test]
+#[ignore = "takes a minute: `make chaos`"]
+fn random_strangers_in_full() {
+    hostile_connections(200_000);
 }

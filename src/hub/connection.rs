@@ -141,6 +141,7 @@ macro_rules! supports {
     };
 }
 
+// Only what the hub keeps: an extension that it does not act upon is not announced.
 supports! {
     NO_HELLO 0 "NoHello" "NoHello";
     NO_GET_INFO 1 "NoGetINFO" "NoGetINFO";
@@ -153,12 +154,9 @@ supports! {
     BOT_INFO 8 "BotINFO" "HubINFO";
     HUB_URL 9 "HubURL" "HubURL";
     TTH_SEARCH 10 "TTHSearch" "TTHSearch";
-    OP_PLUS 11 "OpPlus" "OpPlus";
-    CHAT_ONLY 12 "ChatOnly" "ChatOnly";
     FAIL_OVER 13 "FailOver" "FailOver";
     TLS 14 "TLS" "TLS";
     NICK_RULE 15 "NickRule" "NickRule";
-    SEARCH_RULE 16 "SearchRule" "SearchRule";
     QUICK_LIST 17 "QuickList" "";
     USER_COMMAND 18 "UserCommand" "";
 }

@@ -12,6 +12,8 @@ use nix::fcntl::{Flock, FlockArg};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::private_files;
+
 /// The file in the data folder.
 pub const FILE: &str = "hub.db";
 
@@ -190,6 +192,7 @@ impl Database {
         let path = folder.join(FILE);
         let lock = lock(folder, &path)?;
         let explain = |error| explain(&path, error);
+        keep_private(&path);
         let connection = Connection::open(&path).map_err(explain)?;
         connection.busy_timeout(std::time::Duration::from_millis(200)).map_err(explain)?;
         // More than there are statements, so that none is compiled again and again.
@@ -397,6 +400,22 @@ impl Database {
             kick.is_drop
         ])?;
         Ok(())
+    }
+}
+
+/// Makes the database's files their user's alone. SQLite makes those beside it with the same
+/// permissions, and says what is wrong with it.
+fn keep_private(database: &Path) {
+    if let Ok(file) = private_files::options().create(true).truncate(false).write(true).open(database) {
+        private_files::tighten(&file, database);
+    }
+    for more in ["-wal", "-shm"] {
+        let mut beside = database.as_os_str().to_owned();
+        beside.push(more);
+        let beside = PathBuf::from(beside);
+        if let Ok(file) = File::open(&beside) {
+            private_files::tighten(&file, &beside);
+        }
     }
 }
 

@@ -150,6 +150,10 @@ macro_rules! settings {
 
             /// Changes a variable.
             pub fn set(&mut self, name: &str, text: &[u8]) -> Result<(), SettingError> {
+                let name = canonical(name);
+                if name.starts_with("timeout_") && super::text::number(text).is_some_and(|seconds| seconds < 1) {
+                    return Err(SettingError::WrongKind("whole number of seconds, at least 1"));
+                }
                 match name {
                     $( stringify!($name) => {
                         self.$name = <$type as Value>::read(text)
@@ -363,6 +367,7 @@ mod tests {
             settings.set("hook_timeout", b"nan"),
             Err(SettingError::Option("a number of seconds from 0.001 to 86400".into()))
         );
+        assert!(settings.set("timeout_key", b"-1").is_err() && settings.set("timeout_login", b"0").is_err());
         settings.set("show_email", b"off").unwrap();
         assert_eq!(settings.get("show_email").unwrap(), b"0");
     }

@@ -10,7 +10,7 @@
 //! tried: the disk keeps the values of one moment. Everything is then written anew as soon as
 //! that works again.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::forks::Unforked;
+use crate::private_files;
 
 /// How long to wait with the next try after one that failed.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -89,7 +90,9 @@ impl Successor {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).open(path)
+    let file = private_files::options().read(true).append(true).create(true).open(path)?;
+    private_files::tighten(&file, path);
+    Ok(file)
 }
 
 impl Journal {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use plugin_abi::{FromWorker, Value};
@@ -48,7 +49,7 @@ impl Store {
     }
 
     fn open_journal(&mut self, folder: &Path, path: PathBuf) -> io::Result<()> {
-        std::fs::create_dir_all(folder)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let (mut journal, contents) = Journal::open(path)?;
         journal.cut_after(contents.len() - self.replay(&contents).len())?;
         self.journal = Some(journal);
