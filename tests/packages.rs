@@ -134,3 +134,26 @@ fn numpy_pydantic_orjson_and_fastapi_work_in_one_hub_at_the_same_time() {
     supervisor.shutdown(&mut host);
     assert!(supervisor.scripts().is_empty());
 }
+
+#[test]
+fn gevents_greenlets_run_between_events_in_a_thread_of_the_real_kind() {
+    let Some(venv) = venv::packages() else { return };
+    let folder = folder(&venv);
+    let config = Config { load_timeout: PATIENCE, hook_timeout: PATIENCE, ..Config::default() };
+    let supervisor = Supervisor::new(config).unwrap();
+    let mut host = TwoUsers::default();
+    supervisor.load(&mut host, &folder.path().join("with_gevent.py")).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    for number in 0..20 {
+        let message = format!("message {number}");
+        let args = ["bob".into(), message.as_str().into()];
+        assert!(!supervisor.event(&mut host, Hook::OnParsedMsgChat, &args).blocked);
+        while host.told.len() <= number {
+            assert!(Instant::now() < deadline, "waited for the answer to {message}; so far {:?}", host.told);
+            supervisor.serve(&mut host);
+            std::thread::yield_now();
+        }
+        assert_eq!(host.told[number], format!("\"a greenlet read {message}\""));
+    }
+    supervisor.shutdown(&mut host);
+}

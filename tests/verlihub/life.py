@@ -345,4 +345,35 @@ def own_missing_worker(hub):
         master.expect("^<guest> again$")
 
 
+def own_clock_that_is_set_back(hub):
+    """Verlihub's timer stands still then; scripts' lives go on."""
+    if not shutil.which("cc"):
+        return "skipped: install a C compiler"
+    hub.preload, clock = hub.root / "clock.so", hub.root / "clock"
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", hub.preload, HERE / "clock.c"], check=True)
+    os.environ["VHPY_CLOCK"] = str(clock)
+    add(hub, "crash.py")
+    hub.set("kill_timeout", 0.2, "pi_python")
+    hub.start()
+    with hub.client("master") as master, hub.client("guest") as guest:
+        ticks = "len(ticks)"
+        master.eval("globals().setdefault('ticks', [])")
+        master.eval("answer('OnTimer', lambda now: ticks.append(now))")
+        wait_for("the hub's timer", lambda: master.eval(ticks) > 1)
+        clock.write_text("-7200")
+        before = master.eval(ticks)
+        wait_for("five ticks more", lambda: master.eval(ticks) > before + 5)
+        # Deaths and deadlines are noticed on an idle hub.
+        old = hub.workers()
+        for word in ("crash", "hang"):
+            guest.chat(word)
+            wait_for(f"a new process after {word}", lambda: len(hub.workers() - old) > 0)
+            old |= hub.workers()
+        wait_for("the script to be back", lambda: "ready" in master.command("!pylist", "crash +[a-z]+"))
+        # And forward: the hub's own timer ticks again.
+        clock.write_text("7200")
+        before = master.eval(ticks)
+        wait_for("five ticks more", lambda: master.eval(ticks) > before + 5)
+
+
 OWN = [check for name, check in list(globals().items()) if name.startswith("own_")]
