@@ -35,8 +35,11 @@ fn wait_until_ready(stage: &mut Stage, id: ScriptId, restarts: u64) {
     });
 }
 
+/// What the hub or the worker says when a descriptor of the link is closed.
+const CLOSED: &str = "a script must close only what it has opened";
+
 /// Name, body of the hook, what the report says, whether a Python stack comes with it.
-const DEATHS: [(&str, &str, &str, bool); 14] = [
+const DEATHS: [(&str, &str, &str, bool); 17] = [
     ("segv", "import ctypes; ctypes.string_at(0)", "SIGSEGV", true),
     ("raise_segv", "os.kill(os.getpid(), 11)", "SIGSEGV", true),
     ("sigkill", "os.kill(os.getpid(), 9)", "SIGKILL", false),
@@ -64,7 +67,23 @@ const DEATHS: [(&str, &str, &str, bool); 14] = [
         "SIGSEGV",
         true,
     ),
-    ("exec", "os.execv('/bin/false', ['false'])", "exit code 1", false),
+    ("exec", "os.execv('/bin/sleep', ['sleep', '3600'])", "exec", false),
+    ("closing_everything", "os.closerange(3, 256); import time; time.sleep(3600)", CLOSED, false),
+    (
+        "closing_while_a_child_has_it_open",
+        "os.fork() or time.sleep(3600); os.closerange(3, 256)\n        \
+         while True: vh.GetConfig('config', 'hub_name')",
+        CLOSED,
+        false,
+    ),
+    (
+        "opening_another_under_its_number",
+        "os.fork() or time.sleep(3600); os.closerange(3, 7)\n        \
+         files = [open('/dev/null', 'r+') for _ in range(4)]\n        \
+         while True: vh.GetConfig('config', 'hub_name')",
+        CLOSED,
+        false,
+    ),
 ];
 
 #[test]
@@ -76,7 +95,7 @@ fn every_death_lets_the_event_go_on_and_is_reported() {
         let name = &format!("dies_by_{name}");
         let file = format!("{name}.py");
         let source = format!(
-            "import os, sys, threading\ndef OnParsedMsgChat(nick, message):\n    if message == 'die':\n        \
+            "import os, sys, threading, time, vh\ndef OnParsedMsgChat(nick, message):\n    if message == 'die':\n        \
              print('about to die', flush=True)\n        {body}\n    return 0\n"
         );
         let id = stage.load(&file, &source).id;

@@ -85,6 +85,7 @@ impl Worker {
             memory: owned(start::MEMORY_FD),
             wake: owned(start::WAKE_FD),
             bell: owned(start::BELL_FD),
+            life: owned(start::LIFE_FD),
         };
         let file = std::fs::File::from(fds.memory.as_fd().try_clone_to_owned().expect("a copy"));
         let memory = MmapOptions::new().map_raw(&file).expect("the shared memory");
@@ -111,7 +112,7 @@ impl Worker {
                 }
             }
             if !self.receiver.is_ready() && !self.receiver.stay_awake() {
-                self.receiver.sleep(None);
+                let _ = self.receiver.sleep(None);
             }
         }
     }

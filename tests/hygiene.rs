@@ -77,7 +77,7 @@ fn no_descriptor_of_the_hub_is_in_a_worker() {
                 || target.starts_with("anon_inode:[eventfd]");
             assert!(is_ours, "{targets:?}");
         }
-        assert_eq!(targets.iter().filter(|target| target.starts_with("pipe:")).count(), 4, "{targets:?}");
+        assert_eq!(targets.iter().filter(|target| target.starts_with("pipe:")).count(), 5, "{targets:?}");
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     opener.join().unwrap();
@@ -517,7 +517,7 @@ fn workers_die_with_a_hub_that_is_killed() {
             break;
         }
     }
-    assert_eq!(pids.len(), 4, "three scripts and a spare");
+    assert_eq!(pids.len(), 6, "five scripts and a spare");
     assert!(pids.iter().all(|pid| !gone(*pid)));
     hub.kill().unwrap();
     hub.wait().unwrap();
@@ -538,7 +538,15 @@ fn a_hub_to_kill() {
         "import threading\ndef work():\n    while True: pass\nthreading.Thread(target=work).start()",
     );
     stage.load("deaf.py", "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 64))");
-    stage.serve_until("a spare", |_, _| children().len() == 4);
+    // Who does not want to die with its parent dies of the end of its pipe; who has closed that,
+    // of the end of another, as soon as it waits for the hub.
+    stage.load(
+        "stays.py",
+        "import ctypes, threading\nctypes.CDLL(None).prctl(1, 0)\n\
+         def work():\n    while True: pass\nthreading.Thread(target=work).start()",
+    );
+    stage.load("stays_idle.py", "import ctypes, os\nctypes.CDLL(None).prctl(1, 0)\nos.close(6)");
+    stage.serve_until("a spare", |_, _| children().len() == 6);
     // The spare must have come far enough to ask for its death.
     let pids: Vec<String> = children().iter().map(i64::to_string).collect();
     println!("\nWORKERS {}", pids.join(" "));

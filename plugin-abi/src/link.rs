@@ -11,6 +11,10 @@
 //! worker wakes it as above. When it is elsewhere, in the host's own loop, the worker *rings*:
 //! it writes to the pipe that is in the hub's poll set, once until the hub has looked.
 //!
+//! A third pipe, into which nobody writes, tells a worker that its hub is gone: its last writing
+//! end is closed then, and the kernel sends the signal that the worker has asked for. The hub
+//! can close it, too, which ends a worker that it may not signal.
+//!
 //! Pipes and not eventfds or sockets: both ends of those share one set of flags, so a hostile
 //! worker could take the hub's `O_NONBLOCK` away and leave it waiting for ever.
 
@@ -28,7 +32,7 @@ use crate::ring::{Consumer, Corrupt, Producer, Push};
 use crate::segment::{Direction, RingMemory, Segment};
 use crate::wait::{Crowd, Patience};
 
-/// What a worker process is given, in this order, as the descriptors 3, 4 and 5.
+/// What a worker process is given, in this order, as the descriptors 3 to 6.
 #[derive(Debug)]
 pub struct WorkerFds {
     /// The shared memory.
@@ -37,6 +41,8 @@ pub struct WorkerFds {
     pub wake: OwnedFd,
     /// The writing end of the pipe that wakes the hub.
     pub bell: OwnedFd,
+    /// The reading end of the pipe that ends with the hub.
+    pub life: OwnedFd,
 }
 
 /// The hub's end. One thread at a time.
@@ -51,6 +57,8 @@ pub struct HubEnd {
     /// Never read. While it is open, writing to `wake` raises no SIGPIPE in the hub.
     _wake_reader: OwnedFd,
     bell: OwnedFd,
+    /// The worker lives as long as this is open.
+    life: Option<OwnedFd>,
     /// Whether the worker had to be woken for the last frame.
     woke: Cell<bool>,
 }
@@ -61,8 +69,48 @@ fn pipe(flags: OFlag) -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Writes one byte, if there is room. Where there is none, the reader is awake or will be.
-fn ring(pipe: &OwnedFd) {
-    let _ = nix::unistd::write(pipe, &[1]);
+fn ring(pipe: &OwnedFd) -> nix::Result<usize> {
+    nix::unistd::write(pipe, &[1])
+}
+
+/// Why a worker's end is of no more use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// The hub wrote what no hub writes.
+    #[error("{0}")]
+    Corrupt(#[from] Corrupt),
+    /// The worker lacks a descriptor of its own, or has another in its place.
+    #[error("a descriptor that belongs to it was closed: a script must close only what it has opened")]
+    Closed,
+    /// The hub has ended.
+    #[error("the hub has ended")]
+    Orphaned,
+}
+
+/// A descriptor of a worker, which the script that runs there can close, and open another file
+/// under its number.
+#[derive(Debug)]
+struct Exposed {
+    fd: OwnedFd,
+    file: (u64, u64),
+}
+
+impl Exposed {
+    fn new(fd: OwnedFd) -> io::Result<Exposed> {
+        let file = identity(&fd)?;
+        Ok(Exposed { fd, file })
+    }
+
+    /// The descriptor, if it still is what it was.
+    fn get(&self) -> Result<&OwnedFd, Broken> {
+        if identity(&self.fd).ok() == Some(self.file) { Ok(&self.fd) } else { Err(Broken::Closed) }
+    }
+}
+
+/// What file it is.
+fn identity(fd: &OwnedFd) -> nix::Result<(u64, u64)> {
+    let stat = nix::sys::stat::fstat(fd)?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// What one look at a pipe takes away at most.
@@ -75,7 +123,9 @@ impl HubEnd {
         let segment = Arc::new(segment);
         let (wake_reader, wake) = pipe(OFlag::O_NONBLOCK)?;
         let (bell, bell_writer) = pipe(OFlag::O_NONBLOCK)?;
-        let fds = WorkerFds { memory, wake: wake_reader.try_clone()?, bell: bell_writer };
+        let (life_reader, life) = pipe(OFlag::empty())?;
+        let wake_copy = wake_reader.try_clone()?;
+        let fds = WorkerFds { memory, wake: wake_copy, bell: bell_writer, life: life_reader };
         let end = HubEnd {
             producer: Producer::new(RingMemory::new(segment.clone(), Direction::ToWorker)),
             consumer: Consumer::new(RingMemory::new(segment.clone(), Direction::ToHub)),
@@ -84,6 +134,7 @@ impl HubEnd {
             wake,
             _wake_reader: wake_reader,
             bell,
+            life: Some(life),
             woke: Cell::new(false),
         };
         Ok((end, fds))
@@ -130,7 +181,7 @@ impl HubEnd {
         if asleep.load(Ordering::Relaxed) != 0 {
             asleep.store(0, Ordering::Relaxed);
             self.woke.set(true);
-            ring(&self.wake);
+            let _ = ring(&self.wake);
         }
     }
 
@@ -188,6 +239,11 @@ impl HubEnd {
         open
     }
 
+    /// Ends the worker, if it has asked for that and still has its end.
+    pub fn let_go(&mut self) {
+        self.life = None;
+    }
+
     /// Tells the worker how many threads are hot.
     pub fn set_crowd(&self, crowd: Crowd) {
         self.segment.crowd().store(crowd.number(), Ordering::Relaxed);
@@ -208,7 +264,7 @@ pub enum Notify {
 pub struct WorkerSender {
     segment: Arc<Segment>,
     producer: Producer<RingMemory>,
-    bell: OwnedFd,
+    bell: Exposed,
 }
 
 /// The worker's receiving half. One thread at a time.
@@ -217,7 +273,9 @@ pub struct WorkerReceiver {
     segment: Arc<Segment>,
     consumer: Consumer<RingMemory>,
     partial: Vec<u8>,
-    wake: OwnedFd,
+    wake: Exposed,
+    /// Open as long as the hub lives.
+    _life: OwnedFd,
     /// Ends a sleep from within the worker.
     nudge: Arc<EventFd>,
     patience: Patience,
@@ -231,13 +289,14 @@ pub fn open(fds: WorkerFds) -> io::Result<(WorkerSender, WorkerReceiver)> {
         WorkerSender {
             producer: Producer::new(RingMemory::new(segment.clone(), Direction::ToHub)),
             segment: segment.clone(),
-            bell: fds.bell,
+            bell: Exposed::new(fds.bell)?,
         },
         WorkerReceiver {
             consumer: Consumer::new(RingMemory::new(segment.clone(), Direction::ToWorker)),
             segment,
             partial: Vec::new(),
-            wake: fds.wake,
+            wake: Exposed::new(fds.wake)?,
+            _life: fds.life,
             nudge: Arc::new(nudge),
             patience: Patience::default(),
         },
@@ -247,37 +306,36 @@ pub fn open(fds: WorkerFds) -> io::Result<(WorkerSender, WorkerReceiver)> {
 impl WorkerSender {
     /// Sends a frame, if the ring has room for it at once.
     #[inline]
-    pub fn try_send(&mut self, frame: &[u8], notify: Notify) -> Result<Push, Corrupt> {
+    pub fn try_send(&mut self, frame: &[u8], notify: Notify) -> Result<Push, Broken> {
         if frame.len() > self.producer.longest_piece() {
             return Ok(Push::Full);
         }
         let pushed = self.producer.push(frame, false)?;
         if pushed == Push::Done {
-            self.notify(notify);
+            self.notify(notify)?;
         }
         Ok(pushed)
     }
 
     /// Sends a frame of any length, in pieces if need be. `make_room` is called while there is
     /// no room: it must read what the hub sends meanwhile, or both may wait for each other.
-    pub fn send(&mut self, frame: &[u8], notify: Notify, mut make_room: impl FnMut()) -> Result<(), Corrupt> {
+    pub fn send(&mut self, frame: &[u8], notify: Notify, mut make_room: impl FnMut()) -> Result<(), Broken> {
         let longest = self.producer.longest_piece();
         let mut pieces = frame.chunks(longest).peekable();
         while let Some(piece) = pieces.next() {
             let more = pieces.peek().is_some();
             let mut nap = Nap::default();
             while self.producer.push(piece, more)? == Push::Full {
-                self.notify(Notify::Ring);
+                self.notify(Notify::Ring)?;
                 make_room();
                 nap.rest();
             }
         }
-        self.notify(notify);
-        Ok(())
+        self.notify(notify)
     }
 
     #[inline]
-    fn notify(&self, notify: Notify) {
+    fn notify(&self, notify: Notify) -> Result<(), Broken> {
         let wake = match notify {
             Notify::Waiting => {
                 fence(Ordering::SeqCst);
@@ -286,8 +344,15 @@ impl WorkerSender {
             }
             Notify::Ring => self.segment.bell_rung().swap(1, Ordering::AcqRel) == 0,
         };
-        if wake {
-            ring(&self.bell);
+        if wake { self.ring() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn ring(&self) -> Result<(), Broken> {
+        match ring(self.bell.get()?) {
+            Err(nix::errno::Errno::EPIPE) => Err(Broken::Orphaned),
+            // It is full, so the hub has enough to read.
+            _ => Ok(()),
         }
     }
 }
@@ -322,7 +387,8 @@ impl WorkerReceiver {
     /// its handler can run; `is_ready` tells. With `mask`, that is the thread's signal mask
     /// while it sleeps: a thread that blocks signals, looks for what they left, and sleeps with
     /// the mask it had before misses none.
-    pub fn sleep(&mut self, mask: Option<&libc::sigset_t>) {
+    pub fn sleep(&mut self, mask: Option<&libc::sigset_t>) -> Result<(), Broken> {
+        let wake = self.wake.get()?;
         let start = Instant::now();
         let asleep = self.segment.worker_asleep();
         asleep.store(1, Ordering::Relaxed);
@@ -330,21 +396,22 @@ impl WorkerReceiver {
         if !self.consumer.is_ready() {
             let pollfd =
                 |fd: BorrowedFd<'_>| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            let mut fds = [pollfd(self.wake.as_fd()), pollfd(self.nudge.as_fd())];
+            let mut fds = [pollfd(wake.as_fd()), pollfd(self.nudge.as_fd())];
             let mask = mask.map_or(std::ptr::null(), std::ptr::from_ref);
             // SAFETY: two valid pollfds are passed, with their number; no time limit, and a
             // mask that is NULL or borrowed.
             unsafe { libc::ppoll(fds.as_mut_ptr(), 2, std::ptr::null(), mask) };
-            let [wake, nudge] = fds.map(|fd| fd.revents != 0);
-            if wake {
-                let _ = nix::unistd::read(&self.wake, &mut [0; TAKEN]);
+            let [woken, nudged] = fds.map(|fd| fd.revents);
+            if woken != 0 && nix::unistd::read(self.wake.get()?, &mut [0; TAKEN]) == Ok(0) {
+                return Err(Broken::Orphaned);
             }
-            if nudge {
-                let _ = self.nudge.read();
+            if nudged != 0 && self.nudge.read() == Err(nix::errno::Errno::EBADF) {
+                return Err(Broken::Closed);
             }
         }
         asleep.store(0, Ordering::Relaxed);
         self.patience.slept(start.elapsed());
+        Ok(())
     }
 
     /// What another thread can end a sleep with.
@@ -426,7 +493,7 @@ mod tests {
     fn wait_for(receiver: &mut WorkerReceiver, frame: &mut Vec<u8>) {
         while !receiver.receive(frame).unwrap() {
             if !receiver.stay_awake() {
-                receiver.sleep(None);
+                receiver.sleep(None).unwrap();
             }
         }
     }
@@ -465,6 +532,25 @@ mod tests {
             assert_eq!(frame, number.to_le_bytes());
         }
         worker.join().unwrap();
+    }
+
+    #[test]
+    fn a_worker_that_lost_a_descriptor_knows_it() {
+        let (_hub, mut sender, mut receiver) = pair(4096);
+        let other = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        // Under the old number is another file, as after a script's `os.close(4); open(…)`.
+        nix::unistd::dup2(other(), &mut receiver.wake.fd).unwrap();
+        assert_eq!(receiver.sleep(None), Err(Broken::Closed));
+        nix::unistd::dup2(other(), &mut sender.bell.fd).unwrap();
+        assert_eq!(sender.try_send(b"x", Notify::Ring), Err(Broken::Closed));
+    }
+
+    #[test]
+    fn a_worker_without_hub_knows_it() {
+        let (hub, mut sender, mut receiver) = pair(4096);
+        drop(hub);
+        assert_eq!(receiver.sleep(None), Err(Broken::Orphaned));
+        assert_eq!(sender.try_send(b"x", Notify::Ring), Err(Broken::Orphaned));
     }
 
     #[test]

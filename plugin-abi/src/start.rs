@@ -8,10 +8,15 @@ pub const WAKE_FD: i32 = 4;
 /// The descriptor of the pipe that wakes the hub.
 pub const BELL_FD: i32 = 5;
 
+/// The descriptor of a pipe into which nobody writes: it ends with the hub.
+pub const LIFE_FD: i32 = 6;
+
 /// The realtime signal that makes a worker write the Python stacks of all its threads to its
 /// standard error. It is handled in C at once, whatever Python code runs.
 pub const STACK_SIGNAL: i32 = 40;
 
+/// Exit code of a worker that found its link to the hub broken.
+pub const LINK_BROKEN: i32 = 70;
 /// Exit code of a worker whose script ran into its limit of memory.
 pub const OVER_MEMORY: i32 = 81;
 /// Exit code of a worker whose script ran into its limit of open files.

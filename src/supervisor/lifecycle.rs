@@ -517,7 +517,11 @@ impl Supervisor {
             let place = script.output().last_place().filter(|_| process.dumped.get());
             return place.map_or(reason.clone(), |place| format!("{reason}: it was in {place}"));
         }
-        let exit = process.explain(exit);
+        let last_line = script.output().last_line();
+        let exit = match last_line {
+            Some(line) if exit == Exit::Code(start::LINK_BROKEN) => format!("{exit}: {line}"),
+            _ => process.explain(exit),
+        };
         match process.phase.get() {
             Phase::Loading | Phase::Started | Phase::Waiting => {
                 let last = script.output().last_line().map_or(String::new(), |line| format!(": {line}"));

@@ -120,6 +120,8 @@ pub struct Process {
     limits: Cell<Limits>,
     /// Set when its stack was asked for before it is killed.
     pub dumped: Cell<bool>,
+    /// Set when it was ended because it had closed its end of the bell.
+    hung_up: Cell<bool>,
 }
 
 /// What is needed to start a process.
@@ -168,7 +170,7 @@ impl Birth {
         let coming = spawner.begin(Command {
             program: recipe.python.to_path_buf(),
             arguments,
-            fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.bell],
+            fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.bell, fds.life],
         })?;
         reader.watch(serial, Pipes { stdout, stderr }, output.clone());
         Ok(Birth { serial, python: recipe.python.to_path_buf(), output, link, coming })
@@ -205,6 +207,7 @@ impl Process {
             crowd: Cell::new(Crowd::NONE),
             limits: Cell::default(),
             dumped: Cell::new(false),
+            hung_up: Cell::new(false),
         })
     }
 
@@ -368,9 +371,32 @@ impl Process {
         self.dead.get() || self.child.has_ended()
     }
 
-    /// Sends a signal to the process.
+    /// Sends a signal to the process. One that the hub may not signal, because it has become
+    /// another user since, can only be ended.
     pub fn signal(&self, number: i32) {
-        self.child.signal(number);
+        let Err(error) = self.child.signal(number) else { return };
+        if number == libc::SIGKILL {
+            self.link.borrow_mut().let_go();
+        } else {
+            log::warn!("process {} does not get signal {number}: {error}", self.pid);
+        }
+    }
+
+    /// Its end of the bell is closed: either it is ending, or it can wake nobody any more, and
+    /// is ended.
+    pub fn hang_up(&self) {
+        self.hung_up.set(self.is_exiting() == Some(false));
+        self.signal(libc::SIGKILL);
+    }
+
+    /// Whether it has begun to exit, which closes its descriptors before its end can be noticed.
+    fn is_exiting(&self) -> Option<bool> {
+        const PF_EXITING: u64 = 4;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
+        // Behind the name, which may hold anything.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let flags: u64 = fields.split_whitespace().nth(6)?.parse().ok()?;
+        Some(flags & PF_EXITING != 0)
     }
 
     /// Kills the process, and says in the log why.
@@ -387,6 +413,10 @@ impl Process {
 
     /// How it ended, with the limit that ended it if that can be told.
     pub fn explain(&self, exit: Exit) -> String {
+        // One that was ending anyway has its own reason.
+        if self.hung_up.get() && matches!(exit, Exit::Signal(libc::SIGKILL) | Exit::Unknown) {
+            return HUNG_UP.into();
+        }
         limits::explain(&self.limits.get(), exit)
     }
 
@@ -406,6 +436,19 @@ impl Process {
         Some(pages * page_size())
     }
 }
+
+impl Drop for Process {
+    /// Before the child's own end, which waits for it.
+    fn drop(&mut self) {
+        if !self.dead.get() {
+            self.signal(libc::SIGKILL);
+        }
+    }
+}
+
+/// What became of a process that can wake nobody.
+const HUNG_UP: &str = "it closed a descriptor of its link to the hub, or ran another program in its own \
+                       place (exec): a script must close only what it has opened";
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)

@@ -25,7 +25,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::forks::{ThisProcess, Unforked};
 
 /// The first descriptor that a new process does not get.
-const FIRST_CLOSED: RawFd = 6;
+const FIRST_CLOSED: RawFd = 7;
 
 /// A process to start.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub struct Command {
     pub program: PathBuf,
     /// Its arguments without its own name.
     pub arguments: Vec<CString>,
-    /// Its descriptors 0 to 5.
+    /// Its descriptors 0 to 6.
     pub fds: [OwnedFd; FIRST_CLOSED as usize],
 }
 
@@ -74,9 +74,13 @@ impl Child {
     }
 
     /// Sends a signal. Nothing happens to a process that has ended.
-    pub fn signal(&self, number: i32) {
-        if self.parent.is_here() {
-            signal(self.pidfd(), self.pid, number);
+    pub fn signal(&self, number: i32) -> io::Result<()> {
+        if !self.parent.is_here() {
+            return Ok(());
+        }
+        match signal(self.pidfd(), self.pid, number) {
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            sent => sent,
         }
     }
 
@@ -104,9 +108,11 @@ impl Drop for Child {
         if self.reaped.get().is_some() || !self.parent.is_here() {
             return;
         }
-        self.signal(libc::SIGKILL);
+        let signalled = self.signal(libc::SIGKILL);
         if self.ends_within(VANISH) {
             self.reap();
+        } else if let Err(error) = signalled {
+            log::error!("process {} goes on: the hub may not end it: {error}", self.pid);
         } else {
             log::error!("process {} does not end although it was killed", self.pid);
         }
@@ -317,10 +323,7 @@ fn spawn(command: &Command) -> io::Result<Child> {
             environ.cast(),
         )
     })?;
-    let pidfd = pidfd_open(pid).or_else(|error| match error.raw_os_error() {
-        Some(libc::ENOSYS) => watch_end(pid),
-        _ => Err(error),
-    });
+    let pidfd = pidfd_open(pid).or_else(|error| if is_refusal(&error) { watch_end(pid) } else { Err(error) });
     match pidfd {
         Ok(pidfd) => Ok(Child::new(pid, pidfd)),
         Err(error) => {
@@ -332,6 +335,11 @@ fn spawn(command: &Command) -> io::Result<Child> {
             Err(error)
         }
     }
+}
+
+/// Whether the system does not know a call or a filter of a container forbids it.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }
 
 fn copy_above(fd: &OwnedFd) -> io::Result<OwnedFd> {
@@ -353,7 +361,8 @@ fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Stands in for a pidfd under systems that lack them, such as older versions of valgrind: a
+/// Stands in for a pidfd under systems that lack them, such as older versions of valgrind, and
+/// where a container's filter forbids them: a
 /// thread waits for the end of the process, without taking its status, and makes the
 /// descriptor readable.
 fn watch_end(pid: libc::pid_t) -> io::Result<OwnedFd> {
@@ -427,15 +436,26 @@ impl std::fmt::Display for Exit {
     }
 }
 
-/// Sends a signal. Nothing happens to a process that has ended.
-fn signal(pidfd: BorrowedFd<'_>, pid: libc::pid_t, number: i32) {
+/// Sends a signal.
+fn signal(pidfd: BorrowedFd<'_>, pid: libc::pid_t, number: i32) -> io::Result<()> {
     // SAFETY: a system call; the null pointer means "no siginfo".
     let result = unsafe {
         libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, std::ptr::null::<c_void>(), 0)
     };
-    if result != 0 && matches!(io::Error::last_os_error().raw_os_error(), Some(libc::ENOSYS | libc::EBADF)) {
-        // SAFETY: a system call without pointers; the number is the child's until it is reaped.
-        unsafe { libc::kill(pid, number) };
+    if result == 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        // Where pidfds are refused, or stand-ins for them used, the number must do: it is the
+        // child's until that is reaped.
+        error if is_refusal(&error) || error.raw_os_error() == Some(libc::EBADF) => {
+            // SAFETY: a system call without pointers.
+            match unsafe { libc::kill(pid, number) } {
+                0 => Ok(()),
+                _ => Err(io::Error::last_os_error()),
+            }
+        }
+        error => Err(error),
     }
 }
 
@@ -452,7 +472,7 @@ fn reap(pidfd: BorrowedFd<'_>, pid: libc::pid_t, block: bool) -> Option<Exit> {
         if result != 0 {
             match io::Error::last_os_error().raw_os_error() {
                 Some(libc::EINTR) => continue,
-                Some(libc::EBADF | libc::EINVAL) if by.0 == libc::P_PIDFD => {
+                Some(libc::EBADF | libc::EINVAL | libc::ENOSYS | libc::EPERM) if by.0 == libc::P_PIDFD => {
                     by = (libc::P_PID, pid.unsigned_abs());
                     continue;
                 }
@@ -483,7 +503,7 @@ mod tests {
         let coming = spawner.begin(Command {
             program: "/bin/sleep".into(),
             arguments: vec![c"3600".into()],
-            fds: [null(), null(), null(), null(), null(), null()],
+            fds: [null(), null(), null(), null(), null(), null(), null()],
         });
         let child = coming.expect("a request").wait().expect("a process");
         // SAFETY: the handler does nothing; no pointers else.
@@ -515,7 +535,7 @@ mod tests {
         let readable = |limit| is_readable_within(ended.as_fd(), limit);
         assert!(!readable(Duration::ZERO));
         assert_eq!(reap(ended.as_fd(), pid, false), None);
-        signal(ended.as_fd(), pid, libc::SIGKILL);
+        signal(ended.as_fd(), pid, libc::SIGKILL).expect("a signal");
         assert!(readable(Duration::from_secs(60)), "waited a minute for the end of process {pid}");
         assert_eq!(reap(ended.as_fd(), pid, true), Some(Exit::Signal(libc::SIGKILL)));
     }

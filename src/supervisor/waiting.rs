@@ -255,8 +255,9 @@ impl Supervisor {
         };
         if token.is_multiple_of(2) {
             if !process.silence() {
-                // It would be readable for ever; what becomes of the process, its pidfd tells.
+                // It would be readable for ever.
                 let _ = process.with_bell(|bell| self.engine().epoll.delete(bell));
+                process.hang_up();
             }
         } else {
             self.died(&process);

@@ -18,14 +18,16 @@
 
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use plugin_abi::ToWorker;
-use plugin_abi::link::{self, Notify, Waker, WorkerFds, WorkerReceiver, WorkerSender};
+use plugin_abi::link::{self, Broken, Notify, Waker, WorkerFds, WorkerReceiver, WorkerSender};
 use plugin_abi::ring::Push;
+use plugin_abi::start::LINK_BROKEN;
 
 use crate::py::{Exception, Gil, GilCell, PyResult, Raised, raise};
 
@@ -168,9 +170,24 @@ pub fn get(gil: Gil) -> PyResult<&'static Channel> {
 
 /// The link cannot be used any more: one of the two sides is broken.
 pub fn broken(reason: impl std::fmt::Display) -> ! {
-    eprintln!("vhpy: the link to the hub is broken: {reason}");
+    // No hub may be there to read it, and no descriptor to write to.
+    let _ = writeln!(std::io::stderr(), "vhpy: the link to the hub is broken: {reason}");
     // SAFETY: has no conditions; Python's exit handlers could wait for the hub.
-    unsafe { libc::_exit(70) }
+    unsafe { libc::_exit(LINK_BROKEN) }
+}
+
+/// As [`broken`]; a process without hub takes along what it has started.
+fn unlinked(why: Broken) -> ! {
+    if why == Broken::Orphaned {
+        // SAFETY: have no conditions. The group is this process's own, unless the script has
+        // left it.
+        unsafe {
+            if libc::getpgrp() == libc::getpid() {
+                libc::kill(0, libc::SIGKILL);
+            }
+        }
+    }
+    broken(why)
 }
 
 impl Channel {
@@ -257,7 +274,7 @@ impl Channel {
             match sender.try_send(frame, notify) {
                 Ok(Push::Done) => return Ok(()),
                 Ok(Push::Full) => (),
-                Err(corrupt) => broken(corrupt),
+                Err(why) => unlinked(why),
             }
         }
         self.send_patiently(gil, frame, notify);
@@ -273,7 +290,7 @@ impl Channel {
             // SAFETY: `sending` is ours until it is reset below.
             let sender = unsafe { &mut *self.sender.get() };
             let sent = sender.send(frame, notify, || away.back(|gil| self.keep_arrivals(gil)));
-            sent.unwrap_or_else(|corrupt| broken(corrupt));
+            sent.unwrap_or_else(|why| unlinked(why));
         });
         self.state.with(gil, |state| state.sending = false);
     }
@@ -429,7 +446,7 @@ impl Channel {
             (false, false) => {
                 // SAFETY: as above; the GIL has been held since the lead was given up.
                 let receiver = unsafe { &mut *self.receiver.get() };
-                self.lead(gil, receiver, |receiver| receiver.sleep(None));
+                self.lead(gil, receiver, |receiver| receiver.sleep(None)).unwrap_or_else(|why| unlinked(why));
                 Ok(())
             }
         }
@@ -461,7 +478,8 @@ impl Channel {
         if !has_work {
             // SAFETY: the GIL is held and there is no leader.
             let receiver = unsafe { &mut *self.receiver.get() };
-            self.lead(gil, receiver, |receiver| receiver.sleep(Some(&blocked.before)));
+            let slept = self.lead(gil, receiver, |receiver| receiver.sleep(Some(&blocked.before)));
+            slept.unwrap_or_else(|why| unlinked(why));
         }
         drop(blocked);
         gil.check_signals()

@@ -3,14 +3,14 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::null_mut;
 use std::sync::OnceLock;
 
 use plugin_abi::frame::{NOT_AWAITED, PROTOCOL};
 use plugin_abi::hook::Hook;
 use plugin_abi::link::{Notify, WorkerFds};
-use plugin_abi::start::{BELL_FD, MEMORY_FD, STACK_SIGNAL, WAKE_FD};
+use plugin_abi::start::{BELL_FD, LIFE_FD, MEMORY_FD, STACK_SIGNAL, WAKE_FD};
 use plugin_abi::{Answer, FromWorker, ToWorker, Value};
 use pyo3::ffi;
 
@@ -34,7 +34,7 @@ pub fn serve(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
     let hub = unsafe { Obj::borrow(args[0]) }.as_int();
     let fds = take_descriptors()
         .map_err(|error| raise(gil, Exception::Runtime, format_args!("only a hub starts this: {error}")))?;
-    die_with(hub);
+    die_with(hub, &fds.life);
     prepare_output(gil)?;
     text::register(gil)?;
     let channel = channel::open(fds)
@@ -65,20 +65,34 @@ fn take_descriptors() -> std::io::Result<WorkerFds> {
             _ => Err(std::io::Error::last_os_error()),
         }
     };
-    Ok(WorkerFds { memory: take(MEMORY_FD)?, wake: take(WAKE_FD)?, bell: take(BELL_FD)? })
+    Ok(WorkerFds {
+        memory: take(MEMORY_FD)?,
+        wake: take(WAKE_FD)?,
+        bell: take(BELL_FD)?,
+        life: take(LIFE_FD)?,
+    })
 }
 
-/// Makes sure that this process ends when the hub does.
-fn die_with(hub: Option<i64>) {
+/// Makes sure that this process ends when the hub does, in two ways: the kernel kills it when
+/// its parent ends, unless the script asks it not to, or the hub has become another user; and
+/// when the pipe of life ends, for which a process has allowed itself to be killed.
+fn die_with(hub: Option<i64>, life: &OwnedFd) {
+    let life = life.as_raw_fd();
     // SAFETY: have no conditions.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::fcntl(life, F_SETSIG, libc::SIGKILL);
+        libc::fcntl(life, libc::F_SETOWN, libc::getpid());
+        libc::fcntl(life, libc::F_SETFL, libc::O_ASYNC);
         // The hub may have died before.
         if Some(i64::from(libc::getppid())) != hub {
             libc::_exit(0);
         }
     }
 }
+
+/// Which signal tells of a change of the descriptor; of Linux alone, and not in the crate libc.
+const F_SETSIG: libc::c_int = 10;
 
 /// What the script prints goes to the hub line by line; crashes leave their Python stacks.
 fn prepare_output(gil: Gil) -> PyResult<()> {
