@@ -435,9 +435,11 @@ fn the_rest_of_the_hub_is_there_too() {
         &[
             (
                 "vh.SQL('select 1, null, \"x\"'), vh.SQL(1, 'select 1 union select 2')",
-                "((1, [['1', '', 'x']]), (1, [['1']]))",
+                "((1, [['1', 'NULL', 'x']]), (1, [['1']]))",
             ),
             ("vh.SQL('nonsense'), vh.SQL('select * from nowhere')", "((0, []), (0, []))"),
+            ("vh.sql_error()", "\"Table 'verlihub.nowhere' doesn't exist\""),
+            ("vh.SQL('select 1'), vh.sql_error()", "((1, [['1']]), '')"),
             ("isinstance(vh.GetServFreq(), float)", "True"),
             (
                 "vh.name_and_version(), vh.name_and_version('Mine', '2'), vh.name_and_version()",
@@ -536,6 +538,7 @@ fn no_function_is_without_a_test() {
         "decode",
         "call",
         "SendToAll",
+        "sql_error",
         "SendToUser",
         "GetUserNick",
         "GetConnNick",

@@ -64,6 +64,9 @@ def CallDynamicFunction(name: str, /, *args: Any) -> Any:
 def call(name: str, /, *args: Any) -> Any:
     """The same as CallDynamicFunction."""
 
+def sql_error() -> str:
+    """Why the last SQL() of this thread failed; empty when it did not."""
+
 def SendToAll(message: str, /) -> bool:
     """Writes in the main chat."""
 

@@ -108,10 +108,10 @@ impl Hub {
     /// See [`HubError`]; nothing was changed then.
     pub fn open(options: Options) -> Result<Hub, HubError> {
         let database = Database::open(&options.data)?;
-        let sql = Sql::open(&options.data)?;
         let settings = read_settings(&database, &options)?;
         let encoding = String::from_utf8_lossy(&settings.hub_encoding).into_owned();
         let charset = Charset::named(&encoding).ok_or(HubError::Encoding(encoding))?;
+        let sql = Sql::open(&options.data, charset)?;
         let mut geoip = match &options.geoip {
             Some(folder) => GeoIp::open(folder).map_err(|error| HubError::GeoIp(folder.clone(), error))?,
             None => GeoIp::default(),

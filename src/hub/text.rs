@@ -19,6 +19,11 @@ impl Charset {
         (encoding.is_ascii_compatible() && encoding != encoding_rs::REPLACEMENT).then_some(Charset(encoding))
     }
 
+    /// Whether it is UTF-8.
+    pub fn is_utf8(self) -> bool {
+        self.0 == encoding_rs::UTF_8
+    }
+
     /// Whether it has characters of two bytes whose second can be an ASCII letter or sign.
     pub fn has_pairs(self) -> bool {
         use encoding_rs::{BIG5, EUC_KR, GB18030, GBK, SHIFT_JIS};

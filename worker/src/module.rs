@@ -13,7 +13,7 @@ use crate::convert::{Outgoing, to_python};
 use crate::function::builtin;
 use crate::py::{Exception, Gil, Obj, PyResult, Raw, import, raise, type_name};
 use crate::text::{self, Encoding};
-use crate::{entities, hooks, nicks, script, serve, store};
+use crate::{entities, hooks, nicks, reply, script, serve, store};
 
 const ANY: usize = usize::MAX;
 
@@ -44,6 +44,7 @@ pub fn fill(gil: Gil, module: &Obj) -> PyResult<()> {
         c"GetUserNick" / c"GetUserNick(nick)\n--\n\nThe nick: hooks hand over nicks.": 1..=1 => same;
         c"GetConnNick" / c"GetConnNick(nick)\n--\n\nThe nick: hooks hand over nicks.": 1..=1 => same;
         c"GetChatMessage" / c"GetChatMessage(message)\n--\n\nThe message: hooks hand over texts.": 1..=1 => same;
+        c"sql_error" / c"sql_error()\n--\n\nWhy the last SQL() of this thread failed; empty when it did not.": 0..=0 => |gil, _| reply::sql_error(gil);
         c"observer" / c"observer(function)\n--\n\nMarks a hook for whose answer the hub does not wait.": 0..=1 => hooks::observer;
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! The hub's answers to calls as Python objects, as [`Gives`] says for each function.
 
+use std::cell::RefCell;
+
 use plugin_abi::Value;
 use plugin_abi::call::Gives;
 use plugin_abi::frame::Failure;
@@ -11,6 +13,26 @@ use crate::text;
 
 /// What separates nicks in the protocol's lists.
 const SEPARATOR: &[u8] = b"$$";
+
+thread_local! {
+    /// Why the last query of this thread failed; empty when it did not.
+    static SQL_ERROR: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps why a query failed, for `vh.sql_error()`. The hubs of the C interface give no reason.
+fn note_sql_error(ok: bool, reason: Option<&[u8]>) {
+    SQL_ERROR.with_borrow_mut(|error| {
+        error.clear();
+        if !ok {
+            error.extend_from_slice(reason.unwrap_or(b"the hub gave no reason"));
+        }
+    });
+}
+
+/// Why the last query of this thread failed.
+pub fn sql_error(gil: Gil) -> PyResult<Obj> {
+    text::hub().text(gil, &SQL_ERROR.with_borrow(Clone::clone))
+}
 
 /// The exception for a refused call.
 pub fn refused(gil: Gil, failure: Failure, reason: &[u8]) -> Raised {
@@ -104,10 +126,15 @@ fn structure(gil: Gil, gives: Gives, value: &Value<'_>) -> PyResult<Obj> {
         },
         Gives::Rows => {
             let ok = list.and_then(|list| list.first()?.as_int()).unwrap_or(0);
+            let reason = list.and_then(|list| list.get(1)?.as_text());
+            note_sql_error(ok != 0, reason);
             let rows = list.and_then(|list| list.last()?.as_list()).unwrap_or_default();
             let rows = Obj::list(gil, rows.len(), |row| {
                 let row = rows[row].as_list().unwrap_or_default();
-                Obj::list(gil, row.len(), |column| text_of(gil, &row[column]))
+                Obj::list(gil, row.len(), |column| match &row[column] {
+                    Value::Nil => Obj::text(gil, "NULL"),
+                    value => text_of(gil, value),
+                })
             })?;
             Obj::tuple(gil, [Obj::int(gil, ok)?, rows])
         }

@@ -107,17 +107,18 @@ impl Hub {
 
     pub(super) fn call_sql(&mut self, script: ScriptId, args: Args<'_>) -> Value<'static> {
         let query = args.text_or_empty(0);
-        let (ok, rows) = match self.sql.query(query, args.int(1), self.charset) {
-            Ok(rows) => (1, rows),
+        let rows = match self.sql.query(script, query, args.int(1)) {
+            Ok(rows) => rows,
             Err(error) => {
                 // A query can have megabytes; its start tells which it is.
                 let start = self.readable(query.get(..1000).unwrap_or(query));
                 log::warn!("SQL of script {script}: {error:.1000}; the query: {start}");
-                (0, Vec::new())
+                let reason = self.charset.encode(&format!("{error:.1000}"));
+                return Value::List(vec![Value::Int(0), Value::from(reason), Value::List(Vec::new())]);
             }
         };
         let rows = rows.into_iter().map(|row| row.into_iter().collect::<Value<'static>>());
-        Value::List(vec![Value::Int(ok), Value::List(rows.collect())])
+        Value::List(vec![Value::Int(1), Value::List(rows.collect())])
     }
 
     pub(super) fn call_topic(&mut self, args: Args<'_>) -> Value<'static> {

@@ -1,0 +1,1001 @@
+//! Expressions: each becomes SQLite's, with the type that it has in MySQL, so that what meets is
+//! converted and compared as there.
+
+use std::rc::Rc;
+
+use rusqlite::Connection;
+use sqlparser::ast::{
+    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Ident, InTarget, ObjectName, UnaryOperator,
+    Value,
+};
+
+use super::SqlError;
+use super::catalog::{Catalog, Table, has_other, quoted};
+use super::collate;
+use super::parse::is_user_variable;
+use super::session::Env;
+use super::source::Source;
+use super::types::{Kind, Type};
+
+/// What an expression became.
+#[derive(Clone, Debug)]
+pub struct Ex {
+    /// SQLite's expression.
+    pub sql: String,
+    /// What it gives.
+    pub kind: Type,
+    /// The same as a number, where that is another expression.
+    pub number: Option<String>,
+    /// What it is, when it stands in the query.
+    pub literal: Option<Literal>,
+    /// Whether it is a text column for which an index is there.
+    pub indexed: bool,
+    /// Whether it gathers rows.
+    pub gathers: bool,
+}
+
+/// What stands in a query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Literal {
+    /// A whole number.
+    Int(i64),
+    /// Text.
+    Text(Vec<u8>),
+}
+
+impl Ex {
+    /// An expression of this type.
+    pub fn new(sql: impl Into<String>, kind: Type) -> Ex {
+        Ex { sql: sql.into(), kind, number: None, literal: None, indexed: false, gathers: false }
+    }
+
+    /// A truth.
+    pub fn truth(sql: impl Into<String>) -> Ex {
+        Ex::new(sql, Type::Int)
+    }
+
+    /// The same, gathering rows if one of those does.
+    pub fn like<'a>(mut self, parts: impl IntoIterator<Item = &'a Ex>) -> Ex {
+        self.gathers |= parts.into_iter().any(|part| part.gathers);
+        self
+    }
+
+    /// As a number that SQLite counts with.
+    pub fn number(&self) -> String {
+        match (&self.number, self.kind) {
+            (Some(number), _) => number.clone(),
+            (None, Type::Decimal(_)) => format!("cast({} as real)", self.sql),
+            (None, Type::Text | Type::Bytes) => format!("vh_num({})", self.sql),
+            (None, kind) if kind.is_temporal() => format!("vh_tnum({})", self.sql),
+            _ => self.sql.clone(),
+        }
+    }
+
+    /// As text.
+    pub fn text(&self) -> String {
+        match self.kind {
+            Type::Int => format!("cast({} as text)", self.sql),
+            Type::UInt => format!("vh_ustr({})", self.sql),
+            Type::Decimal(scale) => format!("vh_dec({}, {scale})", self.sql),
+            Type::Double => format!("vh_dbl({})", self.sql),
+            Type::Float => format!("vh_flt({})", self.sql),
+            _ => self.sql.clone(),
+        }
+    }
+
+    /// As a date and time.
+    pub fn moment(&self) -> String {
+        if self.kind == Type::DateTime { self.sql.clone() } else { format!("vh_dt({})", self.sql) }
+    }
+
+    /// As another type, as where values of both are results of one expression.
+    pub fn converted(&self, kind: Type) -> String {
+        match (self.kind, kind) {
+            (own, kind) if own == kind => self.sql.clone(),
+            (Type::Null, _) => self.sql.clone(),
+            (_, Type::Text | Type::Bytes) => self.text(),
+            (_, Type::Double | Type::Float) => self.number(),
+            (own, Type::Decimal(_)) if own.is_number() => self.sql.clone(),
+            (_, Type::Decimal(scale)) => format!("vh_dec({}, {scale})", self.number()),
+            (_, Type::DateTime) => self.moment(),
+            _ => self.sql.clone(),
+        }
+    }
+
+    /// What it is ordered by.
+    pub fn order(&self) -> String {
+        match self.kind {
+            Type::Text if self.number.is_none() => format!("{} collate {}", self.sql, collate::NAME),
+            Type::Text | Type::Decimal(_) => self.number(),
+            _ => self.sql.clone(),
+        }
+    }
+
+    /// What rows are grouped by.
+    pub fn group(&self) -> String {
+        match self.kind {
+            Type::Text => format!("{} collate {}", self.sql, collate::NAME),
+            _ => self.sql.clone(),
+        }
+    }
+}
+
+/// A column of a table in a query.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// What reads it.
+    pub ex: Ex,
+}
+
+/// A table in a query.
+#[derive(Clone, Debug)]
+pub struct From {
+    /// The name by which the query has it.
+    pub name: String,
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// What it is, if it is stored.
+    pub table: Option<Rc<Table>>,
+}
+
+/// Which names come first: those of columns, or those that the query gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Names {
+    /// Only columns.
+    #[default]
+    Columns,
+    /// Columns, then what the query calls so.
+    ColumnsFirst,
+    /// What the query calls so, then columns.
+    ItemsFirst,
+}
+
+/// Where names of one query are looked up.
+#[derive(Debug, Default)]
+pub struct Scope {
+    /// Its tables.
+    pub tables: Vec<From>,
+    /// Columns that two tables have in common, by `USING`; they hide those of the tables.
+    pub merged: Vec<Column>,
+    /// What the query gives, by name.
+    pub items: Vec<Column>,
+    /// Which come first.
+    pub names: Names,
+    /// Columns that were assigned before, in the same statement.
+    pub assigned: Vec<Column>,
+    /// Whether `VALUES(column)` means what was to be inserted.
+    pub values: bool,
+}
+
+/// Translates the parts of one query.
+pub struct Binder<'a> {
+    /// The database.
+    pub connection: &'a Connection,
+    /// Its tables.
+    pub catalog: &'a Catalog,
+    /// What functions have in common.
+    pub env: &'a Env,
+    /// How text is read.
+    pub source: Source,
+    /// Strings that stand where the query has `?1`, `?2` and so on.
+    pub strings: Vec<Vec<u8>>,
+    /// From the outermost to the innermost query.
+    pub scopes: Vec<Scope>,
+    /// Tables that `WITH` makes: names and columns.
+    pub with: Vec<(String, Vec<(String, Type)>)>,
+    /// Whether the translation holds for the next time.
+    pub lasting: bool,
+}
+
+/// An error that names what there is none of.
+pub fn unsupported(what: impl Into<String>) -> SqlError {
+    SqlError::Unsupported(what.into())
+}
+
+/// Conditions of which one or all have to hold, as a tree that is not deep.
+pub fn balanced(parts: &[String], between: &str) -> String {
+    match parts {
+        [] => "1".into(),
+        [one] => one.clone(),
+        parts => {
+            let (first, last) = parts.split_at(parts.len() / 2);
+            format!("({} {between} {})", balanced(first, between), balanced(last, between))
+        }
+    }
+}
+
+impl<'a> Binder<'a> {
+    /// The last part of a name; what is before it is the database.
+    pub fn table_name(&self, name: &ObjectName) -> Result<String, SqlError> {
+        let parts: Vec<&Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
+        match parts.as_slice() {
+            [table] | [_, table] => Ok(self.source.name(&table.value)),
+            _ => Err(unsupported(format!("the table name {name}"))),
+        }
+    }
+
+    /// A table that has to be there.
+    pub fn stored(&self, name: &str) -> Result<Rc<Table>, SqlError> {
+        self.catalog.table(self.connection, name)?.ok_or_else(|| SqlError::NoTable(name.into()))
+    }
+
+    /// What reads a column of a table that goes by this name.
+    pub fn read(&self, alias: &str, table: &Table, column: &super::catalog::Column) -> Ex {
+        let name = format!("{}.{}", quoted(alias), quoted(&column.name));
+        let kind = column.kind.gives(column.bytes);
+        let mut ex = Ex::new(name.clone(), kind);
+        match (&column.kind, kind) {
+            (_, Type::Decimal(scale)) => {
+                ex.sql = format!("vh_dec({name}, {scale})");
+                ex.number = Some(name);
+            }
+            (Kind::Enum(values), _) => {
+                let values = values.join("\u{1}").replace('\'', "''");
+                ex.number = Some(format!("vh_enum_index({name}, '{values}')"));
+            }
+            (_, Type::Text) => ex.indexed = table.has_text_index(&column.name),
+            _ => {}
+        }
+        ex
+    }
+
+    /// A stored table as a part of a query.
+    pub fn table_as(&self, alias: &str, table: Rc<Table>) -> From {
+        let columns = table
+            .columns
+            .iter()
+            .map(|column| Column { name: column.name.clone(), ex: self.read(alias, &table, column) })
+            .collect();
+        From { name: alias.into(), columns, table: Some(table) }
+    }
+
+    /// A string of the query.
+    pub fn string(&mut self, bytes: Vec<u8>) -> Ex {
+        let sql = match std::str::from_utf8(&bytes) {
+            Ok(text) if !text.contains('\0') => format!("'{}'", text.replace('\'', "''")),
+            _ => {
+                self.strings.push(bytes.clone());
+                format!("cast(?{} as text)", self.strings.len())
+            }
+        };
+        Ex { literal: Some(Literal::Text(bytes)), ..Ex::new(sql, Type::Text) }
+    }
+
+    /// A column by its name, or by those of its table and its own.
+    fn column(&self, parts: &[Ident]) -> Result<Ex, SqlError> {
+        let names: Vec<String> = parts.iter().map(|part| self.source.name(&part.value)).collect();
+        let (table, name) = match names.as_slice() {
+            [name] => (None, name),
+            [table, name] | [_, table, name] => (Some(table), name),
+            _ => return Err(unsupported("a name of more than three parts")),
+        };
+        for scope in self.scopes.iter().rev() {
+            let item = || {
+                let mut found = scope.items.iter().filter(|item| item.name.eq_ignore_ascii_case(name));
+                found.next().map(|item| item.ex.clone())
+            };
+            if table.is_none()
+                && scope.names == Names::ItemsFirst
+                && let Some(ex) = item()
+            {
+                return Ok(ex);
+            }
+            if let Some(found) =
+                scope.assigned.iter().rev().find(|column| column.name.eq_ignore_ascii_case(name))
+            {
+                return Ok(found.ex.clone());
+            }
+            if table.is_none()
+                && let Some(found) = scope.merged.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+            {
+                return Ok(found.ex.clone());
+            }
+            let mut found = scope
+                .tables
+                .iter()
+                .filter(|from| table.is_none_or(|table| from.name.eq_ignore_ascii_case(table)))
+                .flat_map(|from| from.columns.iter().filter(|column| column.name.eq_ignore_ascii_case(name)));
+            if let Some(column) = found.next() {
+                if found.next().is_some() {
+                    return Err(SqlError::Ambiguous(name.clone()));
+                }
+                return Ok(column.ex.clone());
+            }
+            if table.is_none()
+                && scope.names == Names::ColumnsFirst
+                && let Some(ex) = item()
+            {
+                return Ok(ex);
+            }
+        }
+        Err(SqlError::NoColumn(names.join(".")))
+    }
+
+    /// An expression.
+    pub fn expression(&mut self, expr: &Expr) -> Result<Ex, SqlError> {
+        // A query says how deep this goes: the stack grows where it is needed.
+        stacker::maybe_grow(256 << 10, 2 << 20, || self.expression_on_this_stack(expr))
+    }
+
+    fn expression_on_this_stack(&mut self, expr: &Expr) -> Result<Ex, SqlError> {
+        match expr {
+            Expr::Identifier(name) if is_user_variable(name) => Ok(self.variable(name)),
+            Expr::Identifier(name) if name.quote_style.is_none() && name.value.starts_with("@@") => {
+                self.system_variable(&name.value)
+            }
+            Expr::CompoundIdentifier(parts)
+                if parts.first().is_some_and(|first| first.value.starts_with("@@")) =>
+            {
+                self.system_variable(&parts.last().map_or_else(String::new, |last| last.value.clone()))
+            }
+            Expr::Identifier(name) => self.column(std::slice::from_ref(name)),
+            Expr::CompoundIdentifier(parts) => self.column(parts),
+            Expr::Value(value) => self.value(&value.value),
+            Expr::Nested(inner) => {
+                let mut inner = self.expression(inner)?;
+                if !inner.sql.starts_with(['\'', '"']) && inner.literal.is_none() {
+                    inner.sql = format!("({})", inner.sql);
+                }
+                Ok(inner)
+            }
+            Expr::Prefixed { prefix, value } => {
+                let value = self.expression(value)?;
+                if prefix.value.eq_ignore_ascii_case("_binary") {
+                    return Ok(Ex { kind: Type::Bytes, ..value });
+                }
+                Ok(value)
+            }
+            Expr::UnaryOp { op, expr } => self.unary(*op, expr),
+            Expr::BinaryOp { left, op, right } => self.binary(left, op, right),
+            Expr::IsNull(inner) => {
+                let inner = self.expression(inner)?;
+                Ok(Ex::truth(format!("({} is null)", inner.sql)).like([&inner]))
+            }
+            Expr::IsNotNull(inner) => {
+                let inner = self.expression(inner)?;
+                Ok(Ex::truth(format!("({} is not null)", inner.sql)).like([&inner]))
+            }
+            Expr::IsTrue(inner) => self.is(inner, "is true"),
+            Expr::IsNotTrue(inner) => self.is(inner, "is not true"),
+            Expr::IsFalse(inner) => self.is(inner, "is false"),
+            Expr::IsNotFalse(inner) => self.is(inner, "is not false"),
+            Expr::IsUnknown(inner) => self.is(inner, "is null"),
+            Expr::IsNotUnknown(inner) => self.is(inner, "is not null"),
+            Expr::Between { expr, negated, low, high } => {
+                let expr = self.expression(expr)?;
+                let (low, high) = (self.expression(low)?, self.expression(high)?);
+                let from = self.compare(&expr, ">=", &low)?;
+                let to = self.compare(&expr, "<=", &high)?;
+                Ok(not_if(*negated, format!("({from} and {to})")).like([&expr, &low, &high]))
+            }
+            Expr::In { expr, target, negated, .. } => self.is_in(expr, target, *negated),
+            Expr::Like { negated, expr, pattern, escape_char, any: false } => {
+                let (text, pattern) = (self.expression(expr)?, self.expression(pattern)?);
+                let escape = match escape_char {
+                    Some(escape) => self.expression(escape)?.text(),
+                    None => "'\\'".into(),
+                };
+                let bytes = text.kind == Type::Bytes || pattern.kind == Type::Bytes;
+                let name = if bytes { "vh_like_bytes" } else { "vh_like" };
+                let call = format!("{name}({}, {}, {escape})", text.text(), pattern.text());
+                Ok(not_if(*negated, call).like([&text, &pattern]))
+            }
+            Expr::RLike { negated, expr, pattern, .. } => {
+                let (text, pattern) = (self.expression(expr)?, self.expression(pattern)?);
+                let bytes = text.kind == Type::Bytes || pattern.kind == Type::Bytes;
+                let call = format!("vh_regexp({}, {}, {})", text.text(), pattern.text(), i32::from(bytes));
+                Ok(not_if(*negated, call).like([&text, &pattern]))
+            }
+            Expr::Case { operand, conditions, else_result, .. } => {
+                let operand = operand.as_deref().map(|operand| self.expression(operand)).transpose()?;
+                let mut whens = Vec::new();
+                let mut results = Vec::new();
+                for each in conditions {
+                    let condition = self.expression(&each.condition)?;
+                    whens.push(match &operand {
+                        Some(operand) => self.compare(operand, "=", &condition)?,
+                        None => condition.number(),
+                    });
+                    results.push(self.expression(&each.result)?);
+                }
+                let otherwise = else_result.as_deref().map(|expr| self.expression(expr)).transpose()?;
+                let kind = results.iter().chain(&otherwise).fold(Type::Null, |kind, ex| kind.or(ex.kind));
+                let mut sql = String::from("case");
+                for (when, then) in whens.iter().zip(&results) {
+                    sql += &format!(" when {when} then {}", then.converted(kind));
+                }
+                if let Some(otherwise) = &otherwise {
+                    sql += &format!(" else {}", otherwise.converted(kind));
+                }
+                Ok(Ex::new(format!("({sql} end)"), kind).like(results.iter().chain(&otherwise)))
+            }
+            Expr::Exists { subquery, negated } => {
+                let query = self.query(subquery)?;
+                Ok(not_if(*negated, format!("exists ({})", query.sql)))
+            }
+            Expr::Subquery(query) => {
+                let query = self.query(query)?;
+                match query.columns.as_slice() {
+                    [(_, kind)] => Ok(Ex::new(format!("({})", query.sql), *kind)),
+                    _ => Err(SqlError::Syntax("Operand should contain 1 column(s)".into())),
+                }
+            }
+            Expr::Cast { kind: CastKind::Cast, expr, data_type, .. } => self.cast(expr, data_type),
+            Expr::Convert { expr, data_type: Some(data_type), .. } => self.cast(expr, data_type),
+            Expr::Convert { expr, charset: Some(charset), .. } => {
+                let inner = self.expression(expr)?;
+                let kind =
+                    if charset.to_string().eq_ignore_ascii_case("binary") { Type::Bytes } else { Type::Text };
+                Ok(Ex::new(inner.text(), kind).like([&inner]))
+            }
+            Expr::Collate { expr, collation } => {
+                let inner = self.expression(expr)?;
+                let name = collation.to_string().to_ascii_lowercase();
+                let bytes = name.ends_with("_bin") || name == "binary";
+                Ok(Ex::new(inner.text(), if bytes { Type::Bytes } else { Type::Text }).like([&inner]))
+            }
+            Expr::TypedString(typed) => {
+                let text = typed.value.clone().into_string().unwrap_or_default();
+                let bytes = self.source.bytes(&text);
+                let text = self.string(bytes);
+                match typed.data_type {
+                    DataType::Date => Ok(Ex::new(format!("vh_date({})", text.sql), Type::Date)),
+                    DataType::Time(..) => Ok(Ex::new(format!("vh_time({})", text.sql), Type::Time)),
+                    DataType::Timestamp(..) | DataType::Datetime(_) => {
+                        Ok(Ex::new(format!("vh_dt({})", text.sql), Type::DateTime))
+                    }
+                    _ => Err(unsupported(format!("{} before a string", typed.data_type))),
+                }
+            }
+            Expr::Position { expr, r#in } => self.call("locate", &[(**expr).clone(), (**r#in).clone()]),
+            Expr::Substring { expr, substring_from, substring_for, .. } => {
+                let arguments: Vec<Expr> = [Some(expr), substring_from.as_ref(), substring_for.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .map(|each| (**each).clone())
+                    .collect();
+                self.call("substr", &arguments)
+            }
+            Expr::Trim { trim_where, trim_what, expr, trim_characters: None } => {
+                use sqlparser::ast::TrimWhereField;
+                let text = self.expression(expr)?;
+                let what = match trim_what {
+                    Some(what) => self.expression(what)?.text(),
+                    None => "' '".into(),
+                };
+                let place = match trim_where {
+                    Some(TrimWhereField::Leading) => 1,
+                    Some(TrimWhereField::Trailing) => 2,
+                    _ => 3,
+                };
+                Ok(Ex::new(format!("vh_trim({}, {place}, {what})", text.text()), text_kind([&text]))
+                    .like([&text]))
+            }
+            Expr::Ceil { expr, .. } => self.call("ceil", std::slice::from_ref(expr)),
+            Expr::Floor { expr, .. } => self.call("floor", std::slice::from_ref(expr)),
+            Expr::Extract { field: DateTimeField::Custom(unit), expr, .. } => {
+                let inner = self.expression(expr)?;
+                let unit = unit.value.to_ascii_lowercase();
+                Ok(Ex::new(format!("vh_extract({}, '{unit}')", inner.sql), Type::Int).like([&inner]))
+            }
+            Expr::Interval(_) => Err(SqlError::Syntax("INTERVAL has to be added to something".into())),
+            Expr::Function(function) => self.function(function),
+            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => match &**right {
+                Expr::Subquery(query) => self.is_in(left, &InTarget::Subquery(query.clone()), false),
+                _ => Err(unsupported("ANY of something else than a query")),
+            },
+            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => match &**right {
+                Expr::Subquery(query) => self.is_in(left, &InTarget::Subquery(query.clone()), true),
+                _ => Err(unsupported("ALL of something else than a query")),
+            },
+            Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+                Err(unsupported("ANY, SOME and ALL with other operators than = ANY and <> ALL"))
+            }
+            Expr::MatchAgainst { .. } => Err(unsupported("MATCH … AGAINST")),
+            Expr::Tuple(_) => Err(SqlError::Syntax("Operand should contain 1 column(s)".into())),
+            other => Err(unsupported(format!("{other:.60}"))),
+        }
+    }
+
+    fn is(&mut self, inner: &Expr, what: &str) -> Result<Ex, SqlError> {
+        let inner = self.expression(inner)?;
+        Ok(Ex::truth(format!("({} {what})", inner.number())).like([&inner]))
+    }
+
+    fn value(&mut self, value: &Value) -> Result<Ex, SqlError> {
+        match value {
+            Value::Null => Ok(Ex::new("null", Type::Null)),
+            Value::Boolean(yes) => {
+                let number = i64::from(*yes);
+                Ok(Ex { literal: Some(Literal::Int(number)), ..Ex::new(number.to_string(), Type::Int) })
+            }
+            Value::Number(digits, _) => number(digits),
+            Value::SingleQuotedString(text)
+            | Value::DoubleQuotedString(text)
+            | Value::NationalStringLiteral(text) => {
+                let bytes = self.source.bytes(text);
+                Ok(self.string(bytes))
+            }
+            Value::HexStringLiteral(digits) => {
+                let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits.clone() };
+                let bytes: Option<Vec<u8>> = digits
+                    .as_bytes()
+                    .chunks(2)
+                    .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+                    .collect();
+                let bytes = bytes.ok_or_else(|| SqlError::Syntax(format!("0x{digits} is no number")))?;
+                Ok(self.bits(bytes))
+            }
+            Value::SingleQuotedByteStringLiteral(digits) | Value::DoubleQuotedByteStringLiteral(digits) => {
+                let number = u64::from_str_radix(digits, 2)
+                    .map_err(|_| SqlError::Syntax(format!("b'{digits}' is no number")))?;
+                let bytes = number.to_be_bytes();
+                let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
+                Ok(self.bits(bytes.get(start..).unwrap_or_default().to_vec()))
+            }
+            other => Err(unsupported(format!("the literal {other:.60}"))),
+        }
+    }
+
+    /// `0x41` is text, and a number where one is needed.
+    fn bits(&mut self, bytes: Vec<u8>) -> Ex {
+        let number = (bytes.len() <= 8).then(|| {
+            bytes.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte)).cast_signed().to_string()
+        });
+        let mut ex = self.string(bytes);
+        ex.kind = Type::Bytes;
+        ex.literal = None;
+        ex.number = number;
+        ex
+    }
+
+    fn variable(&mut self, name: &Ident) -> Ex {
+        // Its type is that of this moment.
+        self.lasting = false;
+        let name = name.value.trim_start_matches('@').trim_matches(['`', '\'', '"']).to_lowercase();
+        let (kind, _) = self.env.running().session.variable(&name);
+        Ex::new(format!("vh_variable('{}')", name.replace('\'', "''")), kind)
+    }
+
+    fn system_variable(&mut self, name: &str) -> Result<Ex, SqlError> {
+        let name = name.trim_start_matches('@').to_ascii_lowercase();
+        let name = name.strip_prefix("session.").or(name.strip_prefix("global.")).unwrap_or(&name);
+        let value = super::show::system_variable(name).ok_or_else(|| SqlError::NoVariable(name.into()))?;
+        Ok(match value.parse::<i64>() {
+            Ok(number) => Ex::new(number.to_string(), Type::Int),
+            Err(_) => self.string(value.into()),
+        })
+    }
+
+    fn unary(&mut self, op: UnaryOperator, expr: &Expr) -> Result<Ex, SqlError> {
+        let inner = self.expression(expr)?;
+        let ex = match (op, inner.kind) {
+            (UnaryOperator::Plus, _) => return Ok(inner),
+            (UnaryOperator::Not | UnaryOperator::BangNot, _) => {
+                Ex::truth(format!("(not {})", inner.number()))
+            }
+            (UnaryOperator::BitwiseNot, _) => Ex::new(format!("(~vh_int({}))", inner.number()), Type::UInt),
+            (UnaryOperator::Minus, Type::Int | Type::UInt | Type::Null) => {
+                let literal = match inner.literal {
+                    Some(Literal::Int(number)) => number.checked_neg().map(Literal::Int),
+                    _ => None,
+                };
+                Ex { literal, ..Ex::new(format!("(-{})", inner.sql), Type::Int) }
+            }
+            (UnaryOperator::Minus, Type::Decimal(scale)) => Ex {
+                number: inner.number.as_ref().map(|number| format!("(-{number})")),
+                ..Ex::new(format!("vh_decneg({})", inner.sql), Type::Decimal(scale))
+            },
+            (UnaryOperator::Minus, _) => Ex::new(format!("(-{})", inner.number()), Type::Double),
+            (op, _) => return Err(unsupported(format!("the operator {op}"))),
+        };
+        Ok(ex.like([&inner]))
+    }
+
+    fn binary(&mut self, left: &Expr, op: &BinaryOperator, right: &Expr) -> Result<Ex, SqlError> {
+        use BinaryOperator as Op;
+        match (op, left, right) {
+            (Op::Plus | Op::Minus, _, Expr::Interval(interval)) => {
+                return self.move_time(left, interval, *op == Op::Minus);
+            }
+            (Op::Plus, Expr::Interval(interval), _) => return self.move_time(right, interval, false),
+            (Op::Assignment, Expr::Identifier(name), _) if is_user_variable(name) => {
+                let value = self.expression(right)?;
+                let name = name.value.trim_start_matches('@').trim_matches(['`', '\'', '"']).to_lowercase();
+                let code = match value.kind {
+                    Type::Int | Type::UInt => 0,
+                    Type::Double | Type::Float => 1,
+                    Type::Decimal(scale) => 10 + i32::from(scale),
+                    _ => 2,
+                };
+                self.lasting = false;
+                let call = format!("vh_set_variable('{}', {}, {code})", name.replace('\'', "''"), value.sql);
+                return Ok(Ex::new(call, value.kind).like([&value]));
+            }
+            (_, Expr::Tuple(left), Expr::Tuple(right)) if left.len() == right.len() => {
+                return self.tuples(left, op, right);
+            }
+            _ => {}
+        }
+        let (one, other) = (self.expression(left)?, self.expression(right)?);
+        let comparison = match op {
+            Op::Eq => Some("="),
+            Op::NotEq => Some("<>"),
+            Op::Lt => Some("<"),
+            Op::LtEq => Some("<="),
+            Op::Gt => Some(">"),
+            Op::GtEq => Some(">="),
+            Op::Spaceship => Some("is"),
+            _ => None,
+        };
+        let ex = if let Some(comparison) = comparison {
+            Ex::truth(self.compare(&one, comparison, &other)?)
+        } else {
+            match op {
+                Op::And | Op::PGOverlap => Ex::truth(format!("({} and {})", one.number(), other.number())),
+                Op::Or | Op::StringConcat => Ex::truth(format!("({} or {})", one.number(), other.number())),
+                Op::Xor => Ex::truth(format!("vh_lxor({}, {})", one.number(), other.number())),
+                Op::BitwiseAnd => bits(&one, "&", &other),
+                Op::BitwiseOr => bits(&one, "|", &other),
+                Op::BitwiseXor => Ex::new(format!("vh_xor({}, {})", int(&one), int(&other)), Type::UInt),
+                Op::PGBitwiseShiftLeft => {
+                    Ex::new(format!("vh_shl({}, {})", int(&one), int(&other)), Type::UInt)
+                }
+                Op::PGBitwiseShiftRight => {
+                    Ex::new(format!("vh_shr({}, {})", int(&one), int(&other)), Type::UInt)
+                }
+                Op::Plus => arithmetic(&one, '+', "vh_add", &other),
+                Op::Minus => arithmetic(&one, '-', "vh_sub", &other),
+                Op::Multiply => arithmetic(&one, '*', "vh_mul", &other),
+                Op::Divide => divide(&one, &other),
+                Op::MyIntegerDivide | Op::DuckIntegerDivide => {
+                    if counts(&one).is_int() && counts(&other).is_int() {
+                        Ex::new(
+                            format!("({} / {})", one.number(), other.number()),
+                            counts(&one).or(counts(&other)),
+                        )
+                    } else {
+                        Ex::new(format!("vh_intdiv({}, {})", exact(&one), exact(&other)), Type::Int)
+                    }
+                }
+                Op::Modulo => modulo(&one, &other),
+                Op::Regexp => Ex::truth(format!("vh_regexp({}, {}, 0)", one.text(), other.text())),
+                op => return Err(unsupported(format!("the operator {op}"))),
+            }
+        };
+        Ok(ex.like([&one, &other]))
+    }
+
+    fn tuples(&mut self, left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Ex, SqlError> {
+        let mut parts = Vec::new();
+        for (one, other) in left.iter().zip(right) {
+            let (one, other) = (self.expression(one)?, self.expression(other)?);
+            parts.push(match op {
+                BinaryOperator::Eq | BinaryOperator::NotEq => self.compare(&one, "=", &other)?,
+                BinaryOperator::Spaceship => self.compare(&one, "is", &other)?,
+                _ => return Err(unsupported("rows with other operators than =, <> and IN")),
+            });
+        }
+        Ok(not_if(*op == BinaryOperator::NotEq, balanced(&parts, "and")))
+    }
+
+    fn is_in(&mut self, expr: &Expr, target: &InTarget, negated: bool) -> Result<Ex, SqlError> {
+        match target {
+            InTarget::List(list) => {
+                if let Expr::Tuple(left) = expr {
+                    let mut parts = Vec::new();
+                    for each in list {
+                        let Expr::Tuple(right) = each else {
+                            return Err(SqlError::Syntax("Operand should contain more columns".into()));
+                        };
+                        parts.push(self.tuples(left, &BinaryOperator::Eq, right)?.sql);
+                    }
+                    return Ok(not_if(negated, balanced(&parts, "or")));
+                }
+                let one = self.expression(expr)?;
+                let others = list.iter().map(|each| self.expression(each)).collect::<Result<Vec<_>, _>>()?;
+                let plain =
+                    |ex: &Ex| matches!(ex.kind, Type::Int | Type::UInt | Type::Double) && ex.number.is_none();
+                let found =
+                    if plain(&one) && others.iter().all(|other| plain(other) || other.kind == Type::Null) {
+                        let list: Vec<&str> = others.iter().map(|other| other.sql.as_str()).collect();
+                        format!("({} in ({}))", one.sql, list.join(", "))
+                    } else if one.kind == Type::Text
+                        && !one.indexed
+                        && others.iter().all(|other| matches!(other.kind, Type::Text | Type::Null))
+                    {
+                        let list: Vec<&str> = others.iter().map(|other| other.sql.as_str()).collect();
+                        format!("({} collate {} in ({}))", one.sql, collate::NAME, list.join(", "))
+                    } else {
+                        let parts = others
+                            .iter()
+                            .map(|other| self.compare(&one, "=", other))
+                            .collect::<Result<Vec<_>, _>>()?;
+                        balanced(&parts, "or")
+                    };
+                Ok(not_if(negated, found).like([&one]).like(&others))
+            }
+            InTarget::Subquery(query) => {
+                let left = match expr {
+                    Expr::Tuple(parts) => {
+                        parts.iter().map(|part| self.expression(part)).collect::<Result<Vec<_>, _>>()?
+                    }
+                    expr => vec![self.expression(expr)?],
+                };
+                let query = self.query(query)?;
+                if query.columns.len() != left.len() {
+                    return Err(SqlError::Syntax(format!("Operand should contain {} column(s)", left.len())));
+                }
+                let mut one = Vec::new();
+                let mut items = Vec::new();
+                for (at, (ex, (_, kind))) in left.iter().zip(&query.columns).enumerate() {
+                    let other = Ex::new(format!("\"c{}\"", at + 1), *kind);
+                    if ex.kind.is_text() && kind.is_text() {
+                        let both = ex.kind.or(*kind);
+                        let collation = if both == Type::Text { collate::NAME } else { "binary" };
+                        one.push(format!("{} collate {collation}", ex.sql));
+                        items.push(other.sql);
+                    } else if ex.kind.is_temporal() || kind.is_temporal() {
+                        one.push(ex.moment());
+                        items.push(other.moment());
+                    } else {
+                        one.push(ex.number());
+                        items.push(other.number());
+                    }
+                }
+                let one = if one.len() == 1 { one.concat() } else { format!("({})", one.join(", ")) };
+                let names: Vec<String> = (1..=items.len()).map(|at| format!("\"c{at}\"")).collect();
+                let sql = format!(
+                    "({one} in (with \"vh_in\" ({}) as ({}) select {} from \"vh_in\"))",
+                    names.join(", "),
+                    query.sql,
+                    items.join(", ")
+                );
+                Ok(not_if(negated, sql).like(&left))
+            }
+            _ => Err(unsupported("IN of something else than a list or a query")),
+        }
+    }
+
+    /// A comparison, as MySQL makes it of two types.
+    pub fn compare(&self, one: &Ex, op: &str, other: &Ex) -> Result<String, SqlError> {
+        let (a, b) = (one.kind, other.kind);
+        let plain = |one: &str, other: &str| format!("({one} {op} {other})");
+        if a == Type::Null || b == Type::Null {
+            return Ok(plain(&one.sql, &other.sql));
+        }
+        if a == Type::Time && b == Type::Time || a == Type::Date && b == Type::Date {
+            return Ok(plain(&one.sql, &other.sql));
+        }
+        if a == Type::Time && b.is_text() || b == Type::Time && a.is_text() {
+            return Ok(plain(&format!("vh_time({})", one.sql), &format!("vh_time({})", other.sql)));
+        }
+        if a == Type::Time && b.is_number() || b == Type::Time && a.is_number() {
+            return Ok(plain(&one.number(), &other.number()));
+        }
+        if a.is_temporal() || b.is_temporal() {
+            return Ok(plain(&one.moment(), &other.moment()));
+        }
+        if a.is_text() && b.is_text() {
+            if a == Type::Bytes || b == Type::Bytes {
+                return Ok(format!("({} collate binary {op} {})", one.sql, other.sql));
+            }
+            if op == "=" && (one.indexed || other.indexed) {
+                // Of two columns, the one that was named last is that of the table that is looked
+                // through for each row of the other.
+                let (column, value) = if other.indexed { (other, one) } else { (one, other) };
+                return Ok(self.by_index(column, value));
+            }
+            return Ok(format!("({} collate {} {op} {})", one.sql, collate::NAME, other.sql));
+        }
+        // A text that stands in the query is converted now, so that an index serves.
+        Ok(plain(&self.as_number(one), &self.as_number(other)))
+    }
+
+    fn as_number(&self, ex: &Ex) -> String {
+        match (&ex.literal, &ex.number) {
+            (Some(Literal::Text(text)), None) => {
+                let number = super::functions::number_in(text);
+                if number.fract() == 0.0 && number.abs() < 9e15 {
+                    format!("{}", number as i64)
+                } else {
+                    format!("{number:e}")
+                }
+            }
+            _ => ex.number(),
+        }
+    }
+
+    /// Whether a column has this text, by its index: among texts of visible ASCII SQLite's
+    /// `nocase` finds it; the few others are in an index of their own.
+    pub fn by_index(&self, column: &Ex, value: &Ex) -> String {
+        let name = &column.sql;
+        let others = format!("({} and {name} collate {} = {})", has_other(name), collate::NAME, value.sql);
+        match &value.literal {
+            Some(Literal::Text(text)) => match collate::folded(text, self.env.charset) {
+                // Without letters any index serves.
+                Some(folded) if !folded.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
+                    format!("({name} = '{}' or {others})", folded.replace('\'', "''"))
+                }
+                Some(folded) => {
+                    format!("({name} = '{}' collate nocase or {others})", folded.replace('\'', "''"))
+                }
+                None => others,
+            },
+            _ => format!("({name} = vh_fold({}) collate nocase or {others})", value.sql),
+        }
+    }
+
+    fn cast(&mut self, expr: &Expr, to: &DataType) -> Result<Ex, SqlError> {
+        let inner = self.expression(expr)?;
+        let written = to.to_string().to_ascii_lowercase();
+        let written = written.trim_end_matches(" integer").trim_end_matches(" int");
+        let ex = match written {
+            "signed" | "integer" | "int" | "bigint" => Ex::new(cast_int(&inner), Type::Int),
+            "unsigned" => Ex::new(cast_int(&inner), Type::UInt),
+            _ => match Kind::parse(written).map_err(unsupported)? {
+                Kind::Char(_) | Kind::Varchar(_) => {
+                    let kind = if inner.kind == Type::Bytes { Type::Bytes } else { Type::Text };
+                    match written.split(['(', ')']).nth(1) {
+                        Some(length) => Ex::new(format!("vh_left({}, {length})", inner.text()), kind),
+                        None => Ex::new(inner.text(), kind),
+                    }
+                }
+                Kind::Bytes(_) => Ex::new(inner.text(), Type::Bytes),
+                Kind::Decimal(_, scale) => {
+                    Ex::new(format!("vh_dec({}, {scale})", exact(&inner)), Type::Decimal(scale))
+                }
+                Kind::Double => Ex::new(format!("cast({} as real)", inner.number()), Type::Double),
+                Kind::Float => Ex::new(format!("cast({} as real)", inner.number()), Type::Float),
+                Kind::Date => Ex::new(format!("vh_date({})", inner.sql), Type::Date),
+                Kind::DateTime(_) | Kind::Timestamp(_) => {
+                    Ex::new(format!("substr(vh_dt({}), 1, 19)", inner.sql), Type::DateTime)
+                }
+                Kind::Time(_) => Ex::new(format!("vh_time({})", inner.sql), Type::Time),
+                Kind::Int { unsigned, .. } => {
+                    Ex::new(cast_int(&inner), if unsigned { Type::UInt } else { Type::Int })
+                }
+                _ => return Err(unsupported(format!("CAST to {to}"))),
+            },
+        };
+        Ok(ex.like([&inner]))
+    }
+
+    /// Adds an interval to a moment.
+    pub fn move_time(
+        &mut self,
+        moment: &Expr,
+        interval: &sqlparser::ast::Interval,
+        back: bool,
+    ) -> Result<Ex, SqlError> {
+        let start = self.expression(moment)?;
+        let value = self.expression(&interval.value)?;
+        let Some(DateTimeField::Custom(unit)) = &interval.leading_field else {
+            return Err(SqlError::Syntax("INTERVAL needs a unit".into()));
+        };
+        let unit = unit.value.to_ascii_lowercase();
+        Ok(moved(&start, &value, &unit, back))
+    }
+}
+
+/// A moment, and an interval added to it.
+pub fn moved(start: &Ex, value: &Ex, unit: &str, back: bool) -> Ex {
+    let of_time = ["hour", "minute", "second"].iter().any(|name| unit.contains(name));
+    let (kind, code) = match start.kind {
+        Type::Date if !of_time => (Type::Date, 1),
+        Type::Time if of_time || unit == "day" => (Type::Time, 3),
+        Type::Date | Type::DateTime | Type::Time => (Type::DateTime, 2),
+        _ => (Type::Text, 0),
+    };
+    let sign = if back { -1 } else { 1 };
+    let sql = format!("vh_date_add({}, {}, '{unit}', {sign}, {code})", start.sql, value.text());
+    Ex::new(sql, kind).like([start, value])
+}
+
+/// A condition or its opposite.
+pub fn not_if(negated: bool, sql: String) -> Ex {
+    Ex::truth(if negated { format!("(not {sql})") } else { sql })
+}
+
+/// A number that stands in a query.
+fn number(digits: &str) -> Result<Ex, SqlError> {
+    if digits.contains(['e', 'E']) {
+        return Ok(Ex::new(digits, Type::Double));
+    }
+    if let Some((_, fraction)) = digits.split_once('.') {
+        let scale = u8::try_from(fraction.len()).unwrap_or(38).min(38);
+        let written = format!("'{}{digits}'", if digits.starts_with('.') { "0" } else { "" });
+        return Ok(Ex { number: Some(digits.into()), ..Ex::new(written, Type::Decimal(scale)) });
+    }
+    match digits.parse::<i64>() {
+        Ok(number) => Ok(Ex { literal: Some(Literal::Int(number)), ..Ex::new(digits, Type::Int) }),
+        Err(_) => match digits.parse::<u64>() {
+            Ok(number) => Ok(Ex::new(number.cast_signed().to_string(), Type::UInt)),
+            Err(_) => Ok(Ex::new(format!("'{digits}'"), Type::Decimal(0))),
+        },
+    }
+}
+
+/// What type something has in arithmetic.
+fn counts(ex: &Ex) -> Type {
+    match ex.kind {
+        Type::Text | Type::Bytes if ex.number.is_some() => Type::Int,
+        Type::Text | Type::Bytes | Type::Float => Type::Double,
+        Type::Null | Type::Date | Type::DateTime | Type::Time => Type::Int,
+        kind => kind,
+    }
+}
+
+/// As an exact number: a whole one, or text of digits.
+pub fn exact(ex: &Ex) -> String {
+    match ex.kind {
+        Type::Decimal(_) => ex.sql.clone(),
+        _ => ex.number(),
+    }
+}
+
+/// As a whole number.
+pub fn int(ex: &Ex) -> String {
+    if ex.kind.is_int() { ex.sql.clone() } else { format!("vh_int({})", ex.number()) }
+}
+
+fn cast_int(ex: &Ex) -> String {
+    match ex.kind {
+        Type::Int | Type::UInt => ex.sql.clone(),
+        // Text is cut off at what is no digit.
+        Type::Text | Type::Bytes if ex.number.is_none() => {
+            format!("cast(vh_trim({}, 3, ' ') as integer)", ex.sql)
+        }
+        _ => format!("vh_int({})", ex.number()),
+    }
+}
+
+/// The type of text made of these.
+pub fn text_kind<'a>(parts: impl IntoIterator<Item = &'a Ex>) -> Type {
+    if parts.into_iter().any(|part| part.kind == Type::Bytes) { Type::Bytes } else { Type::Text }
+}
+
+fn bits(one: &Ex, op: &str, other: &Ex) -> Ex {
+    Ex::new(format!("({} {op} {})", int(one), int(other)), Type::UInt)
+}
+
+fn arithmetic(one: &Ex, op: char, exactly: &str, other: &Ex) -> Ex {
+    let (a, b) = (counts(one), counts(other));
+    if a == Type::Double || b == Type::Double {
+        return Ex::new(format!("({} {op} {})", one.number(), other.number()), Type::Double);
+    }
+    if a.is_int() && b.is_int() {
+        let sql = format!("({} {op} {})", one.number(), other.number());
+        return if a == Type::UInt || b == Type::UInt {
+            Ex::new(format!("vh_uint{sql}"), Type::UInt)
+        } else {
+            Ex::new(sql, Type::Int)
+        };
+    }
+    let scale =
+        if op == '*' { a.scale().saturating_add(b.scale()).min(38) } else { a.scale().max(b.scale()) };
+    Ex::new(format!("{exactly}({}, {})", exact(one), exact(other)), Type::Decimal(scale))
+}
+
+fn divide(one: &Ex, other: &Ex) -> Ex {
+    let (a, b) = (counts(one), counts(other));
+    if a == Type::Double || b == Type::Double {
+        return Ex::new(format!("(cast({} as real) / {})", one.number(), other.number()), Type::Double);
+    }
+    let scale = a.scale().saturating_add(4).min(38);
+    Ex::new(format!("vh_div({}, {})", exact(one), exact(other)), Type::Decimal(scale))
+}
+
+/// The remainder.
+pub fn modulo(one: &Ex, other: &Ex) -> Ex {
+    let (a, b) = (counts(one), counts(other));
+    if a == Type::Double || b == Type::Double {
+        return Ex::new(format!("vh_fmod({}, {})", one.number(), other.number()), Type::Double);
+    }
+    if a.is_int() && b.is_int() {
+        return Ex::new(format!("({} % {})", one.number(), other.number()), a);
+    }
+    Ex::new(format!("vh_mod({}, {})", exact(one), exact(other)), Type::Decimal(a.scale().max(b.scale())))
+}
