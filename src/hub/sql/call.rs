@@ -188,7 +188,7 @@ impl Binder<'_> {
         let letters: Vec<char> = plain.arguments.chars().filter(|sign| !matches!(sign, '?' | '*')).collect();
         let repeats = plain.arguments.ends_with('*');
         if arguments.len() < needed || arguments.len() > letters.len() && !repeats {
-            return Err(SqlError::Syntax(format!(
+            return Err(SqlError::Wrong(format!(
                 "Incorrect parameter count in the call to native function '{name}'"
             )));
         }
@@ -471,7 +471,7 @@ impl Binder<'_> {
         }
         let all = self.bound(arguments)?;
         if all.iter().any(|ex| ex.gathers) {
-            return Err(SqlError::Syntax("Invalid use of group function".into()));
+            return Err(SqlError::Wrong("Invalid use of group function".into()));
         }
         let only = if distinct { "distinct " } else { "" };
         let number = |ex: &Ex| if ex.kind == Type::Null { "null".to_string() } else { ex.number() };
@@ -512,12 +512,10 @@ impl Binder<'_> {
                 _ => Ex::new(format!("{name}({})", one.group()), one.kind),
             },
             ("group_concat", many) if !many.is_empty() => self.group_concat(many, distinct, clauses)?,
-            ("std" | "stddev" | "stddev_pop", [one]) => {
-                Ex::new(format!("vh_std_pop({only}{})", number(one)), Double)
-            }
-            ("stddev_samp", [one]) => Ex::new(format!("vh_std_samp({only}{})", number(one)), Double),
-            ("variance" | "var_pop", [one]) => Ex::new(format!("vh_var_pop({only}{})", number(one)), Double),
-            ("var_samp", [one]) => Ex::new(format!("vh_var_samp({only}{})", number(one)), Double),
+            ("std" | "stddev" | "stddev_pop", [one]) => spread("vh_std_pop", only, one),
+            ("stddev_samp", [one]) => spread("vh_std_samp", only, one),
+            ("variance" | "var_pop", [one]) => spread("vh_var_pop", only, one),
+            ("var_samp", [one]) => spread("vh_var_samp", only, one),
             ("bit_and" | "bit_or" | "bit_xor", [one]) => {
                 Ex::new(format!("vh_{name}({only}{})", int(one)), UInt)
             }
@@ -534,7 +532,7 @@ impl Binder<'_> {
                 Ex::new(format!("{name}({}{others})", one.sql), one.kind)
             }
             _ => {
-                return Err(SqlError::Syntax(format!(
+                return Err(SqlError::Wrong(format!(
                     "Incorrect parameter count in the call to native function '{name}'"
                 )));
             }
@@ -580,15 +578,12 @@ impl Binder<'_> {
             }
         }
         let order = if order.is_empty() { String::new() } else { format!(" order by {}", order.join(", ")) };
-        if !distinct {
-            return Ok(Ex::new(format!("vh_group_concat({text}, {separator}{order})"), kind));
-        }
-        // SQLite's DISTINCT takes one argument: the separator comes afterwards.
-        let collation = if kind == Text { format!("{text} collate mysql") } else { text };
-        Ok(Ex::new(
-            format!("vh_replace(vh_group_concat(distinct {collation}{order}), '\u{1}', {separator})"),
-            kind,
-        ))
+        let once = match (distinct, kind) {
+            (false, _) => 0,
+            (true, Text) => 1,
+            (true, _) => 2,
+        };
+        Ok(Ex::new(format!("vh_group_concat({text}, {separator}, {once}{order})"), kind))
     }
 
     fn order_item(&mut self, each: &OrderByExpr, items: &[Ex]) -> Result<String, SqlError> {
@@ -678,6 +673,16 @@ fn rounded(name: &str, one: &Ex, places: Option<&Ex>) -> Ex {
             Double,
         ),
     }
+}
+
+/// A measure of how far numbers are apart: of whole and decimal ones it is shown with four more
+/// digits.
+fn spread(name: &str, only: &str, one: &Ex) -> Ex {
+    let kind = match one.kind {
+        Int | UInt | Type::Decimal(_) => Type::Decimal(one.kind.scale().saturating_add(4).min(38)),
+        _ => Double,
+    };
+    Ex::new(format!("{name}({only}{})", one.number()), kind)
 }
 
 /// What `STR_TO_DATE` gives for a form.

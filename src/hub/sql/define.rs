@@ -88,7 +88,7 @@ impl Binder<'_> {
             add_selected(&mut table, bound);
         }
         if table.columns.is_empty() {
-            return Err(SqlError::Syntax("A table must have at least 1 column".into()));
+            return Err(SqlError::Wrong("A table must have at least 1 column".into()));
         }
         check(&mut table)?;
         definition.steps = table.statements(&table.name);
@@ -103,7 +103,7 @@ impl Binder<'_> {
             ));
         }
         if let (Some(counter), Some(_)) = (counter, table.auto()) {
-            definition.steps.push(count_from(&table.name, counter));
+            definition.steps.extend(count_from(&table.name, counter));
         }
         Ok(definition)
     }
@@ -261,7 +261,7 @@ impl Binder<'_> {
     ) -> Result<(), SqlError> {
         let name = self.source.name(&def.name.value);
         if table.column(&name).is_some() {
-            return Err(SqlError::Syntax(format!("Duplicate column name '{name}'")));
+            return Err(SqlError::Wrong(format!("Duplicate column name '{name}'")));
         }
         let options: Vec<ColumnOption> = def.options.iter().map(|option| option.option.clone()).collect();
         let mut keys = Vec::new();
@@ -429,7 +429,7 @@ impl Binder<'_> {
         }
         let mut definition = self.rebuilt(&old, table.clone(), &origins)?;
         if let (Some(counter), Some(_)) = (counter, table.auto()) {
-            definition.steps.push(count_from(&table.name, counter));
+            definition.steps.extend(count_from(&table.name, counter));
         }
         Ok(definition)
     }
@@ -456,7 +456,7 @@ impl Binder<'_> {
                         if *if_exists {
                             continue;
                         }
-                        return Err(SqlError::CannotDrop(name));
+                        return Err(SqlError::CannotDrop(format!("COLUMN `{name}`")));
                     };
                     table.columns.remove(at);
                     origins.retain(|(new, _)| !new.eq_ignore_ascii_case(&name));
@@ -634,7 +634,7 @@ fn rename_column(
 ) -> Result<(), SqlError> {
     let at = table.position(old).ok_or_else(|| SqlError::NoColumn(old.into()))?;
     if table.position(new).is_some_and(|other| other != at) {
-        return Err(SqlError::Syntax(format!("Duplicate column name '{new}'")));
+        return Err(SqlError::Wrong(format!("Duplicate column name '{new}'")));
     }
     if let Some(column) = table.columns.get_mut(at) {
         column.name = new.into();
@@ -648,16 +648,20 @@ fn rename_column(
 fn remove_key(table: &mut Table, name: &str) -> Result<(), SqlError> {
     let before = table.keys.len();
     table.keys.retain(|key| !key.name.eq_ignore_ascii_case(name));
-    if table.keys.len() == before { Err(SqlError::CannotDrop(name.into())) } else { Ok(()) }
+    if table.keys.len() == before { Err(SqlError::CannotDrop(format!("INDEX `{name}`"))) } else { Ok(()) }
 }
 
 /// Where numbers go on.
-fn count_from(table: &str, next: i64) -> String {
+fn count_from(table: &str, next: i64) -> [String; 2] {
     let name = table.replace('\'', "''");
-    format!(
-        "insert into sqlite_sequence (name, seq) select '{name}', max({}, coalesce((select max(seq) from sqlite_sequence where name = '{name}'), 0))",
-        next.saturating_sub(1)
-    )
+    let last = next.saturating_sub(1);
+    [
+        format!("update sqlite_sequence set seq = max(seq, {last}) where name = '{name}'"),
+        format!(
+            "insert into sqlite_sequence (name, seq) select '{name}', {last}
+             where not exists (select 1 from sqlite_sequence where name = '{name}')"
+        ),
+    ]
 }
 
 /// Names keys that have none, and sees that all is as MySQL wants it.
@@ -681,9 +685,9 @@ fn check(table: &mut Table) -> Result<(), SqlError> {
         }
         if names.iter().any(|other| other.eq_ignore_ascii_case(&key.name)) {
             return Err(if key.is_primary() {
-                SqlError::Syntax("Multiple primary key defined".into())
+                SqlError::Wrong("Multiple primary key defined".into())
             } else {
-                SqlError::Syntax(format!("Duplicate key name '{}'", key.name))
+                SqlError::Wrong(format!("Duplicate key name '{}'", key.name))
             });
         }
         names.push(key.name.clone());
@@ -698,7 +702,7 @@ fn check(table: &mut Table) -> Result<(), SqlError> {
     let counting: Vec<&Column> = table.columns.iter().filter(|column| column.auto).collect();
     let keyed = |column: &&&Column| table.keys.iter().any(|key| key.columns.first() == Some(&column.name));
     if counting.len() > 1 || counting.iter().any(|column| !keyed(&column)) {
-        return Err(SqlError::Syntax(
+        return Err(SqlError::Wrong(
             "Incorrect table definition; there can be only one auto column and it must be defined as a key"
                 .into(),
         ));

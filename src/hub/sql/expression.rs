@@ -64,7 +64,8 @@ impl Ex {
     pub fn number(&self) -> String {
         match (&self.number, self.kind) {
             (Some(number), _) => number.clone(),
-            (None, Type::Decimal(_)) => format!("cast({} as real)", self.sql),
+            // What division gives has more digits than are shown, and compared.
+            (None, Type::Decimal(scale)) => format!("cast(vh_dec({}, {scale}) as real)", self.sql),
             (None, Type::Text | Type::Bytes) => format!("vh_num({})", self.sql),
             (None, kind) if kind.is_temporal() => format!("vh_tnum({})", self.sql),
             _ => self.sql.clone(),
@@ -419,7 +420,7 @@ impl<'a> Binder<'a> {
                 let query = self.query(query)?;
                 match query.columns.as_slice() {
                     [(_, kind)] => Ok(Ex::new(format!("({})", query.sql), *kind)),
-                    _ => Err(SqlError::Syntax("Operand should contain 1 column(s)".into())),
+                    _ => Err(SqlError::Wrong("Operand should contain 1 column(s)".into())),
                 }
             }
             Expr::Cast { kind: CastKind::Cast, expr, data_type, .. } => self.cast(expr, data_type),
@@ -480,7 +481,7 @@ impl<'a> Binder<'a> {
                 let unit = unit.value.to_ascii_lowercase();
                 Ok(Ex::new(format!("vh_extract({}, '{unit}')", inner.sql), Type::Int).like([&inner]))
             }
-            Expr::Interval(_) => Err(SqlError::Syntax("INTERVAL has to be added to something".into())),
+            Expr::Interval(_) => Err(SqlError::Wrong("INTERVAL has to be added to something".into())),
             Expr::Function(function) => self.function(function),
             Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => match &**right {
                 Expr::Subquery(query) => self.is_in(left, &InTarget::Subquery(query.clone()), false),
@@ -494,7 +495,7 @@ impl<'a> Binder<'a> {
                 Err(unsupported("ANY, SOME and ALL with other operators than = ANY and <> ALL"))
             }
             Expr::MatchAgainst { .. } => Err(unsupported("MATCH … AGAINST")),
-            Expr::Tuple(_) => Err(SqlError::Syntax("Operand should contain 1 column(s)".into())),
+            Expr::Tuple(_) => Err(SqlError::Wrong("Operand should contain 1 column(s)".into())),
             other => Err(unsupported(format!("{other:.60}"))),
         }
     }
@@ -525,12 +526,12 @@ impl<'a> Binder<'a> {
                     .chunks(2)
                     .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
                     .collect();
-                let bytes = bytes.ok_or_else(|| SqlError::Syntax(format!("0x{digits} is no number")))?;
+                let bytes = bytes.ok_or_else(|| SqlError::Wrong(format!("0x{digits} is no number")))?;
                 Ok(self.bits(bytes))
             }
             Value::SingleQuotedByteStringLiteral(digits) | Value::DoubleQuotedByteStringLiteral(digits) => {
                 let number = u64::from_str_radix(digits, 2)
-                    .map_err(|_| SqlError::Syntax(format!("b'{digits}' is no number")))?;
+                    .map_err(|_| SqlError::Wrong(format!("b'{digits}' is no number")))?;
                 let bytes = number.to_be_bytes();
                 let start = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
                 Ok(self.bits(bytes.get(start..).unwrap_or_default().to_vec()))
@@ -688,7 +689,7 @@ impl<'a> Binder<'a> {
                     let mut parts = Vec::new();
                     for each in list {
                         let Expr::Tuple(right) = each else {
-                            return Err(SqlError::Syntax("Operand should contain more columns".into()));
+                            return Err(SqlError::Wrong("Operand should contain more columns".into()));
                         };
                         parts.push(self.tuples(left, &BinaryOperator::Eq, right)?.sql);
                     }
@@ -726,7 +727,7 @@ impl<'a> Binder<'a> {
                 };
                 let query = self.query(query)?;
                 if query.columns.len() != left.len() {
-                    return Err(SqlError::Syntax(format!("Operand should contain {} column(s)", left.len())));
+                    return Err(SqlError::Wrong(format!("Operand should contain {} column(s)", left.len())));
                 }
                 let mut one = Vec::new();
                 let mut items = Vec::new();
@@ -873,7 +874,7 @@ impl<'a> Binder<'a> {
         let start = self.expression(moment)?;
         let value = self.expression(&interval.value)?;
         let Some(DateTimeField::Custom(unit)) = &interval.leading_field else {
-            return Err(SqlError::Syntax("INTERVAL needs a unit".into()));
+            return Err(SqlError::Wrong("INTERVAL needs a unit".into()));
         };
         let unit = unit.value.to_ascii_lowercase();
         Ok(moved(&start, &value, &unit, back))

@@ -38,6 +38,7 @@ pub const OWN_TABLES: &[&str] =
 /// the clock: they are not here.
 const FUNCTIONS: &[&str] = &[
     "avg",
+    "datetime",
     "coalesce",
     "count",
     "cume_dist",

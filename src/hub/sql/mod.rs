@@ -88,6 +88,8 @@ pub enum SqlError {
     TooLong,
     #[error("the query needs more memory than one may have; select less at a time")]
     TooMuchMemory,
+    #[error("{0}")]
+    Wrong(String),
     #[error("You have an error in your SQL syntax: {0}")]
     Syntax(String),
     #[error("{0} is not supported by this hub's database; docs/sql.md says what is")]
@@ -100,7 +102,7 @@ pub enum SqlError {
     TableExists(String),
     #[error("Unknown column '{0}'")]
     NoColumn(String),
-    #[error("Column '{0}' is ambiguous")]
+    #[error("Column '{0}' in field list is ambiguous")]
     Ambiguous(String),
     #[error("FUNCTION {0} does not exist")]
     NoFunction(String),
@@ -108,7 +110,7 @@ pub enum SqlError {
     NoVariable(String),
     #[error("Field '{0}' doesn't have a default value")]
     NoDefault(String),
-    #[error("Can't DROP '{0}'; check that it exists")]
+    #[error("Can't DROP {0}; check that it exists")]
     CannotDrop(String),
     #[error("Key '{0}' doesn't exist")]
     NoKey(String),
@@ -277,7 +279,7 @@ impl Sql {
                 };
                 let mut running = self.env.running();
                 running.session.found_rows = count;
-                running.session.row_count = -1;
+                running.session.row_count = Some(-1);
                 Ok(rows)
             }
             Plan::Write { write, strings } => {
@@ -285,7 +287,7 @@ impl Sql {
                 let changed =
                     self.write(connection, write, strings).map_err(|error| self.said(error, &write.table))?;
                 let mut running = self.env.running();
-                running.session.row_count = changed;
+                running.session.row_count = write.counted.then_some(changed);
                 if let Some(id) = running.said_id.or(running.first_id) {
                     running.session.last_insert_id = id;
                 }
@@ -422,8 +424,17 @@ fn plan(binder: &mut Binder<'_>, statement: &Statement, ignore: bool) -> Result<
             for table in tables {
                 let name = binder.table_name(table)?;
                 let table = binder.stored(&name)?;
-                let row = [format!("verlihub.{}", table.name), verb.clone(), "status".into(), "OK".into()];
-                rows.push(row.into_iter().map(|text| Some(binder.source.encode(&text))).collect());
+                let mut said = vec![("status", "OK")];
+                if verb == "optimize" {
+                    said.insert(
+                        0,
+                        ("note", "Table does not support optimize, doing recreate + analyze instead"),
+                    );
+                }
+                for (kind, text) in said {
+                    let row = [format!("verlihub.{}", table.name), verb.clone(), kind.into(), text.into()];
+                    rows.push(row.into_iter().map(|text| Some(binder.source.encode(&text))).collect());
+                }
             }
             Ok(Plan::Given(rows))
         }

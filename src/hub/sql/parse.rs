@@ -403,6 +403,9 @@ fn alter(parser: &mut Parser<'_>) -> Result<Statement, ParserError> {
                     _ => {}
                 }
             }
+        } else if take(parser, &["drop", "key"]) {
+            let name = parser.parse_identifier()?;
+            changes.push(Change::Parsed(Box::new(AlterTableOperation::DropIndex { name })));
         } else if take(parser, &["rename", "index"]) || take(parser, &["rename", "key"]) {
             let from = parser.parse_identifier()?;
             parser.expect_keyword(Keyword::TO)?;

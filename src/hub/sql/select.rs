@@ -141,7 +141,7 @@ impl Binder<'_> {
                 let Some((_, first)) = parts.first() else { return Err(unsupported("this query")) };
                 let width = first.items.len();
                 if parts.iter().any(|(_, part)| part.items.len() != width) {
-                    return Err(SqlError::Syntax(
+                    return Err(SqlError::Wrong(
                         "The used SELECT statements have a different number of columns".into(),
                     ));
                 }
@@ -154,21 +154,13 @@ impl Binder<'_> {
                     })
                     .collect();
                 let items: Vec<Column> = first.items.clone();
-                let distinct = parts
-                    .iter()
-                    .any(|(operator, _)| matches!(operator.as_str(), " union " | " except " | " intersect "));
-                let texts: Vec<String> = parts
-                    .iter()
-                    .map(|(operator, part)| {
-                        format!("{operator}{}", part.write(&kinds, distinct || part.distinct))
-                    })
-                    .collect();
+                let sql = united(&parts, &kinds);
                 let order =
                     order.map_or(Ok(String::new()), |order| self.order_of_all(order, &items, &kinds))?;
                 Ok(Bound {
                     columns: columns(&items, &kinds),
                     counted: None,
-                    sql: format!("{}{order}{limit}", texts.concat()),
+                    sql: format!("{sql}{order}{limit}"),
                 })
             }
             SetExpr::Values(values) => {
@@ -241,9 +233,9 @@ impl Binder<'_> {
                     // 18446744073709551615 is how MySQL says "all".
                     Ok(digits.parse::<i64>().unwrap_or(i64::MAX).to_string())
                 }
-                _ => Err(SqlError::Syntax("LIMIT needs a number".into())),
+                _ => Err(SqlError::Wrong("LIMIT needs a number".into())),
             },
-            _ => Err(SqlError::Syntax("LIMIT needs a number".into())),
+            _ => Err(SqlError::Wrong("LIMIT needs a number".into())),
         };
         Ok(match limit {
             LimitClause::LimitOffset { limit: Some(limit), offset: None, .. } => {
@@ -255,7 +247,7 @@ impl Binder<'_> {
             LimitClause::OffsetCommaLimit { offset, limit } => {
                 format!(" limit {} offset {}", number(limit)?, number(offset)?)
             }
-            LimitClause::LimitOffset { .. } => return Err(SqlError::Syntax("OFFSET needs LIMIT".into())),
+            LimitClause::LimitOffset { .. } => return Err(SqlError::Wrong("OFFSET needs LIMIT".into())),
         })
     }
 
@@ -296,7 +288,7 @@ impl Binder<'_> {
         if let Some(selection) = &select.selection {
             let condition = self.expression(selection)?;
             if condition.gathers {
-                return Err(SqlError::Syntax("Invalid use of group function".into()));
+                return Err(SqlError::Wrong("Invalid use of group function".into()));
             }
             conditions.push(condition.number());
         }
@@ -368,7 +360,7 @@ impl Binder<'_> {
                 SelectItem::Wildcard(_) => {
                     let scope = self.scope();
                     if scope.tables.is_empty() {
-                        return Err(SqlError::Syntax("No tables used".into()));
+                        return Err(SqlError::Wrong("No tables used".into()));
                     }
                     let merged = scope.merged.clone();
                     let hidden = |column: &&Column| {
@@ -590,7 +582,7 @@ impl Binder<'_> {
             }
             TableFactor::Derived { lateral: false, subquery, alias, .. } => {
                 let Some(alias) = alias else {
-                    return Err(SqlError::Syntax("Every derived table must have its own alias".into()));
+                    return Err(SqlError::Wrong("Every derived table must have its own alias".into()));
                 };
                 // It does not see the tables beside it.
                 let scope = self.scopes.pop();
@@ -603,7 +595,7 @@ impl Binder<'_> {
                 let columns = renamed(bound.columns, &given);
                 let mut seen = std::collections::HashSet::new();
                 if let Some((twice, _)) = columns.iter().find(|(name, _)| !seen.insert(name.to_lowercase())) {
-                    return Err(SqlError::Syntax(format!("Duplicate column name '{twice}'")));
+                    return Err(SqlError::Wrong(format!("Duplicate column name '{twice}'")));
                 }
                 self.add(derived(&name, &columns))?;
                 let sql = if given.is_empty() {
@@ -631,7 +623,7 @@ impl Binder<'_> {
     pub fn add(&mut self, from: From) -> Result<(), SqlError> {
         let scope = self.scope();
         if scope.tables.iter().any(|known| known.name.eq_ignore_ascii_case(&from.name)) {
-            return Err(SqlError::Syntax(format!("Not unique table/alias: '{}'", from.name)));
+            return Err(SqlError::Wrong(format!("Not unique table/alias: '{}'", from.name)));
         }
         scope.tables.push(from);
         Ok(())
@@ -648,6 +640,35 @@ fn derived(name: &str, columns: &[(String, Type)]) -> From {
         })
         .collect();
     From { name: name.into(), columns, table: None }
+}
+
+/// The parts of a `UNION` as one. Of rows that are the same the first one stays, as `DISTINCT`
+/// keeps it; SQLite's `UNION` keeps any.
+fn united(parts: &[(String, Part)], kinds: &[Type]) -> String {
+    let names: Vec<String> = (1..=kinds.len()).map(|at| format!("\"c{at}\"")).collect();
+    let names = names.join(", ");
+    let compared: Vec<String> = kinds
+        .iter()
+        .enumerate()
+        .map(|(at, kind)| {
+            let collation =
+                if *kind == Type::Text { format!(" collate {}", collate::NAME) } else { String::new() };
+            format!("\"c{}\"{collation}", at + 1)
+        })
+        .collect();
+    let mut sql = String::new();
+    for (operator, part) in parts {
+        let text = part.write(kinds, operator != " union all ");
+        if operator == " union " {
+            sql = format!(
+                "select distinct {} from (with \"vh_all\" ({names}) as ({sql} union all {text}) select * from \"vh_all\")",
+                compared.join(", ")
+            );
+        } else {
+            sql += &format!("{operator}{text}");
+        }
+    }
+    sql
 }
 
 fn columns(items: &[Column], kinds: &[Type]) -> Vec<(String, Type)> {

@@ -57,8 +57,8 @@ pub struct Session {
     pub last_insert_id: i64,
     /// `FOUND_ROWS()`.
     pub found_rows: i64,
-    /// `ROW_COUNT()`.
-    pub row_count: i64,
+    /// `ROW_COUNT()`; `None` where SQLite counts otherwise.
+    pub row_count: Option<i64>,
     variables: HashMap<String, (Type, Datum)>,
     bytes: usize,
 }

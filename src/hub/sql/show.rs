@@ -97,15 +97,15 @@ impl Table {
             }
             if column.not_null {
                 line += " NOT NULL";
+            } else if matches!(column.kind, Kind::Timestamp(_)) {
+                line += " NULL";
             }
             let is_number = column.kind.gives(false).is_number();
             match &column.default {
                 Some(Default::Text(value)) if is_number => line += &format!(" DEFAULT {value}"),
                 Some(Default::Text(value)) => line += &format!(" DEFAULT {}", text(value)),
                 Some(Default::Now) => line += " DEFAULT current_timestamp()",
-                None if !column.not_null && !matches!(column.kind, Kind::Timestamp(_)) => {
-                    line += " DEFAULT NULL"
-                }
+                None if !column.not_null => line += " DEFAULT NULL",
                 None => {}
             }
             if column.on_update_now {

@@ -44,6 +44,11 @@ struct Step {
     error: Option<String>,
 }
 
+/// The first words of an error.
+fn start(error: &str) -> Vec<&str> {
+    error.split(' ').take(3).map(|word| word.trim_end_matches([';', ':'])).collect()
+}
+
 #[test]
 fn answers_are_those_of_a_mariadb_server() {
     let files =
@@ -56,7 +61,10 @@ fn answers_are_those_of_a_mariadb_server() {
                 let got = opened.ask(&step.sql);
                 let right = match (&got, step.ok) {
                     (Ok(rows), true) => Some(rows) == step.rows.as_ref(),
-                    (Err(error), false) => Some(error) == step.error.as_ref(),
+                    // The manual fixes which error it is, not each word of it.
+                    (Err(error), false) => {
+                        step.error.as_ref().is_some_and(|expected| start(error) == start(expected))
+                    }
                     _ => false,
                 };
                 if !right {

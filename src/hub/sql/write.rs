@@ -10,7 +10,7 @@ use sqlparser::ast::{
 use super::SqlError;
 use super::catalog::{Column as TableColumn, Default, Table, has_other, quoted};
 use super::collate;
-use super::expression::{Binder, Column, Ex, Literal, Scope, unsupported};
+use super::expression::{Binder, Column, Ex, Literal, Scope, balanced, unsupported};
 use super::types::Type;
 
 /// What a statement changes, for SQLite.
@@ -34,6 +34,8 @@ pub struct Write {
     pub change: Change,
     /// The table, for messages and numbers.
     pub table: Rc<Table>,
+    /// Whether SQLite counts the rows as MySQL does.
+    pub counted: bool,
 }
 
 /// What `vh_store` is told besides.
@@ -54,8 +56,9 @@ impl Binder<'_> {
         let bits = if column.not_null && !column.auto { NOT_NULL } else { 0 }
             | if ignore { IGNORE } else { 0 }
             | if in_unique { REMEMBER } else { 0 };
-        let (name, kind) = (column.name.replace('\'', "''"), column.kind.written().replace('\'', "''"));
-        format!("vh_store({sql}, '{name}', '{kind}', {bits})")
+        let [name, kind, table] =
+            [&column.name, &column.kind.written(), &table.name].map(|text| text.replace('\'', "''"));
+        format!("vh_store({sql}, '{name}', '{kind}', {bits}, '{table}')")
     }
 
     /// A text that is the key of another row in other letters, which SQLite's `nocase` does not
@@ -102,7 +105,7 @@ impl Binder<'_> {
         for name in &named {
             let at = table.position(name).ok_or_else(|| SqlError::NoColumn(name.clone()))?;
             if places.contains(&at) {
-                return Err(SqlError::Syntax(format!("Column '{name}' specified twice")));
+                return Err(SqlError::Wrong(format!("Column '{name}' specified twice")));
             }
             places.push(at);
         }
@@ -133,7 +136,7 @@ impl Binder<'_> {
                 let Some(query) = &insert.source else { return Err(unsupported("INSERT without values")) };
                 let bound = self.query(query)?;
                 if bound.columns.len() != places.len() {
-                    return Err(SqlError::Syntax("Column count doesn't match value count at row 1".into()));
+                    return Err(SqlError::Wrong("Column count doesn't match value count at row 1".into()));
                 }
                 let names: Vec<String> = (1..=places.len()).map(|at| format!("\"c{at}\"")).collect();
                 let given: Vec<Ex> = bound
@@ -163,9 +166,12 @@ impl Binder<'_> {
             let set = self.assignments(&table, assignments, ignore);
             self.scopes.pop();
             sql = sql.replacen("insert or ignore", "insert", 1);
-            sql += &format!(" on conflict do update set {}", set?.join(", "));
+            let mut set = set?;
+            self.touched(&table, &mut set, ignore);
+            sql += &format!(" on conflict do update set {}", assigned(&set).join(", "));
         }
-        Ok(Write { change: Change::Steps(vec![sql]), table })
+        let counted = !insert.replace_into && insert.on.is_none();
+        Ok(Write { change: Change::Steps(vec![sql]), table, counted })
     }
 
     fn row(
@@ -176,7 +182,7 @@ impl Binder<'_> {
         ignore: bool,
     ) -> Result<String, SqlError> {
         if values.len() != places.len() {
-            return Err(SqlError::Syntax("Column count doesn't match value count at row 1".into()));
+            return Err(SqlError::Wrong("Column count doesn't match value count at row 1".into()));
         }
         let from = self.table_as(&table.name, Rc::clone(table));
         let mut given = Vec::new();
@@ -253,7 +259,7 @@ impl Binder<'_> {
         table: &Rc<Table>,
         assignments: &[Assignment],
         ignore: bool,
-    ) -> Result<Vec<String>, SqlError> {
+    ) -> Result<Vec<(String, String)>, SqlError> {
         let mut set: Vec<(String, String)> = Vec::new();
         for assignment in assignments {
             let name = self.target(assignment)?;
@@ -262,8 +268,7 @@ impl Binder<'_> {
             set.retain(|(other, _)| *other != column.name);
             set.push((column.name.clone(), stored));
         }
-        self.touched(table, &mut set, ignore);
-        Ok(set.into_iter().map(|(column, value)| format!("{} = {value}", quoted(&column))).collect())
+        Ok(set)
     }
 
     fn assigned(
@@ -327,12 +332,25 @@ impl Binder<'_> {
                 &from,
                 &only.name,
             )?;
-            let set = self.assignments(&table, &update.assignments, ignore)?;
-            let sql = format!("{verb} {from} set {}{selection}", set.join(", "));
-            return Ok(Write { change: Change::Steps(vec![sql]), table });
+            let mut set = self.assignments(&table, &update.assignments, ignore)?;
+            // Rows that would not change are not touched, and not counted.
+            let changes: Vec<String> = set
+                .iter()
+                .map(|(column, value)| {
+                    format!("{}.{} collate binary is not {value}", quoted(&only.name), quoted(column))
+                })
+                .collect();
+            let changes = if self.lasting { balanced(&changes, "or") } else { "1".into() };
+            let selection = match selection.strip_prefix(" where ") {
+                Some(condition) => format!(" where ({condition}) and {changes}"),
+                None => format!(" where {changes}"),
+            };
+            self.touched(&table, &mut set, ignore);
+            let sql = format!("{verb} {from} set {}{selection}", assigned(&set).join(", "));
+            return Ok(Write { change: Change::Steps(vec![sql]), table, counted: true });
         }
         if !update.order_by.is_empty() || update.limit.is_some() {
-            return Err(SqlError::Syntax("Incorrect usage of UPDATE and LIMIT".into()));
+            return Err(SqlError::Wrong("Incorrect usage of UPDATE and LIMIT".into()));
         }
         // For each table: what is assigned to it.
         let mut sets: Vec<(usize, Vec<(String, String)>)> = Vec::new();
@@ -379,7 +397,7 @@ impl Binder<'_> {
         let condition = self.condition(update.selection.as_ref())?;
         let query = format!("select {} from {from}{condition}", columns.join(", "));
         let table = first.ok_or_else(|| unsupported("UPDATE without assignments"))?;
-        Ok(Write { change: Change::Found { query, targets }, table })
+        Ok(Write { change: Change::Found { query, targets }, table, counted: true })
     }
 
     fn table_at(&self, tables: &[super::expression::From], at: usize) -> Result<Rc<Table>, SqlError> {
@@ -438,7 +456,7 @@ impl Binder<'_> {
         let condition = self.condition(selection.as_ref())?;
         let Some(limit) = limit else { return Ok(condition) };
         let limit =
-            limit.to_string().parse::<u64>().map_err(|_| SqlError::Syntax("LIMIT needs a number".into()))?;
+            limit.to_string().parse::<u64>().map_err(|_| SqlError::Wrong("LIMIT needs a number".into()))?;
         let mut by = Vec::new();
         for each in order {
             let ex = self.expression(&each.expr)?;
@@ -481,10 +499,14 @@ impl Binder<'_> {
                 &from,
                 &only.name,
             )?;
-            return Ok(Write { change: Change::Steps(vec![format!("delete from {from}{rows}")]), table });
+            return Ok(Write {
+                change: Change::Steps(vec![format!("delete from {from}{rows}")]),
+                table,
+                counted: true,
+            });
         }
         if names.is_empty() || !delete.order_by.is_empty() || delete.limit.is_some() {
-            return Err(SqlError::Syntax("DELETE from several tables names them, and has no LIMIT".into()));
+            return Err(SqlError::Wrong("DELETE from several tables names them, and has no LIMIT".into()));
         }
         let mut columns = Vec::new();
         let mut targets = Vec::new();
@@ -504,7 +526,7 @@ impl Binder<'_> {
         let condition = self.condition(delete.selection.as_ref())?;
         let query = format!("select {} from {from}{condition}", columns.join(", "));
         let table = first.ok_or_else(|| unsupported("DELETE without a table"))?;
-        Ok(Write { change: Change::Found { query, targets }, table })
+        Ok(Write { change: Change::Found { query, targets }, table, counted: true })
     }
 }
 
@@ -513,6 +535,11 @@ fn table_of(table: &TableWithJoins) -> Result<sqlparser::ast::ObjectName, SqlErr
         TableFactor::Table { name, .. } => Ok(name.clone()),
         _ => Err(unsupported("DELETE from a derived table")),
     }
+}
+
+/// Assignments as SQLite has them.
+fn assigned(set: &[(String, String)]) -> Vec<String> {
+    set.iter().map(|(column, value)| format!("{} = {value}", quoted(column))).collect()
 }
 
 /// What is said of rows that have the same key.

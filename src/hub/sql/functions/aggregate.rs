@@ -1,11 +1,14 @@
 //! Functions of many rows: what SQLite's own do not do.
 
+use std::collections::HashSet;
+
 use bigdecimal::{BigDecimal, RoundingMode};
 use rusqlite::Connection;
 use rusqlite::functions::{Aggregate, Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 
 use super::{decimal, number};
+use crate::hub::sql::collate;
 use crate::hub::sql::session::{Datum, Env};
 
 /// How many bytes all groups of one query may gather at a time.
@@ -13,9 +16,6 @@ const MOST_GATHERED: usize = 8 << 20;
 
 /// `GROUP_CONCAT`'s default length; what is more is cut off.
 const LONGEST_GROUP: usize = 1 << 20;
-
-/// What stands between texts until the real separator is put there.
-pub const BETWEEN: &[u8] = b"\x01";
 
 fn fault(why: impl Into<String>) -> rusqlite::Error {
     rusqlite::Error::UserFunctionError(why.into().into())
@@ -47,38 +47,67 @@ pub fn register(connection: &Connection, env: &Env) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Text, separator.
+/// Text, separator, whether each text counts once.
 struct GroupConcat(Env);
 
-impl Aggregate<(Vec<u8>, bool), Datum> for GroupConcat {
-    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<(Vec<u8>, bool)> {
-        Ok((Vec::new(), false))
+/// What a group has gathered.
+#[derive(Default)]
+struct Gathered {
+    all: Vec<u8>,
+    started: bool,
+    /// The weights of what is there, where each text counts once.
+    seen: HashSet<Vec<u32>>,
+    /// Bytes that were counted.
+    bytes: usize,
+}
+
+impl Aggregate<Gathered, Datum> for GroupConcat {
+    fn init(&self, _: &mut Context<'_>) -> rusqlite::Result<Gathered> {
+        Ok(Gathered::default())
     }
 
-    fn step(&self, context: &mut Context<'_>, (all, started): &mut (Vec<u8>, bool)) -> rusqlite::Result<()> {
+    fn step(&self, context: &mut Context<'_>, group: &mut Gathered) -> rusqlite::Result<()> {
         let Datum::Text(text) = Datum::of(context.get_raw(0)) else { return Ok(()) };
-        // With DISTINCT, SQLite takes one argument.
-        let between = if context.len() > 1 { context.get_raw(1) } else { ValueRef::Text(BETWEEN) };
-        let before = all.len();
-        if *started && let ValueRef::Text(between) = between {
-            all.extend_from_slice(between);
+        let before = group.bytes;
+        let once = match context.get_raw(2) {
+            ValueRef::Integer(once) => once,
+            _ => 0,
+        };
+        if once > 0 {
+            let end = text.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+            let key: Vec<u32> = if once == 1 {
+                collate::weights(text.get(..end).unwrap_or_default(), self.0.charset).collect()
+            } else {
+                text.iter().map(|byte| u32::from(*byte)).collect()
+            };
+            group.bytes += key.len() * 4 + 64;
+            if !group.seen.insert(key) {
+                group.bytes = before;
+                return Ok(());
+            }
         }
-        *started = true;
-        all.extend_from_slice(&text);
-        all.truncate(LONGEST_GROUP);
+        if group.started
+            && let ValueRef::Text(between) = context.get_raw(1)
+        {
+            group.all.extend_from_slice(between);
+        }
+        group.started = true;
+        group.bytes += text.len() + 1;
+        group.all.extend_from_slice(&text);
+        group.all.truncate(LONGEST_GROUP);
         let mut running = self.0.running();
-        running.gathered += all.len() - before.min(all.len());
+        running.gathered += group.bytes - before;
         if running.gathered > MOST_GATHERED {
             return Err(fault("GROUP_CONCAT gathers too much"));
         }
         Ok(())
     }
 
-    fn finalize(&self, _: &mut Context<'_>, gathered: Option<(Vec<u8>, bool)>) -> rusqlite::Result<Datum> {
-        let Some((all, true)) = gathered else { return Ok(Datum::Null) };
+    fn finalize(&self, _: &mut Context<'_>, group: Option<Gathered>) -> rusqlite::Result<Datum> {
+        let Some(group) = group.filter(|group| group.started) else { return Ok(Datum::Null) };
         let mut running = self.0.running();
-        running.gathered = running.gathered.saturating_sub(all.len());
-        Ok(Datum::Text(all))
+        running.gathered = running.gathered.saturating_sub(group.bytes);
+        Ok(Datum::Text(group.all))
     }
 }
 

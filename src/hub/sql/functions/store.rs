@@ -28,7 +28,11 @@ pub const FUNCTIONS: &[(&str, bool, Function)] = &[
         Ok(said.map_or(Datum::Null, Datum::Int))
     }),
     ("vh_found_rows", true, |call| Ok(Datum::Int(call.env.running().session.found_rows))),
-    ("vh_row_count", true, |call| Ok(Datum::Int(call.env.running().session.row_count))),
+    ("vh_row_count", true, |call| {
+        let count = call.env.running().session.row_count;
+        let why = "ROW_COUNT() is not known after REPLACE and ON DUPLICATE KEY UPDATE";
+        count.map(Datum::Int).ok_or_else(|| why.into())
+    }),
     ("vh_variable", true, |call| {
         let name = call.string(0).unwrap_or_default();
         Ok(call.env.running().session.variable(&name).1)
@@ -48,8 +52,8 @@ pub const FUNCTIONS: &[(&str, bool, Function)] = &[
     ("vh_fail", true, |call| Err(call.string(0).unwrap_or_default())),
 ];
 
-/// The value, the column's name, its type, bits: 1 not NULL, 2 `IGNORE`, 4 remembered for
-/// messages.
+/// The value, the column's name, its type, bits (1 not NULL, 2 `IGNORE`, 4 remembered for
+/// messages), the table's name.
 fn store(call: &Call<'_>) -> Outcome {
     let (Some(column), Some(written), Some(bits)) = (call.string(1), call.string(2), call.int(3)) else {
         return Err("a value without a column".into());
@@ -70,7 +74,8 @@ fn store(call: &Call<'_>) -> Outcome {
             return Err(format!("Column '{column}' cannot be null"));
         }
     } else {
-        let place = Place { column: &column, ignore, env: call.env };
+        let table = call.string(4).unwrap_or_default();
+        let place = Place { table: &table, column: &column, ignore, env: call.env };
         place.fit(value, &kind)?
     };
     if bits & 4 != 0 {
@@ -86,6 +91,7 @@ fn store(call: &Call<'_>) -> Outcome {
 }
 
 struct Place<'a> {
+    table: &'a str,
     column: &'a str,
     ignore: bool,
     env: &'a Env,
@@ -292,7 +298,8 @@ impl Place<'_> {
 
     fn incorrect(&self, kind: &str, value: ValueRef<'_>) -> String {
         let text = self.env.charset.decode(&as_text(value));
-        format!("Incorrect {kind} value: '{text:.100}' for column '{}' at row 1", self.column)
+        let (table, column) = (self.table, self.column);
+        format!("Incorrect {kind} value: '{text:.100}' for column `verlihub`.`{table}`.`{column}` at row 1")
     }
 }
 

@@ -28,9 +28,7 @@ pub const FUNCTIONS: &[(&str, bool, Function)] = &[
     }),
     ("vh_unix", true, |call| Ok(Datum::Int(call.env.running().now.div_euclid(1_000_000)))),
     ("vh_unix_of", false, |call| {
-        let Some(moment) = moment(call.raw(0)) else {
-            return Ok(if call.is_null(0) { Datum::Null } else { Datum::Int(0) });
-        };
+        let Some(moment) = moment(call.raw(0)) else { return Ok(Datum::Null) };
         let Ok(zoned) = TimeZone::system().to_ambiguous_zoned(moment).compatible() else {
             return Ok(Datum::Int(0));
         };
@@ -68,6 +66,9 @@ pub const FUNCTIONS: &[(&str, bool, Function)] = &[
         let (Some(micros), Some(format)) = (micros(call.raw(0)), call.string(1)) else {
             return Ok(Datum::Null);
         };
+        // Hours may be more than those of a day.
+        let hours = micros.abs() / 3_600_000_000;
+        let format = format.replace("%H", &format!("{hours:02}")).replace("%k", &hours.to_string());
         let time = Time::midnight()
             .checked_add(Span::new().microseconds(micros.rem_euclid(DAY)))
             .unwrap_or_default();
