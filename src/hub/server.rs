@@ -91,6 +91,10 @@ impl Server {
         let found = listen.to_socket_addrs().map_err(cannot)?.next();
         let address = found.ok_or_else(|| cannot(ErrorKind::AddrNotAvailable.into()))?;
         let mut listener = TcpListener::bind(address).map_err(cannot)?;
+        // Whoever does not fit into the queue tries again a second later; after a hub's restart all
+        // its users come at once.
+        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::MAXCONN)
+            .map_err(|error| cannot(error.into()))?;
         let address = listener.local_addr()?;
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
