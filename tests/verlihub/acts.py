@@ -6,17 +6,14 @@ import pathlib
 import random
 import shutil
 import socket
-import sys
 import threading
 import time
 import xml.etree.ElementTree
 
 from client import Client
-from hub import is_alive, wait_for, wait_for_end
+from hub import wait_for, wait_for_end
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.append(str(HERE / "scripts"))
-
 ACTS = {
     "close": "vh.CloseConnection(nick)",
     "kick": "vh.KickUser('master', nick, 'why')",
@@ -260,6 +257,9 @@ def errors_of_ours(report):
     """The errors in valgrind's report that have a library of ours anywhere in them, also in who freed it."""
     ours = []
     for error in xml.etree.ElementTree.parse(report).getroot().iter("error"):
+        # Threads keep pointers into the middle of what they own, up to the very end.
+        if error.findtext("kind") in ("Leak_PossiblyLost", "Leak_StillReachable"):
+            continue
         objects = {frame.findtext("obj", "").rsplit("/", 1)[-1] for frame in error.iter("frame")}
         if objects & {"libpython_pi.so", "libvhpy.so"}:
             frames = [f"{frame.findtext('fn')} ({frame.findtext('obj', '').rsplit('/', 1)[-1]})" for frame in error.iter("frame")]
@@ -271,8 +271,7 @@ def under_valgrind(hub, check):
     if not shutil.which("valgrind"):
         return "skipped: install valgrind"
     report = hub.root / "valgrind.xml"
-    hub.under = ["valgrind", "--xml=yes", f"--xml-file={report}", "--num-callers=40", "--error-limit=no",
-                 "--leak-check=no"]
+    hub.under = ["valgrind", "--xml=yes", f"--xml-file={report}", "--num-callers=40", "--error-limit=no"]
     hub.set("hook_timeout", 60, "pi_python")
     hub.set("load_timeout", 60, "pi_python")
     note = check(hub)
