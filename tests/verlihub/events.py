@@ -230,6 +230,25 @@ def check_robot(hub, master):
     master.expect(r"^\$Quit Ghost$")
 
 
+def check_lines(hub, master):
+    """Nothing that a script passes ends or splits a line, and no number is cut."""
+    with hub.client("guest") as guest:
+        assert master.eval("vh.SetMyINFO('guest', 'a$b', None, None, 'm|', 7)") is True
+        master.expect(r"^\$MyINFO \$ALL guest a_b<\+\+ [^$]*\$ \$100\x01\$m_\$7\$$")
+        assert master.eval("vh.SetMyINFO('guest', size='abc'), vh.SetMyINFO('guest', size=-5)") == (False, False)
+        assert master.eval("vh.AddRobot('r', 1, 'd$d', '', '', '')") is True
+        master.expect(r"^\$MyINFO \$ALL r d_d\$ \$\x01\$\$0\$$")
+        assert master.eval("vh.DelRobot('r'), vh.AddRegUser('a b', 1)") == (True, False)
+        master.eval("vh.Topic('a|$Quit master|b')")
+        master.expect(r"^\$HubName .*a&#124;\$Quit master&#124;b$", never=r"^\$Quit master")
+        master.eval("vh.SetConfig('hub_topic', 'c|d')")
+        assert master.eval("len(vh.GetConfig('hub_topic'))") == len("c&#124;d")
+        assert master.eval("vh.Ban('master', 'guest', 'a|b', 2**62, vh.eBF_NICK)") is True
+        guest.expect_end()
+    wait_for("the ban", lambda: hub.database.sql("SELECT date_limit FROM banlist").split() == ["2147483647"])
+    hub.database.sql("DELETE FROM banlist")
+
+
 def check_topic(hub, master):
     assert master.eval("vh.Topic('news of today')") == "news of today"
     master.expect(r"^\$HubName .*news of today")
