@@ -875,7 +875,7 @@ fn files_that_a_script_left_open_are_whole_when_it_has_ended() {
 
 #[test]
 fn a_load_that_fails_is_not_waited_for_longer_than_a_hook() {
-    let mut stage = Stage::with(Config { hook_timeout: Duration::from_millis(50), ..support::config() });
+    let mut stage = Stage::with(Config { hook_timeout: Duration::from_millis(50), ..config() });
     let path = stage.write(
         "stays.py",
         "
@@ -956,4 +956,79 @@ fn a_hook_may_become_an_observer_and_back_at_any_time() {
     }
     assert_eq!(stage.state(id), "ready");
     assert!(stage.host.told.is_empty(), "{:?}", stage.host.told);
+}
+
+#[test]
+fn a_folder_with_an_init_file_loads_as_a_package() {
+    let mut stage = Stage::new();
+    let folder = stage.folder.path().join("games");
+    std::fs::create_dir_all(folder.join("cards")).unwrap();
+    stage.write(
+        "games/__init__.py",
+        "
+        import os, sys
+        from . import dice
+        from .cards import pick
+        def who(): return [vh.name, __name__, __package__, os.path.basename(vh.path), dice.roll(), pick()]
+        def is_importable(): return sys.modules[__name__].who is who
+        def OnTimer(): pass
+        ",
+    );
+    stage.write("games/dice.py", "def roll(): return 4\n");
+    stage.write("games/cards/__init__.py", "from ..dice import roll\ndef pick(): return -roll()\n");
+    let loaded = stage.supervisor.load(&mut stage.host, &folder).unwrap();
+    assert_eq!(loaded.name, "games");
+    for _ in 0..2 {
+        let who = stage.call(loaded.id, "who", &[]).to_string();
+        assert_eq!(who, r#"["games", "games", "games", "__init__.py", 4, -4]"#);
+        assert_eq!(stage.call(loaded.id, "is_importable", &[]), Value::Bool(true));
+        stage.supervisor.reload(&mut stage.host, loaded.id).unwrap();
+    }
+    assert_eq!(stage.supervisor.find("games"), Some(loaded.id));
+    assert_eq!(stage.supervisor.find(folder.to_str().unwrap()), Some(loaded.id));
+    let error = stage.supervisor.load(&mut stage.host, &folder).unwrap_err();
+    assert!(error.to_string().contains("is loaded already"), "{error}");
+    let empty = stage.folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let error = stage.supervisor.load(&mut stage.host, &empty).unwrap_err();
+    assert!(error.to_string().ends_with("empty/__init__.py: no such file"), "{error}");
+}
+
+/// Puts an interpreter beside the scripts that runs this code before the one that it is given.
+fn pretend(stage: &Stage, before: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let python = stage.folder.path().join(".venv/bin/python");
+    std::fs::create_dir_all(python.parent().unwrap()).unwrap();
+    let wrapper = format!("import sys\nboot = sys.argv[2]\nsys.argv[:3] = [\"-c\"]\n{before}\nexec(boot)");
+    std::fs::write(&python, format!("#!/bin/sh\nexec python3 -c '{wrapper}' \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&python, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn an_interpreter_that_cannot_run_scripts_says_which_it_is() {
+    let mut stage = Stage::new();
+    let path = stage.write("a.py", "def OnTimer(): pass\n");
+    for (before, is) in [
+        ("sys.version_info = (3, 9, 18)", "Python 3.9.18"),
+        // As in Python 2, which has none of the two.
+        ("sys.version_info = (2, 7, 18); del sys.implementation, sys.abiflags", "Python 2.7.18"),
+        ("sys.version_info = (3, 13, 0); sys.abiflags = \"t\"", "a free-threaded Python 3.13.0"),
+        ("sys.version_info = (3, 10, 14); sys.implementation.name = \"pypy\"", "pypy 3.10.14"),
+    ] {
+        pretend(&stage, before);
+        let error = stage.supervisor.load(&mut stage.host, &path).unwrap_err().to_string();
+        let expected = format!(".venv/bin/python is {is}, but scripts need CPython 3.10 or later");
+        assert!(error.contains(&expected) && error.contains("--python"), "{error}");
+    }
+    pretend(&stage, "");
+    stage.supervisor.load(&mut stage.host, &path).unwrap();
+}
+
+#[test]
+fn an_interpreter_that_does_not_start_in_time_is_said_to_be_late() {
+    let mut stage = Stage::with(Config { load_timeout: Duration::from_millis(200), ..config() });
+    let path = stage.write("a.py", "def OnTimer(): pass\n");
+    pretend(&stage, "import time; time.sleep(1000)");
+    let error = stage.supervisor.load(&mut stage.host, &path).unwrap_err().to_string();
+    assert!(error.starts_with("it did not load in time: /") && error.ends_with("had not started"), "{error}");
 }

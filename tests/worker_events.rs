@@ -394,3 +394,63 @@ fn any_number_of_other_names_does_not_hide_a_hook() {
         assert_eq!(told.len(), expected, "{number} {told:?}");
     }
 }
+
+#[test]
+fn what_cannot_have_been_meant_is_a_warning() {
+    let script = "
+async def OnTimer(): pass
+def OnUserLogin(nick): yield 5
+async def OnUserLogout(nick): yield 5
+def OnParsedMsgChat(nick, *, message, more=1): pass
+def OnParsedMsgSearch(*, more=1): pass
+class OnNewReg: pass
+def OnSomethingElse(): pass
+OnSomethingOther = int
+def Observe(): pass
+";
+    let expected = [
+        "OnTimer is async: a call of it runs nothing and makes a coroutine",
+        "OnUserLogin is a generator (it has a yield): a call of it runs nothing",
+        "OnUserLogout is a generator (it has a yield): a call of it runs nothing",
+        "OnParsedMsgChat has the keyword-only parameter message without a default",
+        "OnNewReg is a class: each event makes an object of it",
+        "OnSomethingElse is no hook: the hub does not call it by itself",
+    ];
+    for python in pythons() {
+        let mut hub = FakeHub::spare(script, Options { python: python.clone(), ..Options::default() });
+        let mut warnings = hub.load().unwrap().warnings;
+        for expected in expected {
+            let at = warnings.iter().position(|warning| warning.starts_with(expected));
+            warnings.remove(at.unwrap_or_else(|| panic!("{expected:?} is not in {warnings:#?}")));
+        }
+        assert_eq!(warnings, [""; 0], "{python:?}");
+    }
+}
+
+#[test]
+fn a_file_that_hides_a_module_of_python_s_own_is_a_warning() {
+    for python in pythons() {
+        let options = |file| Options { python: python.clone(), file, ..Options::default() };
+        let mut hub = FakeHub::spare("def OnTimer(): pass", options("colorsys.py"));
+        let warnings = hub.load().unwrap().warnings;
+        assert!(
+            warnings[0].starts_with("Python has a module colorsys, and what is in this folder"),
+            "{warnings:?}"
+        );
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+
+        let mut hub = FakeHub::spare("import colorsys\ndef OnTimer(): pass", options("script.py"));
+        let hides = hub.folder.path().join("colorsys.py");
+        std::fs::write(&hides, "").unwrap();
+        let warning =
+            format!("{} was imported in place of Python's own module colorsys: rename it", hides.display());
+        assert_eq!(hub.load().unwrap().warnings, [warning.clone()]);
+
+        let mut hub = FakeHub::spare("import colorsys\ncolorsys.rgb_to_hsv(0, 0, 0)", options("script.py"));
+        let hides = hub.folder.path().join("colorsys.py");
+        std::fs::write(&hides, "").unwrap();
+        let reason = hub.load().unwrap_err();
+        let warning = format!("; {} was imported in place of", hides.display());
+        assert!(reason.contains("AttributeError: ") && reason.contains(&warning), "{reason}");
+    }
+}

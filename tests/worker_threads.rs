@@ -441,3 +441,69 @@ fn what_the_globals_of_a_script_hold_is_finalised_in_python_s_order() {
         assert_eq!(String::from_utf8_lossy(&shown.stdout), "['precious']\n", "{file} {more}\n{}", hub.log());
     }
 }
+
+#[test]
+fn processes_of_multiprocessing_can_import_what_the_script_imports() {
+    let script = "
+import concurrent.futures, multiprocessing, vh
+name, number = vh.botname, vh.eCR_KICKED
+@vh.observer
+def OnTimer(): pass
+def work(number):
+    found = [number * 2, name, vh.name]
+    for use in (lambda: vh.mc('x'), lambda: vh.store, lambda: vh.nothing):
+        try: use()
+        except (AttributeError, RuntimeError) as error: found.append(f'{type(error).__name__}: {error}')
+    return found
+def nested(number):
+    with multiprocessing.get_context('spawn').Pool(1) as pool: return pool.map(work, [number])[0]
+def start(method):
+    context = multiprocessing.get_context(method)
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return [pool.submit(work, 4).result(), pool.submit(nested, 4).result()]
+";
+    for python in pythons() {
+        for method in ["spawn", "forkserver"] {
+            let mut hub = FakeHub::with(script, Options { python: python.clone(), ..Options::default() });
+            let results = hub.function("start", &[method.into()]);
+            let Ok(Value::List(results)) = results else { panic!("{python:?} {results:?}\n{}", hub.log()) };
+            for result in results {
+                let Value::List(found) = &result else { panic!("{result}") };
+                assert_eq!(found[..3], [Value::Int(8), "Security".into(), "script".into()], "{python:?}");
+                let refused: Vec<String> = found[3..]
+                    .iter()
+                    .map(|text| String::from_utf8_lossy(text.as_text().unwrap()).into())
+                    .collect();
+                assert!(
+                    refused[0].starts_with("RuntimeError: vh cannot be used here: the hub is there for"),
+                    "{refused:?}"
+                );
+                assert!(
+                    refused[1].starts_with("RuntimeError: vh.store: the hub is there for"),
+                    "{refused:?}"
+                );
+                assert_eq!(refused[2], "AttributeError: module 'vh' has no attribute 'nothing'");
+            }
+            assert!(hub.unload().success(), "{}", hub.log());
+        }
+    }
+}
+
+#[test]
+fn the_module_can_be_reloaded_and_found() {
+    for python in pythons() {
+        let mut hub = FakeHub::with(ANYTHING, Options { python: python.clone(), ..Options::default() });
+        hub.reply = Box::new(|_, _| Value::Int(3));
+        let result = hub.run(
+            "
+import importlib, importlib.util, sys
+before = vh.store
+assert importlib.reload(vh) is vh is sys.modules['vh']
+assert vh.store is before and vh.botname == 'Security'
+assert importlib.util.find_spec('vh') is vh.__spec__
+it = vh.GetUserClass('x')
+",
+        );
+        assert_eq!(result, Ok(Value::Int(3)), "{python:?}\n{}", hub.log());
+    }
+}

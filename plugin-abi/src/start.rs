@@ -24,19 +24,63 @@ pub const OVER_FILES: i32 = 82;
 /// Exit code of a worker whose script ran into its limit of processes and threads.
 pub const OVER_PROCESSES: i32 = 83;
 
-/// What the interpreter is told to run: `python3 -c BOOT path/to/libvh_worker.so HUB_PID`.
-///
-/// It loads the library as the module `vh` under whatever name the file has, without the
-/// import system's search, and hands over; `_serve` returns when the script is unloaded. The
-/// loader's classes come from where every interpreter already has them: `importlib.machinery`
-/// would cost memory in each worker.
-pub const BOOT: &str = "\
-import sys, _imp
+/// Exit code of an interpreter that cannot run scripts; what it is stands in the last line of its
+/// standard error.
+pub const WRONG_PYTHON: i32 = 84;
+
+/// [`FIND`], as a macro because constants cannot be put together otherwise.
+macro_rules! find {
+    () => {
+        "\
+import sys
 from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import ExtensionFileLoader
-path = sys.argv[1]
-vh = _imp.create_dynamic(ModuleSpec('vh', ExtensionFileLoader('vh', path), origin=path))
-sys.modules['vh'] = vh
-_imp.exec_dynamic(vh)
+class FindVh:
+    def __init__(self, library): self.library = library
+    def find_spec(self, name, path=None, target=None):
+        if name == 'vh':
+            return ModuleSpec('vh', ExtensionFileLoader('vh', self.library), origin=self.library)
+if not any(type(finder).__name__ == 'FindVh' for finder in sys.meta_path):
+    sys.meta_path.insert(0, FindVh(library))
+"
+    };
+}
+
+/// Python code that makes `import vh` find the library at `library`, under whatever name the file
+/// has, before the folders of `sys.path` are searched; also what reloads and describes the module.
+/// The loader's classes come from where every interpreter already has them: `importlib.machinery`
+/// would cost memory in each worker.
+pub const FIND: &str = find!();
+
+/// What the interpreter is told to run: `python3 -c BOOT path/to/libvh_worker.so HUB_PID`.
+///
+/// An interpreter that cannot run scripts says what it is; this much has to be understood by
+/// Python 2. Otherwise it hands over to the library; `_serve` returns when the script is unloaded.
+pub const BOOT: &str = concat!(
+    "\
+import sys
+cpython = getattr(getattr(sys, 'implementation', None), 'name', 'cpython')
+threads = 't' in getattr(sys, 'abiflags', '')
+if sys.version_info < (3, 10) or cpython != 'cpython' or threads:
+    kind = 'a free-threaded Python' if threads else 'Python' if cpython == 'cpython' else cpython
+    sys.stderr.write(kind + ' ' + '.'.join(map(str, sys.version_info[:3])) + '\\n')
+    sys.stderr.flush()
+    import os
+    os._exit(84)
+library = sys.argv[1]
+",
+    find!(),
+    "import vh
 vh._serve(int(sys.argv[2]))
-";
+"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_a_wrong_python_is_the_one_that_is_looked_for() {
+        assert!(BOOT.contains(&format!("os._exit({WRONG_PYTHON})\n")));
+    }
+}

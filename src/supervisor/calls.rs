@@ -373,6 +373,7 @@ fn hello(process: &Process, protocol: u32, python: &[u8]) -> Result<(), Violatio
         );
         return Err(Violation::Unexpected(what));
     }
+    process.is_up.set(true);
     log::debug!("process {}: Python {} is up", process.pid, lossy(python));
     if process.phase.get() == Phase::Started {
         process.phase.set(Phase::Waiting);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use plugin_abi::Hook;
 
 use super::lifecycle::{LoadError, Loaded};
+use super::script::PACKAGE;
 use super::{ScriptStatus, Supervisor};
 use crate::host::Host;
 use crate::log_level::{self, LEVELS};
@@ -85,12 +86,13 @@ fn file_for(supervisor: &Supervisor, what: &str) -> Option<PathBuf> {
     }
     let path = PathBuf::from(what);
     let folder = supervisor.config.borrow().scripts_dir.clone();
-    let inside = folder.map(|folder| folder.join(&path)).filter(|file| file.is_file());
+    let is_script = |path: &PathBuf| path.is_file() || path.join(PACKAGE).is_file();
+    let inside = folder.map(|folder| folder.join(&path)).filter(is_script);
     let with_suffix = inside.clone().is_none().then(|| {
         let folder = supervisor.config.borrow().scripts_dir.clone()?;
         Some(folder.join(format!("{what}.py"))).filter(|file| file.is_file())
     });
-    if path.is_file() { Some(path) } else { Some(inside.or(with_suffix.flatten()).unwrap_or(path)) }
+    if is_script(&path) { Some(path) } else { Some(inside.or(with_suffix.flatten()).unwrap_or(path)) }
 }
 
 fn unload(supervisor: &Supervisor, host: &mut dyn Host, what: &str) -> String {

@@ -16,7 +16,7 @@ use super::config::Identity;
 use super::interpreter::NotFound;
 use super::process::{Birth, Phase, Process};
 use super::restart::Decision;
-use super::script::{Script, State};
+use super::script::{PACKAGE, Script, State};
 use super::spawn::Exit;
 use super::store::Store;
 use super::visits::Heard;
@@ -148,7 +148,10 @@ impl Supervisor {
         if self.ending.get() {
             return Err(LoadError::Ending);
         }
-        let path = path.canonicalize().map_err(|_| LoadError::NoFile(path.to_path_buf()))?;
+        let mut path = path.canonicalize().map_err(|_| LoadError::NoFile(path.to_path_buf()))?;
+        if path.is_dir() {
+            path.push(PACKAGE);
+        }
         if !path.is_file() {
             return Err(LoadError::NoFile(path));
         }
@@ -515,7 +518,18 @@ impl Supervisor {
         }
         if let Some(reason) = process.killed_for.borrow().clone() {
             let place = script.output().last_place().filter(|_| process.dumped.get());
-            return place.map_or(reason.clone(), |place| format!("{reason}: it was in {place}"));
+            let place = place.map(|place| format!("it was in {place}"));
+            let started = || format!("{} had not started", process.python.display());
+            let place = place.or_else(|| (!process.is_up.get()).then(started));
+            return place.map_or(reason.clone(), |place| format!("{reason}: {place}"));
+        }
+        if exit == Exit::Code(start::WRONG_PYTHON) && !process.is_up.get() {
+            let version = script.output().last_line().unwrap_or_else(|| "of an unknown version".into());
+            return format!(
+                "{} is {version}, but scripts need CPython 3.10 or later, not free-threaded: put a .venv of such \
+                 a one beside the script, or name another by the option `python` (vhpy hub --python PATH)",
+                process.python.display()
+            );
         }
         let last_line = script.output().last_line();
         let exit = match last_line {
@@ -608,7 +622,8 @@ impl Supervisor {
 
     /// Asks the interpreter to write every thread's Python stack to the log.
     fn dump_stack(&self, process: &Process) {
-        if matches!(process.phase.get(), Phase::Loading | Phase::Serving) {
+        // An interpreter that still starts would die of the signal.
+        if process.is_up.get() && matches!(process.phase.get(), Phase::Loading | Phase::Serving) {
             process.signal(start::STACK_SIGNAL);
         }
     }

@@ -281,6 +281,7 @@ impl Supervisor {
             what.parse().ok().and_then(|id| scripts.iter().find(|script| script.id == ScriptId(id)));
         let stem = what.strip_suffix(".py").unwrap_or(what);
         let path = Path::new(what).canonicalize().unwrap_or_else(|_| PathBuf::from(what));
+        let path = if path.is_dir() { path.join(script::PACKAGE) } else { path };
         by_number
             .or_else(|| scripts.iter().find(|script| script.path == path))
             .or_else(|| scripts.iter().find(|script| script.name == stem))

@@ -118,6 +118,8 @@ pub struct Process {
     crowd: Cell<Crowd>,
     /// What it may use.
     limits: Cell<Limits>,
+    /// Set when its interpreter has started, and knows what signals of the hub's mean.
+    pub is_up: Cell<bool>,
     /// Set when its stack was asked for before it is killed.
     pub dumped: Cell<bool>,
     /// Set when it was ended because it had closed its end of the bell.
@@ -206,6 +208,7 @@ impl Process {
             abandoned: RefCell::default(),
             crowd: Cell::new(Crowd::NONE),
             limits: Cell::default(),
+            is_up: Cell::new(false),
             dumped: Cell::new(false),
             hung_up: Cell::new(false),
         })

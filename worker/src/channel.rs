@@ -29,6 +29,7 @@ use plugin_abi::link::{self, Broken, Notify, Waker, WorkerFds, WorkerReceiver, W
 use plugin_abi::ring::Push;
 use plugin_abi::start::LINK_BROKEN;
 
+use crate::children::ELSEWHERE;
 use crate::py::{Exception, Gil, GilCell, PyResult, Raised, raise};
 
 /// How often a waiting thread looks before it gives up the GIL: about a microsecond.
@@ -164,7 +165,7 @@ pub fn get(gil: Gil) -> PyResult<&'static Channel> {
             "vh works only in the script's own process, not in one that it forked; \
              start processes with subprocess or multiprocessing's 'spawn'",
         )),
-        None => Err(raise(gil, Exception::Runtime, "vh works only in a script that a hub runs")),
+        None => Err(raise(gil, Exception::Runtime, format_args!("vh cannot be used here: {ELSEWHERE}"))),
     }
 }
 

@@ -10,6 +10,7 @@
 //! - [`call`], [`reply`], [`nicks`]: the functions that the hub answers
 //! - [`module`], [`store`], [`entities`]: what else there is in `vh`
 //! - [`channel`]: the link to the hub, shared by all threads
+//! - [`children`]: processes that the script starts with `multiprocessing`
 //! - [`limits`]: when the script has run into one
 //! - [`convert`], [`text`]: Python objects and values
 //! - [`py`], [`function`]: the interpreter's C interface
@@ -19,6 +20,7 @@ mod answer;
 mod call;
 mod changes;
 mod channel;
+mod children;
 mod convert;
 mod entities;
 mod function;

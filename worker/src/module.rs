@@ -9,6 +9,7 @@ use plugin_abi::{Args, CONSTANTS, Call, FromWorker};
 use pyo3::ffi;
 
 use crate::call;
+use crate::children::ELSEWHERE;
 use crate::convert::{Outgoing, to_python};
 use crate::function::builtin;
 use crate::py::{Exception, Gil, Obj, PyResult, Raw, import, raise, type_name};
@@ -25,6 +26,7 @@ pub fn fill(gil: Gil, module: &Obj) -> PyResult<()> {
         module.set_attr(&name, &Obj::int(gil, constant.value)?)?;
     }
     module.set_attr(c"__version__", &Obj::text(gil, env!("CARGO_PKG_VERSION"))?)?;
+    module.set_attr(c"_elsewhere", &Obj::text(gil, ELSEWHERE)?)?;
     module.set_attr(c"NickList", &nicks::make_type(gil)?)?;
     macro_rules! add {
         ($($name:literal / $doc:literal: $count:expr => $body:expr;)*) => { $(

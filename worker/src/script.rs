@@ -1,16 +1,18 @@
 //! Loading the script: running its file as a module, and letting go of it in the end; its
 //! [`hooks`] are another module's matter.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use plugin_abi::frame::Load;
 use pyo3::ffi;
 
-use crate::hooks;
 use crate::py::{
     Gil, GilCell, Obj, PyResult, Raised, clear_error, import, is_exit, print_exception, restore_exception,
     status, take_exception, type_name,
 };
+use crate::{children, hooks};
 
 struct Script {
     /// The module stays as long as its globals may be used, also where `sys.modules` has another.
@@ -46,13 +48,25 @@ pub fn global(gil: Gil, name: &str) -> Option<Obj> {
 /// Runs the script and finds its hooks: all of them, and those that are observers. The error
 /// says file, line and reason; the traceback has been printed.
 pub fn load(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> Result<hooks::Sets, String> {
-    run_and_find(gil, load, warnings).map_err(|Raised| failure(gil, load))
+    run_and_find(gil, load, warnings).map_err(|Raised| {
+        let mut reason = failure(gil, load);
+        // These are what a load fails for.
+        if warn_of_hidden_modules(gil, load, warnings).is_err() {
+            clear_error();
+        }
+        for warning in warnings {
+            reason.push_str("; ");
+            reason.push_str(warning);
+        }
+        reason
+    })
 }
 
 fn run_and_find(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<hooks::Sets> {
     let globals = run(gil, load, warnings)?;
     let sets = hooks::find(gil, &globals, warnings)?;
     hooks::warn_of_names(gil, &globals, warnings)?;
+    warn_of_hidden_modules(gil, load, warnings)?;
     if sets.0.is_empty() {
         warnings.push("the script defines no hook, so the hub's events do not reach it".into());
     }
@@ -77,6 +91,13 @@ fn run(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<Obj> {
     for (name, value) in [("__file__", &path), ("__builtins__", &builtins), ("vh", &vh)] {
         globals.set_item(&Obj::text(gil, name)?, value)?;
     }
+    if is_package(&load.path) {
+        let folder = Obj::path(gil, parent(&load.path).as_os_str().as_bytes())?;
+        let folders = Obj::list(gil, 1, |_| Ok(folder.again()))?;
+        for (key, value) in [("__path__", &folders), ("__package__", &name)] {
+            globals.set_item(&Obj::text(gil, key)?, value)?;
+        }
+    }
     register(gil, &name, &module, warnings)?;
     let (kept, shown) = (globals.again(), String::from_utf8_lossy(stem).into_owned());
     SCRIPT.with(gil, |script| {
@@ -89,25 +110,39 @@ fn run(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<Obj> {
     Ok(globals)
 }
 
-/// The file's name without its extension.
+/// The name of the script of this file, and of its module: the file's without extension; for a
+/// package, the folder's.
 pub fn stem(path: &[u8]) -> &[u8] {
-    use std::os::unix::ffi::OsStrExt;
-    let path = Path::new(std::ffi::OsStr::from_bytes(path));
-    path.file_stem().unwrap_or_default().as_bytes()
+    let name = if is_package(path) { parent(path).file_name() } else { as_path(path).file_stem() };
+    name.unwrap_or_default().as_bytes()
 }
 
-fn folder(path: &[u8]) -> &[u8] {
-    use std::os::unix::ffi::OsStrExt;
-    let path = Path::new(std::ffi::OsStr::from_bytes(path));
-    path.parent().unwrap_or(Path::new("")).as_os_str().as_bytes()
+/// The folder from which the script can be imported.
+fn folder_of(path: &[u8]) -> &[u8] {
+    let folder = parent(path);
+    let folder = if is_package(path) { folder.parent().unwrap_or(folder) } else { folder };
+    folder.as_os_str().as_bytes()
+}
+
+fn is_package(path: &[u8]) -> bool {
+    as_path(path).file_name().is_some_and(|name| name == "__init__.py") && parent(path).file_name().is_some()
+}
+
+fn parent(path: &[u8]) -> &Path {
+    as_path(path).parent().unwrap_or(Path::new(""))
+}
+
+fn as_path(path: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(path))
 }
 
 /// `sys.argv` and `sys.path`: the script's own folder, the hub's scripts, what Python has.
 fn set_paths(gil: Gil, load: &Load<'_>, path: &Obj) -> PyResult<()> {
     let sys = import(gil, c"sys")?;
     sys.set_attr(c"argv", &Obj::list(gil, 1, |_| Ok(path.again()))?)?;
-    let mut folders = vec![Obj::path(gil, folder(&load.path))?];
-    if !load.scripts_dir.is_empty() && *load.scripts_dir != *folder(&load.path) {
+    let own = folder_of(&load.path);
+    let mut folders = vec![children::folder(gil, &Obj::path(gil, own)?)?];
+    if !load.scripts_dir.is_empty() && *load.scripts_dir != *own {
         folders.push(Obj::path(gil, &load.scripts_dir)?);
     }
     let list = sys.attr(c"path")?;
@@ -127,8 +162,7 @@ fn set_paths(gil: Gil, load: &Load<'_>, path: &Obj) -> PyResult<()> {
 }
 
 fn compile(gil: Gil, path: &[u8], name: &Obj) -> PyResult<Obj> {
-    use std::os::unix::ffi::OsStrExt;
-    let source = match std::fs::read(std::ffi::OsStr::from_bytes(path)) {
+    let source = match std::fs::read(as_path(path)) {
         Ok(source) => Obj::bytes(gil, &source)?,
         Err(error) => {
             let number = error.raw_os_error().unwrap_or_default();
@@ -147,7 +181,8 @@ fn compile(gil: Gil, path: &[u8], name: &Obj) -> PyResult<Obj> {
 
 /// Puts the script among the loaded modules, unless it would hide one that Python uses.
 fn register(gil: Gil, name: &Obj, module: &Obj, warnings: &mut Vec<String>) -> PyResult<()> {
-    let modules = import(gil, c"sys")?.attr(c"modules")?;
+    let sys = import(gil, c"sys")?;
+    let modules = sys.attr(c"modules")?;
     // SAFETY: both are alive; sys.modules is a dict, or the function raises.
     let is_taken = unsafe { ffi::PyDict_Contains(modules.raw(), name.raw()) };
     status(is_taken)?;
@@ -159,7 +194,49 @@ fn register(gil: Gil, name: &Obj, module: &Obj, warnings: &mut Vec<String>) -> P
         ));
         return Ok(());
     }
+    let standard = sys.attr(c"stdlib_module_names")?;
+    // SAFETY: both are alive.
+    let is_standard = unsafe { ffi::PySequence_Contains(standard.raw(), name.raw()) };
+    status(is_standard)?;
+    if is_standard != 0 {
+        let name = name.lossy(gil);
+        warnings.push(format!(
+            "Python has a module {name}, and what is in this folder gets the script when it imports that: \
+             rename the file"
+        ));
+    }
     modules.set_item(name, module)
+}
+
+/// Warns of files beside the script that were imported in place of modules of Python's own.
+fn warn_of_hidden_modules(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<()> {
+    let folders =
+        [String::from_utf8_lossy(folder_of(&load.path)), String::from_utf8_lossy(&load.scripts_dir)];
+    let own = String::from_utf8_lossy(stem(&load.path));
+    let sys = import(gil, c"sys")?;
+    let (modules, standard) = (sys.attr(c"modules")?, sys.attr(c"stdlib_module_names")?);
+    // SAFETY: alive; what is no dict raises. The list is this function's alone, and its items are
+    // pairs that it keeps.
+    unsafe {
+        let items = Obj::own(ffi::PyDict_Items(modules.raw()))?;
+        for at in 0..ffi::PyList_Size(items.raw()) {
+            let pair = ffi::PyList_GetItem(items.raw(), at);
+            let name = Obj::borrow(ffi::PyTuple_GetItem(pair, 0));
+            let module = Obj::borrow(ffi::PyTuple_GetItem(pair, 1));
+            if ffi::PySequence_Contains(standard.raw(), name.raw()) != 1 {
+                clear_error();
+                continue;
+            }
+            let Some(file) = module.attr_if_any(c"__file__").filter(|file| !file.is_none()) else { continue };
+            let (name, file) = (name.lossy(gil), file.lossy(gil));
+            let folder = Path::new(&file).parent().unwrap_or(Path::new(""));
+            if name != own && folders.iter().any(|known| !known.is_empty() && folder == Path::new(&**known)) {
+                warnings
+                    .push(format!("{file} was imported in place of Python's own module {name}: rename it"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Lets go of the script, so that the interpreter finalises what its globals hold as it does
@@ -231,7 +308,7 @@ fn place(gil: Gil, exception: &Obj, script: &[u8]) -> Option<String> {
     {
         return Some(format!("{}:{line}", file.lossy(gil)));
     }
-    let folder = String::from_utf8_lossy(folder(script)).into_owned();
+    let folder = parent(script).to_string_lossy().into_owned();
     let is_ours = |file: &str| {
         let rest = file.strip_prefix(&folder).and_then(|rest| rest.strip_prefix('/'));
         rest.is_some_and(|rest| !rest.contains("site-packages"))
