@@ -27,7 +27,7 @@ struct Named {
 
 /// How a hook is called.
 struct Called {
-    /// How many of the hook's arguments it gets at most.
+    /// How many arguments it gets at most.
     arity: usize,
     /// Whether it wants nobody to wait for its answer.
     observer: bool,

@@ -14,7 +14,7 @@ const GENERATOR: i64 = 0x20;
 const COROUTINE: i64 = 0x80;
 const ASYNC_GENERATOR: i64 = 0x200;
 
-/// How many of a hook's arguments its function gets.
+/// How many arguments a hook's function gets at most.
 pub fn arity(gil: Gil, spec: &HookSpec, function: &Obj, warnings: &mut Vec<String>) -> usize {
     let (hook, given) = (spec.name, spec.args.len());
     // SAFETY: the object is alive.
@@ -50,7 +50,8 @@ pub fn arity(gil: Gil, spec: &HookSpec, function: &Obj, warnings: &mut Vec<Strin
              a loop in a thread"
         ));
     }
-    signature.most.min(given)
+    // A host may hand over more than the table says: who takes everything gets it.
+    signature.most
 }
 
 /// The parameters of a function or method written in Python.
