@@ -444,7 +444,7 @@ fn a_file_that_hides_a_module_of_python_s_own_is_a_warning() {
         std::fs::write(&hides, "").unwrap();
         let warning =
             format!("{} was imported in place of Python's own module colorsys: rename it", hides.display());
-        assert_eq!(hub.load().unwrap().warnings, [warning.clone()]);
+        assert_eq!(hub.load().unwrap().warnings, [warning]);
 
         let mut hub = FakeHub::spare("import colorsys\ncolorsys.rgb_to_hsv(0, 0, 0)", options("script.py"));
         let hides = hub.folder.path().join("colorsys.py");
