@@ -2,7 +2,8 @@
 //! under the script's name, and the last lines kept for when a script dies.
 //!
 //! A script that prints more than [`RATE`] lines a second keeps running, but the surplus is
-//! only counted.
+//! only counted. Standard error is counted by itself, so that the traceback which follows a flood
+//! of prints is logged; the lines of one traceback are logged together or not at all.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Read;
@@ -18,12 +19,17 @@ use super::forks::Unforked;
 
 use crate::log_level::SCRIPT;
 
-/// How many lines of one script are logged a second.
+/// How many lines of each of a script's two streams are logged a second.
 const RATE: u32 = 500;
 /// How many lines are kept for a report.
 const KEPT: usize = 200;
 /// The longest line in bytes; longer ones are cut into several.
 const LONGEST: usize = 4096;
+
+/// The longest traceback that is kept together, in lines.
+const LONGEST_TRACEBACK: usize = 400;
+/// How long the rest of a traceback is waited for, before what is there is logged.
+const REST: Duration = Duration::from_millis(100);
 
 /// The last lines of one script and how much it may log.
 #[derive(Debug)]
@@ -35,6 +41,13 @@ pub struct Output {
 #[derive(Debug)]
 struct Inner {
     kept: VecDeque<String>,
+    printed: Budget,
+    complained: Budget,
+}
+
+/// How much of one stream has been logged.
+#[derive(Debug)]
+struct Budget {
     second: Instant,
     logged: u32,
     dropped: u64,
@@ -43,7 +56,7 @@ struct Inner {
 impl Output {
     /// For the script of this name.
     pub fn new(name: &str) -> Arc<Output> {
-        let inner = Inner { kept: VecDeque::new(), second: Instant::now(), logged: 0, dropped: 0 };
+        let inner = Inner { kept: VecDeque::new(), printed: Budget::new(), complained: Budget::new() };
         Arc::new(Output { name: name.to_string(), inner: Mutex::new(inner) })
     }
 
@@ -83,18 +96,21 @@ impl Output {
         lock(&self.inner)
     }
 
-    fn line(&self, level: Level, line: &[u8]) {
-        let text = String::from_utf8_lossy(line).into_owned();
+    /// Logs lines one after the other, or none of them.
+    fn lines(&self, level: Level, lines: &[String]) {
         let (log, dropped) = {
             let mut inner = self.lock();
-            inner.keep(text.clone());
-            inner.admit()
+            lines.iter().for_each(|line| inner.keep(line.clone()));
+            let budget = if level == Level::Info { &mut inner.printed } else { &mut inner.complained };
+            budget.admit(u32::try_from(lines.len()).unwrap_or(RATE))
         };
         if dropped > 0 {
             log::warn!(target: SCRIPT, "{}: {dropped} lines not logged: more than {RATE} a second", self.name);
         }
         if log {
-            log::log!(target: SCRIPT, level, "{}: {text}", self.name);
+            for line in lines {
+                log::log!(target: SCRIPT, level, "{}: {line}", self.name);
+            }
         }
     }
 }
@@ -106,19 +122,26 @@ impl Inner {
         }
         self.kept.push_back(line);
     }
+}
 
-    /// Whether another line may be logged, and how many were not since the last one that was.
-    fn admit(&mut self) -> (bool, u64) {
+impl Budget {
+    fn new() -> Budget {
+        Budget { second: Instant::now(), logged: 0, dropped: 0 }
+    }
+
+    /// Whether so many more lines may be logged, and how many were not since the last that were.
+    /// What begins within the budget is logged to its end.
+    fn admit(&mut self, lines: u32) -> (bool, u64) {
         let now = Instant::now();
         if now.duration_since(self.second) >= Duration::from_secs(1) {
             self.second = now;
             self.logged = 0;
         }
-        if self.logged == RATE {
-            self.dropped += 1;
+        if self.logged >= RATE {
+            self.dropped += u64::from(lines);
             return (false, 0);
         }
-        self.logged += 1;
+        self.logged += lines;
         (true, std::mem::take(&mut self.dropped))
     }
 }
@@ -146,6 +169,9 @@ struct Stream {
     level: Level,
     output: Arc<Output>,
     line: Vec<u8>,
+    /// The lines of a traceback that has not come to its end, and since when it waits for that.
+    traceback: Vec<String>,
+    since: Instant,
 }
 
 /// What the thread and the hub's thread share. The hub's thread never waits for the other
@@ -232,8 +258,11 @@ impl Drop for OutputThread {
 impl Shared {
     fn run(&self) {
         let mut events = [EpollEvent::empty(); 32];
+        let mut unfinished: Vec<u64> = Vec::new();
         loop {
-            let count = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+            unfinished.retain(|key| self.waits_for_rest(*key));
+            let timeout = if unfinished.is_empty() { EpollTimeout::NONE } else { EpollTimeout::from(100u8) };
+            let count = match self.epoll.wait(&mut events, timeout) {
                 Ok(count) => count,
                 Err(nix::errno::Errno::EINTR) => continue,
                 Err(error) => {
@@ -244,7 +273,12 @@ impl Shared {
             for event in &events[..count] {
                 match event.data() {
                     STOP => return,
-                    key => self.read(key, TURN),
+                    key => {
+                        self.read(key, TURN);
+                        if !unfinished.contains(&key) {
+                            unfinished.push(key);
+                        }
+                    }
                 }
             }
         }
@@ -260,7 +294,8 @@ impl Shared {
             let event = EpollEvent::new(EpollFlags::EPOLLIN, key);
             let mut streams = lock(&self.streams);
             self.epoll.add(&fd, event)?;
-            let stream = Stream { file: fd.into(), level, output, line: Vec::new() };
+            let (line, traceback, since) = (Vec::new(), Vec::new(), Instant::now());
+            let stream = Stream { file: fd.into(), level, output, line, traceback, since };
             streams.insert(key, Arc::new(Mutex::new(stream)));
             Ok(())
         });
@@ -276,6 +311,16 @@ impl Shared {
         if !is_open {
             self.close(key);
         }
+    }
+
+    /// Whether a stream is in the middle of a traceback; after a while that is its end.
+    fn waits_for_rest(&self, key: u64) -> bool {
+        let Some(stream) = self.stream(key) else { return false };
+        let mut stream = lock(&stream);
+        if stream.since.elapsed() >= REST {
+            stream.log_traceback();
+        }
+        !stream.traceback.is_empty()
     }
 
     fn close(&self, key: u64) {
@@ -313,23 +358,46 @@ impl Stream {
     fn take(&mut self, mut bytes: &[u8]) {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.line.extend_from_slice(&bytes[..end]);
-            self.output.line(self.level, &self.line);
-            self.line.clear();
+            self.end_line();
             bytes = &bytes[end + 1..];
         }
         self.line.extend_from_slice(bytes);
         while self.line.len() > LONGEST {
             let rest = self.line.split_off(LONGEST);
-            self.output.line(self.level, &self.line);
+            self.end_line();
             self.line = rest;
+        }
+    }
+
+    /// Logs the line, unless it belongs to a traceback that goes on.
+    fn end_line(&mut self) {
+        let line = String::from_utf8_lossy(&self.line).into_owned();
+        self.line.clear();
+        let begins = line.ends_with("Traceback (most recent call last):") && self.level != Level::Info;
+        if self.traceback.is_empty() && !begins {
+            return self.output.lines(self.level, &[line]);
+        }
+        // The exception itself, which ends a traceback, is the first line that is not indented.
+        let is_last = !line.starts_with(' ') && !self.traceback.is_empty();
+        self.since = Instant::now();
+        self.traceback.push(line);
+        if is_last || self.traceback.len() >= LONGEST_TRACEBACK {
+            self.log_traceback();
+        }
+    }
+
+    fn log_traceback(&mut self) {
+        if !self.traceback.is_empty() {
+            self.output.lines(self.level, &self.traceback);
+            self.traceback.clear();
         }
     }
 
     fn flush(&mut self) {
         if !self.line.is_empty() {
-            self.output.line(self.level, &self.line);
-            self.line.clear();
+            self.end_line();
         }
+        self.log_traceback();
     }
 }
 
@@ -363,9 +431,77 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_and_not_logged() {
-        let output = Output::new("test");
-        let mut inner = output.lock();
-        let admitted = (0..RATE + 100).filter(|_| inner.admit().0).count();
+        let mut budget = Budget::new();
+        let admitted = (0..RATE + 100).filter(|_| budget.admit(1).0).count();
         assert!(admitted >= RATE as usize && admitted <= 2 * RATE as usize);
+    }
+
+    #[test]
+    fn a_traceback_after_a_flood_is_logged_and_whole() {
+        let output = Output::new("test");
+        for _ in 0..2 * RATE {
+            output.lines(Level::Info, &["printed".into()]);
+        }
+        {
+            // As if all of it had been within one second.
+            let mut inner = output.lock();
+            inner.printed.second = Instant::now() + Duration::from_secs(60);
+            inner.printed.logged = RATE;
+            assert!(!inner.printed.admit(1).0);
+            inner.complained.second = inner.printed.second;
+            inner.complained.logged = RATE - 1;
+            assert!(inner.complained.admit(10).0, "what begins within the budget ends in it");
+            assert!(!inner.complained.admit(1).0);
+        }
+    }
+
+    #[test]
+    fn the_lines_of_one_traceback_stay_together() {
+        let (out, _out_writer) = nix::unistd::pipe().unwrap();
+        let output = Output::new("test");
+        let stream = |level| Stream {
+            file: out.try_clone().unwrap().into(),
+            level,
+            output: output.clone(),
+            line: Vec::new(),
+            traceback: Vec::new(),
+            since: Instant::now(),
+        };
+        let (mut stdout, mut stderr) = (stream(Level::Info), stream(Level::Warn));
+        stderr.take(b"before\nTraceback (most recent call last):\n  File \"a.py\", line 1\n");
+        stdout.take(b"Traceback (most recent call last):\nprinted\n");
+        stderr.take(
+            b"    x\nKeyError: 5\nafter\n  + Exception Group Traceback (most recent call last):\n  | a\n",
+        );
+        stdout.take(b"printed\n");
+        stderr.take(b"  +-----\n");
+        stderr.flush();
+        let printed = ["Traceback (most recent call last):", "printed"];
+        let traceback =
+            ["Traceback (most recent call last):", "  File \"a.py\", line 1", "    x", "KeyError: 5"];
+        let group = ["  + Exception Group Traceback (most recent call last):", "  | a", "  +-----"];
+        let expected = [&["before"][..], &printed, &traceback, &["after"], &["printed"], &group].concat();
+        assert_eq!(output.last_lines(), expected);
+    }
+
+    #[test]
+    fn a_traceback_without_an_end_is_logged_nevertheless() {
+        let thread = OutputThread::start().unwrap();
+        let (out, _out_writer) = nix::unistd::pipe().unwrap();
+        let (err, err_writer) = nix::unistd::pipe().unwrap();
+        let output = Output::new("test");
+        thread.watch(7, Pipes { stdout: out, stderr: err }, output.clone());
+        std::fs::File::from(err_writer.try_clone().unwrap())
+            .write_all(b"Traceback (most recent call last):\n  File\n")
+            .unwrap();
+        let start = Instant::now();
+        while output.last_lines().len() < 2 {
+            assert!(
+                start.elapsed().as_secs() < 60,
+                "waited a minute for the lines: {:?}",
+                output.last_lines()
+            );
+            std::thread::yield_now();
+        }
     }
 }
