@@ -416,41 +416,37 @@ def Observe(): pass
         "OnNewReg is a class: each event makes an object of it",
         "OnSomethingElse is no hook: the hub does not call it by itself",
     ];
-    for python in pythons() {
-        let mut hub = FakeHub::spare(script, Options { python: python.clone(), ..Options::default() });
-        let mut warnings = hub.load().unwrap().warnings;
-        for expected in expected {
-            let at = warnings.iter().position(|warning| warning.starts_with(expected));
-            warnings.remove(at.unwrap_or_else(|| panic!("{expected:?} is not in {warnings:#?}")));
-        }
-        assert_eq!(warnings, [""; 0], "{python:?}");
+    let mut hub = FakeHub::spare(script, Options::default());
+    let mut warnings = hub.load().unwrap().warnings;
+    for expected in expected {
+        let at = warnings.iter().position(|warning| warning.starts_with(expected));
+        warnings.remove(at.unwrap_or_else(|| panic!("{expected:?} is not in {warnings:#?}")));
     }
+    assert_eq!(warnings, [""; 0]);
 }
 
 #[test]
 fn a_file_that_hides_a_module_of_python_s_own_is_a_warning() {
-    for python in pythons() {
-        let options = |file| Options { python: python.clone(), file, ..Options::default() };
-        let mut hub = FakeHub::spare("def OnTimer(): pass", options("colorsys.py"));
-        let warnings = hub.load().unwrap().warnings;
-        assert!(
-            warnings[0].starts_with("Python has a module colorsys, and what is in this folder"),
-            "{warnings:?}"
-        );
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let options = |file| Options { file, ..Options::default() };
+    let mut hub = FakeHub::spare("def OnTimer(): pass", options("colorsys.py"));
+    let warnings = hub.load().unwrap().warnings;
+    assert!(
+        warnings[0].starts_with("Python has a module colorsys, and what is in this folder"),
+        "{warnings:?}"
+    );
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
 
-        let mut hub = FakeHub::spare("import colorsys\ndef OnTimer(): pass", options("script.py"));
-        let hides = hub.folder.path().join("colorsys.py");
-        std::fs::write(&hides, "").unwrap();
-        let warning =
-            format!("{} was imported in place of Python's own module colorsys: rename it", hides.display());
-        assert_eq!(hub.load().unwrap().warnings, [warning]);
+    let mut hub = FakeHub::spare("import colorsys\ndef OnTimer(): pass", options("script.py"));
+    let hides = hub.folder.path().join("colorsys.py");
+    std::fs::write(&hides, "").unwrap();
+    let warning =
+        format!("{} was imported in place of Python's own module colorsys: rename it", hides.display());
+    assert_eq!(hub.load().unwrap().warnings, [warning]);
 
-        let mut hub = FakeHub::spare("import colorsys\ncolorsys.rgb_to_hsv(0, 0, 0)", options("script.py"));
-        let hides = hub.folder.path().join("colorsys.py");
-        std::fs::write(&hides, "").unwrap();
-        let reason = hub.load().unwrap_err();
-        let warning = format!("; {} was imported in place of", hides.display());
-        assert!(reason.contains("AttributeError: ") && reason.contains(&warning), "{reason}");
-    }
+    let mut hub = FakeHub::spare("import colorsys\ncolorsys.rgb_to_hsv(0, 0, 0)", options("script.py"));
+    let hides = hub.folder.path().join("colorsys.py");
+    std::fs::write(&hides, "").unwrap();
+    let reason = hub.load().unwrap_err();
+    let warning = format!("; {} was imported in place of", hides.display());
+    assert!(reason.contains("AttributeError: ") && reason.contains(&warning), "{reason}");
 }

@@ -462,40 +462,34 @@ def start(method):
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
         return [pool.submit(work, 4).result(), pool.submit(nested, 4).result()]
 ";
-    for python in pythons() {
-        for method in ["spawn", "forkserver"] {
-            let mut hub = FakeHub::with(script, Options { python: python.clone(), ..Options::default() });
-            let results = hub.function("start", &[method.into()]);
-            let Ok(Value::List(results)) = results else { panic!("{python:?} {results:?}\n{}", hub.log()) };
-            for result in results {
-                let Value::List(found) = &result else { panic!("{result}") };
-                assert_eq!(found[..3], [Value::Int(8), "Security".into(), "script".into()], "{python:?}");
-                let refused: Vec<String> = found[3..]
-                    .iter()
-                    .map(|text| String::from_utf8_lossy(text.as_text().unwrap()).into())
-                    .collect();
-                assert!(
-                    refused[0].starts_with("RuntimeError: vh cannot be used here: the hub is there for"),
-                    "{refused:?}"
-                );
-                assert!(
-                    refused[1].starts_with("RuntimeError: vh.store: the hub is there for"),
-                    "{refused:?}"
-                );
-                assert_eq!(refused[2], "AttributeError: module 'vh' has no attribute 'nothing'");
-            }
-            assert!(hub.unload().success(), "{}", hub.log());
+    for method in ["spawn", "forkserver"] {
+        let mut hub = FakeHub::with(script, Options::default());
+        let results = hub.function("start", &[method.into()]);
+        let Ok(Value::List(results)) = results else { panic!("{results:?}\n{}", hub.log()) };
+        for result in results {
+            let Value::List(found) = &result else { panic!("{result}") };
+            assert_eq!(found[..3], [Value::Int(8), "Security".into(), "script".into()]);
+            let refused: Vec<String> = found[3..]
+                .iter()
+                .map(|text| String::from_utf8_lossy(text.as_text().unwrap()).into())
+                .collect();
+            assert!(
+                refused[0].starts_with("RuntimeError: vh cannot be used here: the hub is there for"),
+                "{refused:?}"
+            );
+            assert!(refused[1].starts_with("RuntimeError: vh.store: the hub is there for"), "{refused:?}");
+            assert_eq!(refused[2], "AttributeError: module 'vh' has no attribute 'nothing'");
         }
+        assert!(hub.unload().success(), "{}", hub.log());
     }
 }
 
 #[test]
 fn the_module_can_be_reloaded_and_found() {
-    for python in pythons() {
-        let mut hub = FakeHub::with(ANYTHING, Options { python: python.clone(), ..Options::default() });
-        hub.reply = Box::new(|_, _| Value::Int(3));
-        let result = hub.run(
-            "
+    let mut hub = FakeHub::with(ANYTHING, Options::default());
+    hub.reply = Box::new(|_, _| Value::Int(3));
+    let result = hub.run(
+        "
 import importlib, importlib.util, sys
 before = vh.store
 assert importlib.reload(vh) is vh is sys.modules['vh']
@@ -503,7 +497,6 @@ assert vh.store is before and vh.botname == 'Security'
 assert importlib.util.find_spec('vh') is vh.__spec__
 it = vh.GetUserClass('x')
 ",
-        );
-        assert_eq!(result, Ok(Value::Int(3)), "{python:?}\n{}", hub.log());
-    }
+    );
+    assert_eq!(result, Ok(Value::Int(3)), "{}", hub.log());
 }
