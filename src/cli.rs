@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
-use vhpy::hub::{Charset, Options, Server, ServerError, Settings};
+use vhpy::hub::{Accounts, Charset, Options, Server, ServerError, Settings};
 use vhpy::supervisor::Config;
 use vhpy::supervisor::option::{OptionSpec, of_operators_for_scripts};
 
@@ -37,6 +37,16 @@ enum Command {
         Exit code: 0 after an orderly end (or the code that a script gave to StopHub), \
         1 when the hub cannot start, 2 for a wrong command line.")]
     Hub(HubArgs),
+
+    /// Set the password of a registered nick, also while the hub runs.
+    ///
+    /// Without a nick, it is the only master's. The password is asked for, or read from the first
+    /// line of the standard input when that is no terminal. It holds from the next login on.
+    #[command(after_help = "Examples:\n  \
+        vhpy passwd                  a new password for the master\n  \
+        vhpy passwd --random anna    one that is made and shown\n\n\
+        Exit code: 0 when it is set, 1 when nothing was changed, 2 for a wrong command line.")]
+    Passwd(PasswdArgs),
 
     /// Print the type stub of the module vh, for editors and type checkers.
     ///
@@ -133,6 +143,22 @@ impl FromArgMatches for ScriptOptions {
     }
 }
 
+#[derive(Args)]
+struct PasswdArgs {
+    /// Whose password.
+    #[arg(value_name = "NICK")]
+    nick: Option<String>,
+
+    /// The data folder of the hub
+    /// [default: vhpy in the XDG state folder, such as ~/.local/state/vhpy].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Make a password and show it.
+    #[arg(long)]
+    random: bool,
+}
+
 fn assignment(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as hub_name=Mine")?;
     // A wrong variable is a wrong command line, and is said before anything starts.
@@ -157,6 +183,7 @@ pub fn main() -> ExitCode {
     }
     let result = match program.command {
         Command::Hub(args) => run_hub(args),
+        Command::Passwd(args) => set_password(&args),
         Command::Stub => print_stub(),
         Command::Bench(options) => return run_bench(&options),
     };
@@ -220,6 +247,42 @@ fn default_data() -> Option<PathBuf> {
     Some(state.join("vhpy"))
 }
 
+fn data_folder(given: Option<&Path>) -> Result<PathBuf, String> {
+    match given {
+        Some(data) => absolute(data),
+        None => default_data()
+            .ok_or_else(|| "there is no home folder for the hub's data; give one with --data".into()),
+    }
+}
+
+fn set_password(args: &PasswdArgs) -> Result<i64, String> {
+    let data = data_folder(args.data.as_deref())?;
+    let accounts = Accounts::open(&data).map_err(|error| error.to_string())?;
+    let nick = accounts.find(args.nick.as_deref()).map_err(|error| error.to_string())?;
+    if args.random {
+        let password = accounts.set_random_password(&nick).map_err(|error| error.to_string())?;
+        println!("{nick} has a new password: {password}");
+    } else {
+        let password = ask_password(&nick).map_err(|error| format!("cannot read the password: {error}"))?;
+        accounts.set_password(&nick, &password).map_err(|error| error.to_string())?;
+        println!("{nick} has a new password.");
+    }
+    Ok(0)
+}
+
+fn ask_password(nick: &str) -> std::io::Result<String> {
+    if !std::io::stdin().is_terminal() {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line)?;
+        return Ok(line.trim_end_matches(['\r', '\n']).into());
+    }
+    let password = rpassword::prompt_password(format!("New password for {nick}: "))?;
+    if rpassword::prompt_password("The same again: ")? != password {
+        return Err(std::io::Error::other("the two differ"));
+    }
+    Ok(password)
+}
+
 fn run_hub(args: HubArgs) -> Result<i64, String> {
     let mut options = options(&args)?;
     match vhpy::hub::raise_limit() {
@@ -236,10 +299,7 @@ fn run_hub(args: HubArgs) -> Result<i64, String> {
 }
 
 fn options(args: &HubArgs) -> Result<Options, String> {
-    let data = match &args.data {
-        Some(data) => absolute(data)?,
-        None => default_data().ok_or("there is no home folder for the hub's data; give one with --data")?,
-    };
+    let data = data_folder(args.data.as_deref())?;
     let mut options = Options::new(data);
     options.scripts = args.scripts_dir.as_deref().map(absolute).transpose()?;
     options.geoip = args.geoip.as_deref().map(absolute).transpose()?;

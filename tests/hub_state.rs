@@ -639,3 +639,56 @@ fn every_answer_on_a_full_disk_is_true() {
         welcome(&hub, 3, nick, 1);
     }
 }
+
+/// What `vhpy passwd` says and returns, with this on its standard input.
+fn passwd(data: &std::path::Path, args: &[&str], input: &str) -> (String, Option<i32>) {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vhpy"));
+    command.arg("passwd").arg("--data").arg(data).args(args);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It may have ended before it reads.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
+    (said, output.status.code())
+}
+
+#[test]
+fn a_lost_password_is_not_final() {
+    let hub = HubBuilder::new().start();
+    let data = hub.data.as_ref().unwrap().path().to_path_buf();
+    assert_eq!(passwd(&data, &[], "another-one\n"), ("master has a new password.\n".into(), Some(0)));
+    let mut master = Client::connect(&hub, 250).login("master", Some("another-one"));
+    let mut old = Client::connect(&hub, 2);
+    old.send(&format!("$Supports NoHello|$Key x|$ValidateNick master|$MyPass {}|", hub.password));
+    assert!(old.closed().contains("The password is wrong"));
+    master.chat("!regnew Anna 1 a-password");
+    master.wait_for("Anna is registered.");
+
+    let (said, code) = passwd(&data, &["anna", "--random"], "");
+    assert_eq!(code, Some(0), "{said}");
+    let password = said.trim().strip_prefix("Anna has a new password: ").unwrap().to_string();
+    Client::connect(&hub, 2).login("Anna", Some(&password));
+    for (args, input, error) in [
+        (&["bert"][..], "", "bert is not registered; registered operators: master"),
+        (&["anna"], "short\n", "nothing was changed: a password must have at least 6 bytes"),
+        (&[], "", "nothing was changed: a password must have at least 6 bytes"),
+    ] {
+        assert_eq!(passwd(&data, args, input), (format!("vhpy: {error}\n"), Some(1)));
+    }
+    master.chat("!regnew boss 10 a-password");
+    master.wait_for("boss is registered.");
+    let (said, code) = passwd(&data, &[], "a-password\n");
+    assert!(said.contains("say whose password") && said.contains("boss, master"), "{said}");
+    assert_eq!(code, Some(1));
+
+    let data = hub.stop();
+    assert_eq!(passwd(data.path(), &["anna"], "a-third-one").1, Some(0));
+    let nowhere = data.path().join("nowhere");
+    let (said, code) = passwd(&nowhere, &[], "a-third-one");
+    assert!(said.contains("--data") && code == Some(1) && !nowhere.exists(), "{said}");
+    let hub = HubBuilder::in_folder(data).start();
+    Client::connect(&hub, 2).login("Anna", Some("a-third-one"));
+}

@@ -87,7 +87,8 @@ create table if not exists login_addresses (
 pub struct Database {
     pub(super) connection: Connection,
     /// Held while the hub runs, so that no second one uses the same folder.
-    _lock: Flock<File>,
+    /// Held for as long as a hub uses the data folder.
+    _lock: Option<Flock<File>>,
 }
 
 /// Bytes in the hub's encoding, stored as text.
@@ -191,19 +192,29 @@ impl Database {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
         let path = folder.join(FILE);
         let lock = lock(folder, &path)?;
-        let explain = |error| explain(&path, error);
-        keep_private(&path);
-        let connection = Connection::open(&path).map_err(explain)?;
+        Database::connect(&path, Some(lock))
+    }
+
+    /// Opens the database of a data folder, which must be there, also while a hub uses it: for
+    /// what is short, and needs nothing that the hub has in memory.
+    pub fn open_beside(folder: &Path) -> Result<Database, DatabaseError> {
+        Database::connect(&folder.join(FILE), None)
+    }
+
+    fn connect(path: &Path, lock: Option<Flock<File>>) -> Result<Database, DatabaseError> {
+        let explain = |error| explain(path, error);
+        keep_private(path);
+        let connection = Connection::open(path).map_err(explain)?;
         connection.busy_timeout(std::time::Duration::from_millis(200)).map_err(explain)?;
         // More than there are statements, so that none is compiled again and again.
         connection.set_prepared_statement_cache_capacity(64);
         if connection.is_readonly("main").map_err(explain)? {
-            return Err(DatabaseError::ReadOnly(path));
+            return Err(DatabaseError::ReadOnly(path.into()));
         }
         let check: String =
             connection.query_row("pragma quick_check(1)", [], |row| row.get(0)).map_err(explain)?;
         if check != "ok" {
-            return Err(DatabaseError::Damaged(path, check));
+            return Err(DatabaseError::Damaged(path.into(), check));
         }
         connection
             .execute_batch(
@@ -238,6 +249,14 @@ impl Database {
             self.connection.prepare_cached("replace into SetupList (file, var, val) values (?, ?, ?)")?;
         statement.execute([Text(file), Text(var), Text(val)])?;
         Ok(())
+    }
+
+    /// The nicks that are registered with this class or a higher one.
+    pub fn nicks_from_class(&self, least: super::Class) -> rusqlite::Result<Vec<Vec<u8>>> {
+        let mut statement =
+            self.connection.prepare_cached("select nick from reglist where class >= ? order by nick")?;
+        let rows = statement.query_map([least.number()], |row| column(row, 0))?;
+        rows.collect()
     }
 
     /// How many users are registered.

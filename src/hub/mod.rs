@@ -40,6 +40,7 @@
 //! - `commands`, `account_commands`: what is typed after `!` and `+`
 //! - `settings`, `configuration`: the variables and what a change leads to
 //! - `database`, `bans`, `sql`: what is kept; `kicks`: how users are put out
+//! - `upkeep`: what is done to the data from outside of the hub
 //! - `background`: passwords and host names; `geoip`: places
 //! - `functions`: what scripts may call, the trait [`Host`](crate::host::Host)
 
@@ -76,6 +77,7 @@ mod slots;
 mod sql;
 mod text;
 mod turn;
+mod upkeep;
 mod user;
 
 use std::collections::{HashMap, VecDeque};
@@ -100,6 +102,7 @@ pub use server::{Server, ServerError};
 pub use settings::{Kind, Setting, Settings, settings};
 use slots::Slots;
 pub use text::Charset;
+pub use upkeep::{Accounts, UpkeepError};
 use user::User;
 pub use user::{Class, UserId};
 
