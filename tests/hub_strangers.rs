@@ -201,7 +201,8 @@ def OnParsedMsgChat(nick, message):
     if message == 'die': os.kill(os.getpid(), 9)
     if 'bad' in message: return 0
 ";
-    let mut hub = HubBuilder::new().script("filter.py", filter).open_files(128, 128).start();
+    let mut hub =
+        HubBuilder::new().script("filter.py", filter).set("restart_wait", "60").open_files(128, 128).start();
     let mut witness = hub.guest("witness");
     let mut idle: Vec<Client> = (0..300).map(|_| Client::connect(&hub, 1)).collect();
     hub.logs("descriptors run short");
