@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use plugin_abi::frame::{Failure, Load, NOT_AWAITED};
 use plugin_abi::link::{HubEnd, WorkerFds};
-use plugin_abi::start::{BELL_FD, BOOT, MEMORY_FD, WAKE_FD};
+use plugin_abi::start::{BELL_FD, BOOT, LIFE_FD, MEMORY_FD, WAKE_FD};
 use plugin_abi::{Answer, Args, Call, FromWorker, Hook, HookSet, ToWorker, Value};
 
 /// How long to wait for anything before the test fails.
@@ -106,13 +106,18 @@ pub struct Loaded {
 
 fn place_descriptors(fds: &WorkerFds) -> std::io::Result<()> {
     let place = |fd: &OwnedFd, at: i32| {
-        // SAFETY: duplicating descriptors has no conditions; 20 is beyond all three places.
+        // SAFETY: duplicating descriptors has no conditions; 20 is beyond all four places.
         unsafe {
             let high = libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD, 20);
             (high, at)
         }
     };
-    for (high, at) in [place(&fds.memory, MEMORY_FD), place(&fds.wake, WAKE_FD), place(&fds.bell, BELL_FD)] {
+    for (high, at) in [
+        place(&fds.memory, MEMORY_FD),
+        place(&fds.wake, WAKE_FD),
+        place(&fds.bell, BELL_FD),
+        place(&fds.life, LIFE_FD),
+    ] {
         // SAFETY: as above.
         unsafe {
             if libc::dup2(high, at) < 0 {
