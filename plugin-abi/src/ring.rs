@@ -184,6 +184,16 @@ impl<S: Storage> Consumer<S> {
         Consumer { storage, position: 0 }
     }
 
+    /// How many words were read.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// How many words the ring has.
+    pub fn words(&self) -> u64 {
+        self.storage.words().len() as u64
+    }
+
     /// Whether a record waits. One load; what a spinning consumer polls.
     #[inline]
     pub fn is_ready(&self) -> bool {

@@ -111,10 +111,8 @@ impl Supervisor {
             return;
         }
         let mut buffer = self.take_buffer();
-        // What a child of the worker writes into the ring, or what it holds if read round and
-        // round, would have no end.
-        for _ in 0..self.config.borrow().ring_bytes / 16 {
-            let Ok(true) = process.receive(&mut buffer) else { break };
+        process.expect_no_more();
+        while let Ok(true) = process.receive(&mut buffer) {
             let mut returned = None;
             let handled = match FromWorker::read(&buffer) {
                 Ok(FromWorker::Answer { seq, answer }) => process.settle(seq, Outcome::Answered(own(answer))),

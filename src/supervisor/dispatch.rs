@@ -439,7 +439,10 @@ impl Supervisor {
     }
 
     fn post_until(&self, process: &Rc<Process>, frame: &[u8], deadline: Instant) {
-        match process.send(frame, deadline) {
+        let script = process.script.borrow().upgrade();
+        let budget =
+            script.map_or(self.config.borrow().hook_timeout, |script| self.hook_timeout(&script, None));
+        match process.send(frame, deadline, budget) {
             Ok(true) => {}
             Ok(false) => self.violated(process, "it does not read what it is sent".into()),
             Err(violation) => self.violated(process, violation.to_string()),

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plugin_abi::frame::FrameError;
 use plugin_abi::link::HubEnd;
@@ -86,6 +86,9 @@ pub enum Violation {
     /// A frame is wrong.
     #[error("{0}")]
     Frame(#[from] FrameError),
+    /// It makes room for what it is sent again and again at the last moment.
+    #[error("it reads what it is sent too slowly, and keeps the hub waiting")]
+    TooSlow,
     /// A frame at a time when it makes no sense.
     #[error("{0}")]
     Unexpected(String),
@@ -124,6 +127,8 @@ pub struct Process {
     pub dumped: Cell<bool>,
     /// Set when it was ended because it had closed its end of the bell.
     hung_up: Cell<bool>,
+    /// How much the hub has waited for room in its ring.
+    room: Cell<Room>,
 }
 
 /// What is needed to start a process.
@@ -211,6 +216,7 @@ impl Process {
             is_up: Cell::new(false),
             dumped: Cell::new(false),
             hung_up: Cell::new(false),
+            room: Cell::default(),
         })
     }
 
@@ -264,6 +270,11 @@ impl Process {
         Ok(!self.dead.get() && self.link.borrow_mut().receive(frame)?)
     }
 
+    /// It has ended: what it left is read, and nothing that comes after it.
+    pub fn expect_no_more(&self) {
+        self.link.borrow_mut().expect_no_more();
+    }
+
     /// Sends a frame if there is room for it at once.
     #[inline]
     pub fn try_send(&self, frame: &[u8]) -> Result<Push, Violation> {
@@ -273,15 +284,24 @@ impl Process {
         Ok(self.link.borrow_mut().try_send(frame)?)
     }
 
-    /// Sends a frame of any length and waits for room until `deadline`. False when the worker
-    /// did not make room: it cannot be used any more, because half a frame may be in the ring.
-    pub fn send(&self, frame: &[u8], deadline: Instant) -> Result<bool, Violation> {
+    /// Sends a frame of any length and waits for room until `deadline`, but over time no longer
+    /// than `budget` allows. False when the worker did not make room: it cannot be used any more,
+    /// because half a frame may be in the ring.
+    pub fn send(&self, frame: &[u8], deadline: Instant, budget: Duration) -> Result<bool, Violation> {
         if self.dead.get() {
             return Ok(true);
         }
+        let start = Instant::now();
         let go_on = || !self.has_ended() && Instant::now() < deadline;
         let sent = self.link.borrow_mut().send(frame, go_on)?;
-        Ok(sent || self.has_ended())
+        if !sent {
+            return Ok(self.has_ended());
+        }
+        let end = Instant::now();
+        let mut room = self.room.get();
+        let is_tolerable = room.waited(end, end - start, frame.len(), budget);
+        self.room.set(room);
+        if is_tolerable { Ok(true) } else { Err(Violation::TooSlow) }
     }
 
     /// Whether the worker slept when it was last sent something; asked once.
@@ -449,6 +469,32 @@ impl Drop for Process {
     }
 }
 
+/// How long the hub has waited for one process to read what it is sent. Each send has a deadline;
+/// this is for many that come close to it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Room {
+    /// What was waited and is not forgiven yet.
+    debt: Duration,
+    since: Option<Instant>,
+}
+
+/// How many bytes a second a decent process reads, even on a machine that has much else to do.
+const DECENT: f64 = (64 << 20) as f64;
+/// In how long a whole budget is forgiven.
+const FORGIVEN: f64 = 60.0;
+
+impl Room {
+    /// Notes a wait for so many bytes; whether the budget allows it.
+    fn waited(&mut self, now: Instant, wait: Duration, bytes: usize, budget: Duration) -> bool {
+        let past =
+            self.since.replace(now).map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let forgiven = budget.mul_f64((past.as_secs_f64() / FORGIVEN).min(1.0));
+        let decent = Duration::from_secs_f64(bytes as f64 / DECENT);
+        self.debt = self.debt.saturating_sub(forgiven) + wait.saturating_sub(decent);
+        self.debt <= budget
+    }
+}
+
 /// What became of a process that can wake nobody.
 const HUNG_UP: &str = "it closed a descriptor of its link to the hub, or ran another program in its own \
                        place (exec): a script must close only what it has opened";
@@ -460,4 +506,35 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 fn page_size() -> u64 {
     // SAFETY: a call without pointers.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUDGET: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn who_reads_at_the_last_moment_again_and_again_is_found_out() {
+        let start = Instant::now();
+        let drip = Duration::from_millis(750);
+        let mut room = Room::default();
+        let times = (1..100).find(|number| !room.waited(start + drip * *number, drip, 16 << 20, BUDGET));
+        assert_eq!(times, Some(5), "each is 0.25 s of decent reading and 0.5 s too much");
+    }
+
+    #[test]
+    fn who_reads_as_fast_as_can_be_expected_may_be_sent_anything() {
+        let start = Instant::now();
+        let (wait, mut room) = (Duration::from_millis(200), Room::default());
+        assert!((1..10_000).all(|number| room.waited(start + wait * number, wait, 16 << 20, BUDGET)));
+        // And one that was slow once is forgiven.
+        let (wait, mut room) = (Duration::from_millis(1900), Room::default());
+        assert!((1..100).all(|number| room.waited(
+            start + number * Duration::from_secs(60),
+            wait,
+            100,
+            BUDGET
+        )));
+    }
 }
