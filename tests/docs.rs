@@ -153,6 +153,70 @@ fn files_that_the_manual_names_are_there() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// The sources in these folders.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut folders: Vec<PathBuf> = ["tests", "src", "worker/src", "plugin-abi/src", "fuzz/fuzz_targets"]
+        .map(|name| root().join(name))
+        .into();
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    found
+}
+
+/// What a column "test" of the manual names: `file`: `test`, `test`; `file`.
+#[test]
+fn tests_that_the_manual_names_are_there() {
+    let sources = sources();
+    let (mut named, mut missing) = (0, Vec::new());
+    for markdown in markdown_files() {
+        let text = fs::read_to_string(&markdown).unwrap();
+        let mut in_table = false;
+        for line in text.lines() {
+            in_table = line.ends_with("| test |") || (in_table && line.starts_with('|'));
+            if !in_table || line.ends_with("| test |") || line.ends_with("| --- |") {
+                continue;
+            }
+            let cell = line.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+            for group in cell.split(';') {
+                named += 1;
+                let mut names = group.split('`').skip(1).step_by(2);
+                let file = names.next().unwrap_or_default();
+                let is_it = |path: &Path| {
+                    let path = path.with_extension("");
+                    path.ends_with(file.trim_end_matches(".rs"))
+                        || path.ends_with(Path::new(file).join("main"))
+                };
+                let texts: Vec<&String> =
+                    sources.iter().filter(|(path, _)| is_it(path)).map(|(_, text)| text).collect();
+                if file.is_empty() || texts.is_empty() {
+                    missing.push(format!("{}: no file for{group}", markdown.display()));
+                }
+                for name in names {
+                    let start = format!("fn {name}(");
+                    let is_there = |text: &&String| {
+                        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+                        lines.windows(3).any(|near| near[2].starts_with(&start) && near.contains(&"#[test]"))
+                    };
+                    if !texts.iter().any(is_there) {
+                        missing.push(format!("{}: no test {name} in {file}", markdown.display()));
+                    }
+                }
+            }
+        }
+    }
+    assert!(named > 40, "the tables are not read: {named}");
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 /// The anchor that a heading gets where Markdown is shown.
 fn anchor(line: &str) -> Option<String> {
     let title = line.strip_prefix('#')?.trim_start_matches('#').trim();
