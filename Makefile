@@ -6,7 +6,7 @@ DESTDIR ?=
 RUN_ARGS ?= --scripts examples/scripts
 
 .PHONY: all library run test venv docs sessions bench lint fmt install wheel clean help chaos check-release \
-	verlihub-plugin install-verlihub test-verlihub
+	verlihub-plugin install-verlihub test-verlihub test-mariadb
 
 all: ## build everything, optimised
 	$(CARGO) build --workspace --release
@@ -95,6 +95,10 @@ test-verlihub: ## test the plugin in a real Verlihub with a throw-away configura
 
 wheel: ## build the Python package vhpy-hub, with the program and the libraries in it, into target/wheels
 	python3 -m pip wheel --quiet --no-deps --wheel-dir target/wheels ./python
+
+test-mariadb: ## run the statements of tests/sql on a MariaDB server of their own, and compare
+	python3 tests/sql/mariadb.py
+	$(CARGO) test --lib hub::sql
 
 clean: ## remove what was built
 	$(CARGO) clean

@@ -399,8 +399,21 @@ fn the_configuration_is_kept() {
                 "(False, True, '1')",
             ),
             (
-                "vh.SQL(\"select `file`, `var`, `val` from `SetupList` order by 1, 2\")",
+                "vh.SQL(\"select `file`, `var`, `val` from `SetupList` where `var` in ('hub_name', 'max_users', 'nonsense') order by 1, 2\")",
                 "(1, [['config', 'hub_name', 'New'], ['config', 'max_users', '7'], ['mine', 'nonsense', '1']])",
+            ),
+            (
+                "vh.GetConfig('listen_port'), vh.GetConfig('send_crash_report'), vh.GetConfig('hublist_host')",
+                "('4111', '1', '')",
+            ),
+            ("vh.SetConfig('int_search', 5), vh.GetConfig('int_search')", "(True, '5')"),
+            (
+                "vh.SQL(\"select count(*) from SetupList where file = 'config' and var in ('hub_topic', 'int_search', 'search_chars')\")",
+                "(1, [['3']])",
+            ),
+            (
+                "[vh.SQL('select count(*) from ' + table)[0] for table in 'file_trigger custom_redirects conn_types pi_plug pi_isp'.split()]",
+                "[1, 1, 1, 1, 1]",
             ),
             ("vh.Topic()", "''"),
             ("vh.Topic('A topic'), vh.Topic()", "('A topic', 'A topic')"),

@@ -7,6 +7,7 @@ use super::connection::Supports;
 use super::options::read_settings;
 use super::protocol::{chat_text, shown_nick};
 use super::settings::{Kind, SettingError, canonical, setting, settings};
+use super::sql::is_of_verlihub;
 use super::{Charset, ConnId, Hub};
 
 /// The configuration that the hub itself reads; scripts keep theirs under other names.
@@ -57,7 +58,8 @@ impl Hub {
     ) -> Result<Change, ConfigError> {
         let name = String::from_utf8_lossy(variable).into_owned();
         let name = canonical(&name);
-        let (old, new, kind) = if conf == CONFIG {
+        let ours = conf == CONFIG && !is_of_verlihub(name);
+        let (old, new, kind) = if ours {
             let row = setting(name).ok_or(SettingError::Unknown)?;
             let value = self.fitting(name, value)?;
             let mut tried = self.settings.clone();
@@ -84,7 +86,7 @@ impl Hub {
         let variable = if conf == CONFIG { name.as_bytes() } else { variable };
         let stored = self.database.set_setup(conf, variable, &new);
         self.stored("storing a variable", stored).ok_or(ConfigError::Database)?;
-        if conf == CONFIG {
+        if ours {
             self.settings.set(name, &new)?;
             // What was on the command line holds no longer than until somebody changes it.
             self.options.settings.retain(|(overridden, _)| canonical(overridden) != name);

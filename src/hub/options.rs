@@ -14,7 +14,7 @@ use super::passwords::Passwords;
 use super::places::Places;
 use super::settings::{SettingError, Settings, canonical};
 use super::slots::Slots;
-use super::sql::Sql;
+use super::sql::{Sql, is_of_verlihub};
 use super::text::Charset;
 use super::turn::{Frequency, Timers};
 use super::user::Class;
@@ -90,7 +90,9 @@ pub(super) fn read_settings(database: &Database, options: &Options) -> Result<Se
     let mut settings = Settings::default();
     for (name, value) in database.setup_all(b"config")? {
         let name = String::from_utf8_lossy(&name);
-        if let Err(error) = settings.set(&name, &value) {
+        if !is_of_verlihub(&name)
+            && let Err(error) = settings.set(&name, &value)
+        {
             log::warn!("the stored variable {name} is left out: {error}");
         }
     }

@@ -187,12 +187,21 @@ fn index_name(table: &str, key: &str) -> String {
     format!("{table}.{key}")
 }
 
+/// How the names of those indexes end.
+const BEYOND: &str = " beyond ASCII";
+
 /// An index of the texts of a column in which SQLite's `nocase` does not see all that MySQL's
 /// collation does: those with other signs than visible ASCII.
 pub fn other_index(table: &str, column: &str) -> String {
-    let name = quoted(&format!("{table}.{column} beyond ASCII"));
+    let name = quoted(&other_index_name(table, column));
     let (table, column) = (quoted(table), quoted(column));
-    format!("create index if not exists {name} on {table} ({column}) where {}", has_other(&column))
+    let other = has_other(&column);
+    format!("create index if not exists {name} on {table} ({column}) where {other}")
+}
+
+/// The name of that index.
+pub fn other_index_name(table: &str, column: &str) -> String {
+    format!("{table}.{column}{BEYOND}")
 }
 
 /// Whether a text has other signs than visible ASCII.
@@ -354,9 +363,9 @@ fn as_sqlite_has_it(connection: &Connection, name: &str) -> Result<Table, SqlErr
             .collect::<Result<Vec<_>, _>>()?;
         if row.get::<_, bool>(3)? {
             // The hub's index of what is beyond ASCII: with it, looking for a text is quick.
-            if let Some((column, _)) = columns.into_iter().next() {
-                table.nocase.push(column);
-            }
+            let start = format!("{}.", table.name);
+            let column = index.strip_prefix(&start).and_then(|rest| rest.strip_suffix(BEYOND));
+            table.nocase.extend(column.map(String::from));
         } else if row.get::<_, String>(2)? != "pk" {
             let name = index.strip_prefix(&format!("{}.", table.name)).unwrap_or(&index).to_string();
             let columns = columns.into_iter().map(|(column, _)| column).collect();

@@ -28,10 +28,23 @@ pub struct Ex {
     pub number: Option<String>,
     /// What it is, when it stands in the query.
     pub literal: Option<Literal>,
-    /// Whether it is a text column for which an index is there.
-    pub indexed: bool,
+    /// How its rows are found by a text, if it is a column with an index and never NULL.
+    pub indexed: Option<Rc<Indexed>>,
     /// Whether it gathers rows.
     pub gathers: bool,
+}
+
+/// A text column by whose indexes rows are found.
+#[derive(Debug)]
+pub struct Indexed {
+    /// The number of the query's row.
+    row: String,
+    /// The query of the numbers of rows, up to its condition.
+    numbers: String,
+    /// The same by the index of what is beyond ASCII.
+    others: String,
+    /// The column in those.
+    column: String,
 }
 
 /// What stands in a query.
@@ -46,7 +59,7 @@ pub enum Literal {
 impl Ex {
     /// An expression of this type.
     pub fn new(sql: impl Into<String>, kind: Type) -> Ex {
-        Ex { sql: sql.into(), kind, number: None, literal: None, indexed: false, gathers: false }
+        Ex { sql: sql.into(), kind, number: None, literal: None, indexed: None, gathers: false }
     }
 
     /// A truth.
@@ -236,7 +249,18 @@ impl<'a> Binder<'a> {
                 let values = values.join("\u{1}").replace('\'', "''");
                 ex.number = Some(format!("vh_enum_index({name}, '{values}')"));
             }
-            (_, Type::Text) => ex.indexed = table.has_text_index(&column.name),
+            (_, Type::Text) if column.not_null && table.has_text_index(&column.name) => {
+                ex.indexed = table.rowid().ok().map(|row| {
+                    let index = quoted(&super::catalog::other_index_name(&table.name, &column.name));
+                    let stored = quoted(&table.name);
+                    Rc::new(Indexed {
+                        row: format!("{}.{row}", quoted(alias)),
+                        numbers: format!("select {row} from {stored} where"),
+                        others: format!("select {row} from {stored} indexed by {index} where"),
+                        column: quoted(&column.name),
+                    })
+                });
+            }
             _ => {}
         }
         ex
@@ -704,7 +728,7 @@ impl<'a> Binder<'a> {
                         let list: Vec<&str> = others.iter().map(|other| other.sql.as_str()).collect();
                         format!("({} in ({}))", one.sql, list.join(", "))
                     } else if one.kind == Type::Text
-                        && !one.indexed
+                        && one.indexed.is_none()
                         && others.iter().all(|other| matches!(other.kind, Type::Text | Type::Null))
                     {
                         let list: Vec<&str> = others.iter().map(|other| other.sql.as_str()).collect();
@@ -783,11 +807,13 @@ impl<'a> Binder<'a> {
             if a == Type::Bytes || b == Type::Bytes {
                 return Ok(format!("({} collate binary {op} {})", one.sql, other.sql));
             }
-            if op == "=" && (one.indexed || other.indexed) {
-                // Of two columns, the one that was named last is that of the table that is looked
-                // through for each row of the other.
-                let (column, value) = if other.indexed { (other, one) } else { (one, other) };
-                return Ok(self.by_index(column, value));
+            let found = match (op, &one.indexed, &one.literal, &other.indexed, &other.literal) {
+                ("=", Some(column), _, _, Some(Literal::Text(text))) => Some((column, text, &other.sql)),
+                ("=", _, Some(Literal::Text(text)), Some(column), _) => Some((column, text, &one.sql)),
+                _ => None,
+            };
+            if let Some((column, text, value)) = found {
+                return Ok(self.by_index(column, text, value));
             }
             return Ok(format!("({} collate {} {op} {})", one.sql, collate::NAME, other.sql));
         }
@@ -809,24 +835,24 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// Whether a column has this text, by its index: among texts of visible ASCII SQLite's
-    /// `nocase` finds it; the few others are in an index of their own.
-    pub fn by_index(&self, column: &Ex, value: &Ex) -> String {
-        let name = &column.sql;
-        let others = format!("({} and {name} collate {} = {})", has_other(name), collate::NAME, value.sql);
-        match &value.literal {
-            Some(Literal::Text(text)) => match collate::folded(text, self.env.charset) {
+    /// Whether a column has this text, by its indexes: among texts of visible ASCII SQLite's
+    /// `nocase` finds it; the few others are in an index of their own. SQLite does not use two
+    /// indexes for an OR of these, so the rows' numbers are looked for.
+    fn by_index(&self, column: &Indexed, text: &[u8], value: &str) -> String {
+        let name = &column.column;
+        let others =
+            format!("{} {} and {name} collate {} = {value}", column.others, has_other(name), collate::NAME);
+        let numbers = match collate::folded(text, self.env.charset) {
+            Some(folded) => {
                 // Without letters any index serves.
-                Some(folded) if !folded.bytes().any(|byte| byte.is_ascii_alphabetic()) => {
-                    format!("({name} = '{}' or {others})", folded.replace('\'', "''"))
-                }
-                Some(folded) => {
-                    format!("({name} = '{}' collate nocase or {others})", folded.replace('\'', "''"))
-                }
-                None => others,
-            },
-            _ => format!("({name} = vh_fold({}) collate nocase or {others})", value.sql),
-        }
+                let letters = folded.bytes().any(|byte| byte.is_ascii_alphabetic());
+                let collation = if letters { " collate nocase" } else { "" };
+                let folded = folded.replace('\'', "''");
+                format!("{} {name} = '{folded}'{collation} union all {others}", column.numbers)
+            }
+            None => others,
+        };
+        format!("({} in ({numbers}))", column.row)
     }
 
     fn cast(&mut self, expr: &Expr, to: &DataType) -> Result<Ex, SqlError> {

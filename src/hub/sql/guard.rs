@@ -201,7 +201,11 @@ impl Rules {
             }
             AuthAction::DropIndex { table_name, .. } => name_if(table_name, !trusted || is_own(table_name)),
             AuthAction::CreateIndex { table_name, .. } => name_if(table_name, !trusted),
-            AuthAction::Reindex { .. } | AuthAction::Savepoint { .. } if trusted => None,
+            AuthAction::Reindex { .. } | AuthAction::Savepoint { .. } | AuthAction::Transaction { .. }
+                if trusted =>
+            {
+                None
+            }
             AuthAction::Pragma { pragma_name, pragma_value }
                 if trusted
                     && (pragma_name == "schema_version" && pragma_value.is_none()

@@ -26,6 +26,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod types;
+mod verlihub;
 mod write;
 
 use std::cell::{Cell, RefCell};
@@ -51,6 +52,7 @@ use parse::Statement;
 use session::{Datum, Env, Running, Session};
 use source::Source;
 use types::Type;
+pub use verlihub::is_variable as is_of_verlihub;
 use write::{Change, Write};
 
 /// How many rows a query gives when it asks for none.
@@ -192,6 +194,7 @@ impl Sql {
             }
         })?;
         guarded.trusted(Catalog::prepare)?;
+        guarded.trusted(verlihub::prepare)?;
         Ok(Sql {
             guarded,
             env,
