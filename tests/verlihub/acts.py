@@ -61,6 +61,7 @@ class Scene:
         # No nick may end in another one's.
         self.nick, self.robot, self.bait = f"{act}{number}.", f"bot{act}{number}.", f"bait{act}{number}."
         self.net = f"127.{2 + list(ACTS).index(act)}.{number}"
+        self.end = "everything was said"
 
     def play(self):
         """What the act answered; None when the hook was not called."""
@@ -71,8 +72,8 @@ class Scene:
             bait = self.hub.client(self.bait, address=f"{self.net}.2")
         try:
             self.speak()
-        except (AssertionError, OSError):
-            pass  # the act was about it
+        except (AssertionError, OSError) as error:
+            self.end = str(error)  # as a rule the act was about it
         if bait:
             bait.close()
         wait_for(f"the end of {self.nick}", lambda: self.master.eval(f"vh.GetUserClass({self.nick!r})") == -2)
@@ -122,8 +123,9 @@ def play_all(hub, master, acts):
     silent = []
     for act in acts:
         for number, hook in enumerate(HOOKS):
-            if hook not in AT_THE_END and Scene(hub, master, act, number).play() is None:
-                silent.append(f"{hook} ({act})")
+            scene = Scene(hub, master, act, number)
+            if hook not in AT_THE_END and scene.play() is None:
+                silent.append(f"{hook} ({act}: {scene.end})")
     return silent
 
 

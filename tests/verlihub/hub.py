@@ -24,7 +24,8 @@ CONFIG = {
     "mmdb_cache": 0, "int_login": 0, "int_chat_ms": 0, "int_myinfo": 0, "int_nicklist": 0, "pwd_tmpban": 0,
     "int_search": 0, "int_search_pas": 0, "int_search_reg": 0, "max_flood_counter_pm": 1000000,
     "max_chat_msg": 65000, "max_chat_lines": 1000, "max_pm_msg": 65000, "adv_max_message_size": 65536,
-    "max_class_proto_flood": -2, "disable_extjson": 0, "send_user_info": 0, "max_users_total": 1000,
+    # Nor does it let nobody in while the machine is busy.
+    "adv_min_frequency": 0, "max_class_proto_flood": -2, "disable_extjson": 0, "send_user_info": 0, "max_users_total": 1000,
 }
 FLOODS = ("chat mcto to myinfo in extjson search sr ctm rctm nicklist getinfo ping unknown "
           "all_chat all_mcto all_to all_search all_rctm").split()
