@@ -199,6 +199,8 @@ pub struct Binder<'a> {
     pub scopes: Vec<Scope>,
     /// Tables that `WITH` makes: names and columns.
     pub with: Vec<(String, Vec<(String, Type)>)>,
+    /// Whether several rows are inserted at once.
+    pub several: bool,
     /// Whether the translation holds for the next time.
     pub lasting: bool,
 }

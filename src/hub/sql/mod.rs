@@ -258,6 +258,7 @@ impl Sql {
             strings: Vec::new(),
             scopes: Vec::new(),
             with: Vec::new(),
+            several: false,
             lasting: true,
         };
         // Reading the schema is the hub's own doing.

@@ -140,6 +140,15 @@ fn bytes_of_any_encoding_survive() {
 }
 
 #[test]
+fn many_rows_are_inserted_at_once() {
+    let opened = opened(Charset::UTF_8);
+    opened.ask("create table points (nick varchar(64) primary key, n int)").unwrap();
+    let rows: Vec<String> = (0..1000).map(|row| format!("('ник{row}', {row})")).collect();
+    opened.ask(&format!("insert into points values {}", rows.join(", "))).unwrap();
+    assert_eq!(opened.ask("select count(*) from points").unwrap(), [[Some("1000".to_string())]]);
+}
+
+#[test]
 fn each_script_has_a_session_of_its_own() {
     let opened = opened(Charset::UTF_8);
     let ask = |script: i32, query: &str| opened.sql.query(ScriptId(script), query.as_bytes(), 0);

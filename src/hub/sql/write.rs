@@ -64,6 +64,10 @@ impl Binder<'_> {
     /// A text that is the key of another row in other letters, which SQLite's `nocase` does not
     /// see, is written as it is there: then the key is found to be there.
     fn as_it_is_there(&self, table: &Table, column: &TableColumn, value: &Ex, stored: String) -> String {
+        if self.several {
+            // SQLite takes no more than a few such queries in one.
+            return stored;
+        }
         let in_unique = table.keys.iter().any(|key| key.unique && key.columns.contains(&column.name));
         if !in_unique || column.kind.gives(column.bytes) != Type::Text || !table.has_text_index(&column.name)
         {
@@ -122,6 +126,7 @@ impl Binder<'_> {
                 format!("values {}", self.row(&table, &places, &values, ignore)?)
             }
             Some(SetExpr::Values(values)) => {
+                self.several = values.rows.len() > 1;
                 let rows = values
                     .rows
                     .iter()
