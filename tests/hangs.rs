@@ -381,6 +381,45 @@ fn a_call_that_takes_the_hub_long_is_not_the_scripts_fault() {
     assert_eq!(stage.host.texts(Call::usermc), ["saved"], "it could end in order");
 }
 
+/// Nor are those late whose own calls lie there meanwhile, however long that takes.
+#[test]
+fn who_waits_for_the_hub_is_not_late() {
+    let deadline = Duration::from_secs(2);
+    let mut stage = Stage::with(Config { hook_timeout: deadline, ..impatient() });
+    let go = stage.folder.path().join("go");
+    let asks = stage
+        .load(
+            "asks.py",
+            "import time\ndef OnParsedMsgChat(nick, message):\n    \
+             time.sleep(0.05)  # the hub sleeps, so its clock runs\n    vh.SQL('select 1')\n    return ('asked', 1)",
+        )
+        .id;
+    may_take(&stage, asks, LIMIT);
+    let waiting = ["one", "two"].map(|name| {
+        let source = format!(
+            "import os, time\ndef OnParsedMsgChat(nick, message):\n    while not os.path.exists({go:?}): pass\n    \
+             vh.usermc('{name}', nick)\n    time.sleep(0.05)\n    return ('{name}', 1)"
+        );
+        stage.load(&format!("{name}.py"), &source).id
+    });
+    let pids = waiting.map(|id| stage.pid(id));
+    stage.host = Recorder::answering(move |_, _, call, _| {
+        if call == Call::SQL {
+            std::fs::write(&go, "").unwrap();
+            // They wait for the hub now, which takes more than all that is forgiven for calls.
+            pids.into_iter().for_each(wait_for_answer);
+            std::thread::sleep(2 * deadline + DEADLINE);
+        }
+        Value::Int(1)
+    });
+    let verdict = chat(&mut stage, "go");
+    assert_eq!(verdict.send, [b"asked|".as_slice(), b"one|", b"two|"], "all are heard");
+    for id in waiting {
+        assert_eq!(stage.state(id), "ready");
+    }
+    assert!(stage.host.told.is_empty(), "{:?}", stage.host.told);
+}
+
 #[test]
 fn a_script_cannot_buy_time_with_calls() {
     let mut stage = Stage::with(impatient());

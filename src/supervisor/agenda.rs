@@ -129,7 +129,9 @@ impl Supervisor {
             let notice = self.agenda.notices.borrow_mut().pop_front();
             match notice {
                 Some(Notice::Robots(script)) => self.take_out_robots(host, &script),
-                Some(Notice::Operators(text)) => self.on_the_hosts_time(|| host.tell_operators(self, &text)),
+                Some(Notice::Operators(text)) => {
+                    self.on_the_hosts_time(None, || host.tell_operators(self, &text))
+                }
                 None => break,
             }
         }
@@ -142,7 +144,8 @@ impl Supervisor {
             // is served, and the rest must be out before that.
             let robot = script.abandoned_robots.borrow_mut().pop_front();
             let Some(nick) = robot else { break };
-            self.on_the_hosts_time(|| host.call(self, script.id, Call::DelRobot, &[Value::from(nick)]));
+            let nick = [Value::from(nick)];
+            self.on_the_hosts_time(Some(script), || host.call(self, script.id, Call::DelRobot, &nick));
         }
     }
 }

@@ -249,7 +249,7 @@ impl Supervisor {
             return Value::Int(0);
         }
         self.take_out_robots(host, script);
-        let value = self.on_the_hosts_time(|| host.call(self, script.id, call, args));
+        let value = self.on_the_hosts_time(Some(script), || host.call(self, script.id, call, args));
         drop(level);
         if call == Call::name_and_version {
             return title(script, args, value);
@@ -279,7 +279,8 @@ impl Supervisor {
             return Err((Failure::Failed, format!("calls are nested deeper than {MAX_NESTING}")));
         };
         self.take_out_robots(host, script);
-        self.on_the_hosts_time(|| function(host, self, args)).map_err(|reason| (Failure::Failed, reason))
+        self.on_the_hosts_time(Some(script), || function(host, self, args))
+            .map_err(|reason| (Failure::Failed, reason))
     }
 
     /// `usermc` and `pm` are called as (message, nick, …) and as (nick, message), and `pm` as

@@ -248,9 +248,9 @@ impl Supervisor {
         let mut buffer = self.take_buffer();
         let written = frame::write_function(&mut buffer, seq, function, args);
         let asked: [Asked; 1] = [(script, process)];
-        let [(_, process)] = &asked;
+        let [(script, process)] = &asked;
         if written.is_ok() {
-            process.expect(seq);
+            process.expect(seq, script.kept.get());
             self.post(process, &buffer);
         }
         self.give_buffer(buffer);
@@ -333,7 +333,7 @@ impl Supervisor {
         let seq = event.seq;
         let Ok(frame) = event.frame(is_awaited) else { return true };
         if is_awaited {
-            process.expect(seq);
+            process.expect(seq, script.kept.get());
         }
         match process.try_send(frame) {
             Ok(Push::Done) => {}
@@ -370,7 +370,7 @@ impl Supervisor {
             let Ok(frame) = event.frame(is_awaited) else { continue };
             script.events.set(script.events.get() + 1);
             if is_awaited {
-                process.expect(seq);
+                process.expect(seq, script.kept.get());
                 asked.push((script.clone(), process.clone()));
             }
             self.post_until(&process, frame, deadline);
@@ -394,7 +394,7 @@ impl Supervisor {
         self.await_restart(host, script, deadline);
         let process = script.ready().filter(|_| Instant::now() < deadline)?;
         let frame = event.frame(true).ok()?;
-        process.expect(seq);
+        process.expect(seq, script.kept.get());
         self.post(&process, frame);
         self.await_outcomes(host, seq, &[(script.clone(), process.clone())], Some(hook), watch);
         match process.take(seq) {

@@ -195,11 +195,13 @@ impl Supervisor {
     }
 
     /// Waits until a script has run to its end, or will not.
-    fn await_load(&self, host: &mut dyn Host, script: &Script) -> Result<(), LoadError> {
+    fn await_load(&self, host: &mut dyn Host, script: &Rc<Script>) -> Result<(), LoadError> {
         let level = self.enter().ok_or(LoadError::TooDeep)?;
         // It has so much to be started and so much to load, and is killed then.
         let longest = self.config.borrow().load_timeout * 2 + VANISH;
-        self.wait_inside(host, longest, || !script.with_state(State::is_starting));
+        self.wait_inside(host, longest, std::slice::from_ref(script), || {
+            !script.with_state(State::is_starting)
+        });
         drop(level);
         script.with_state(|state| match state {
             State::Ready { .. } | State::Stuck { .. } => Ok(()),
@@ -294,7 +296,7 @@ impl Supervisor {
         }
         if let Some(_level) = self.enter() {
             let patience = self.config.borrow().load_timeout;
-            self.wait_inside(host, patience, || {
+            self.wait_inside(host, patience, &orphans, || {
                 !orphans.iter().any(|script| script.with_state(State::is_starting))
             });
         }
@@ -700,7 +702,7 @@ impl Supervisor {
                     process.signal(signal);
                 }
             }
-            if self.wait_inside(host, patience, stopped) {
+            if self.wait_inside(host, patience, scripts, stopped) {
                 return;
             }
         }

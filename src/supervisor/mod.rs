@@ -4,8 +4,8 @@
 //! # Theory of operation
 //!
 //! The supervisor belongs to the hub's thread. It does its work while that thread is inside
-//! one of its methods, whichever that is ([`visits`]); when it has work to do at another time, [`Supervisor::poll_fd`] becomes
-//! readable and the hub calls [`Supervisor::serve`].
+//! one of its methods, whichever that is ([`visits`]); when it has work to do at another time,
+//! [`Supervisor::poll_fd`] becomes readable and the hub calls [`Supervisor::serve`].
 //!
 //! An event is encoded once and copied into the ring of every script that defines the hook;
 //! then the hub's thread waits for all answers ([`dispatch`], [`waiting`]). While it waits it serves calls
@@ -194,6 +194,8 @@ pub struct Supervisor {
     /// Time that passed in waits of inner levels and in long calls of the host, which is not
     /// the fault of the scripts that are waited for.
     inner_waits: Cell<Duration>,
+    /// Time that long calls of the host have taken, that of calls inside of calls once.
+    held: Cell<Duration>,
     /// How many waits are on the clock.
     watches: Cell<u32>,
     /// Frame buffers that are not in use.
@@ -234,6 +236,7 @@ impl Supervisor {
             next_serial: Cell::new(1),
             patience: Cell::default(),
             inner_waits: Cell::default(),
+            held: Cell::default(),
             watches: Cell::default(),
             buffers: RefCell::default(),
             listed_files: RefCell::default(),

@@ -59,6 +59,8 @@ struct Pending {
     seq: u64,
     /// Where its frame begins.
     sent: u64,
+    /// What the script had been kept waiting before.
+    kept: Duration,
     outcome: Option<Outcome>,
 }
 
@@ -318,17 +320,24 @@ impl Process {
         }
     }
 
-    /// Notes that an outcome is awaited of the frame that is sent next.
+    /// Notes that an outcome is awaited of the frame that is sent next, and for how long the
+    /// script has been kept waiting before.
     #[inline]
-    pub fn expect(&self, seq: u64) {
+    pub fn expect(&self, seq: u64, kept: Duration) {
         let sent = self.link.borrow().position();
-        self.pending.borrow_mut().push(Pending { seq, sent, outcome: None });
+        self.pending.borrow_mut().push(Pending { seq, sent, kept, outcome: None });
     }
 
     /// Whether the outcome is still awaited.
     #[inline]
     pub fn awaits(&self, seq: u64) -> bool {
         self.pending.borrow().iter().any(|pending| pending.seq == seq && pending.outcome.is_none())
+    }
+
+    /// For how long the script had been kept waiting when this was sent.
+    pub fn kept_before(&self, seq: u64) -> Duration {
+        let pending = self.pending.borrow();
+        pending.iter().find(|pending| pending.seq == seq).map_or(Duration::ZERO, |pending| pending.kept)
     }
 
     /// Whether any outcome is awaited: the script is inside a hook or function.

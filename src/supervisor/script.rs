@@ -185,6 +185,10 @@ pub struct Script {
     pub restarts: Cell<u64>,
     /// How many events it was given.
     pub events: Cell<u64>,
+    /// How many of its calls the host is inside of.
+    pub calls: Cell<u32>,
+    /// For how long it has waited for the hub while that was inside long calls of others.
+    pub kept: Cell<Duration>,
     /// The robots that its process put into the hub.
     pub robots: RefCell<Vec<Vec<u8>>>,
     /// Robots of its earlier processes that are still in the hub.
@@ -223,6 +227,8 @@ impl Script {
             deaths: RefCell::default(),
             restarts: Cell::new(0),
             events: Cell::new(0),
+            calls: Cell::new(0),
+            kept: Cell::default(),
             robots: RefCell::default(),
             abandoned_robots: RefCell::default(),
             functions: RefCell::default(),
@@ -237,6 +243,16 @@ impl Script {
     pub fn become_(&self, state: State, why: &str) {
         let old = self.state.replace(state);
         log::debug!("script {} ({}): {old} → {}: {why}", self.name, self.id, self.state.borrow());
+    }
+
+    /// The hub kept it waiting: that is on none of its clocks.
+    pub fn keep(&self, time: Duration) {
+        self.kept.set(self.kept.get() + time);
+        match &mut *self.state.borrow_mut() {
+            State::Starting { deadline, .. } => *deadline += time,
+            State::Stuck { kill_at, .. } => *kill_at += time,
+            _ => {}
+        }
     }
 
     /// Looks at the state.

@@ -52,8 +52,8 @@ fn has_ticked(last: &Cell<u64>) -> bool {
 
 impl Supervisor {
     /// What every method with a host begins with. Does what [`Supervisor::serve`] does, at most
-    /// once in a few milliseconds; deaths are noticed within 20. From within the host, where the visit around this one serves
-    /// whoever waits, it does what [`Supervisor::glance`] does.
+    /// once in a few milliseconds; deaths are noticed within 20. From within the host, where the
+    /// visit around this one serves whoever waits, it does what [`Supervisor::glance`] does.
     #[inline]
     pub fn visit(&self, host: &mut dyn Host) {
         if has_ticked(&self.pace.served) {

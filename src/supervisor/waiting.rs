@@ -99,7 +99,8 @@ impl Supervisor {
                 continue;
             }
             let timeout = self.hook_timeout(script, hook);
-            let deadline = watch.deadline(timeout);
+            let kept = script.kept.get().saturating_sub(process.kept_before(seq));
+            let deadline = watch.deadline(timeout, kept);
             if now < deadline {
                 next = next.min(deadline);
                 continue;
@@ -140,16 +141,23 @@ impl Supervisor {
     }
 
     /// The same on behalf of a script or an operator: scripts that are inside a hook meanwhile
-    /// are not to blame for the time that passes, nor is who is waited for for the time that
-    /// the hub itself needs.
+    /// are not to blame for the time that passes, nor are those who are waited for, for the time
+    /// that the hub itself needs.
     pub(super) fn wait_inside(
         &self,
         host: &mut dyn Host,
         patience: Duration,
+        scripts: &[Rc<Script>],
         done: impl Fn() -> bool,
     ) -> bool {
         let watch = Watch::new(self);
-        self.wait_until(host, || watch.deadline(patience), done)
+        let before: SmallVec<[Duration; 8]> = scripts.iter().map(|script| script.kept.get()).collect();
+        let kept = || {
+            let kept =
+                scripts.iter().zip(&before).map(|(script, before)| script.kept.get().saturating_sub(*before));
+            kept.max().unwrap_or_default()
+        };
+        self.wait_until(host, || watch.deadline(patience, kept()), done)
     }
 
     fn wait_until(
@@ -172,20 +180,43 @@ impl Supervisor {
         }
     }
 
-    /// Work of the host that a script asked for. When it takes long, that is not on the clock
-    /// of the scripts that are waited for.
+    /// Work of the host that a script or its end asks for. When it takes long,
+    /// that is not on the clock of the scripts that are waited for, and least of all on that of
+    /// those who wait for the hub meanwhile.
     #[inline]
-    pub(super) fn on_the_hosts_time<R>(&self, work: impl FnOnce() -> R) -> R {
-        if self.watches.get() == 0 {
+    pub(super) fn on_the_hosts_time<R>(&self, caller: Option<&Script>, work: impl FnOnce() -> R) -> R {
+        if self.watches.get() == 0 && !self.has_stuck.get() {
             return work();
         }
-        let (before, start) = (self.inner_waits.get(), Instant::now());
+        let (before, held_before, start) = (self.inner_waits.get(), self.held.get(), Instant::now());
+        let calls = caller.map(|caller| (&caller.calls, caller.calls.get()));
+        if let Some((calls, outer)) = calls {
+            calls.set(outer + 1);
+        }
         let result = work();
         let took = start.elapsed();
         if took >= LONG_CALL {
             self.inner_waits.set(before + took);
+            // What calls inside this one have taken is accounted for.
+            self.keep_who_waits(took.saturating_sub(self.held.get().saturating_sub(held_before)));
+            self.held.set(held_before + took);
+        }
+        if let Some((calls, outer)) = calls {
+            calls.set(outer);
         }
         result
+    }
+
+    /// The hub did not look for so long. Who has said something meanwhile could not go on; who
+    /// is itself inside a call has made the hub do this, or something around it.
+    #[cold]
+    fn keep_who_waits(&self, time: Duration) {
+        for script in self.scripts.borrow().iter() {
+            let waits = script.with_state(|state| state.process().is_some_and(|process| process.is_ready()));
+            if waits && script.calls.get() == 0 {
+                script.keep(time);
+            }
+        }
     }
 
     /// The hub leaves: nobody waits for the late answers of stuck scripts, and their calls, so
@@ -346,12 +377,13 @@ impl Watch<'_> {
         Watch { supervisor, start: Instant::now(), inner_before: supervisor.inner_waits.get() }
     }
 
-    /// When a wait of this length is over. Time in which those who are waited for could not go
-    /// on, because of others or of the host, is forgiven, but not more than as much again: else
-    /// a script could buy time by raising events.
-    fn deadline(&self, patience: Duration) -> Instant {
-        let forgiven = self.supervisor.inner_waits.get().saturating_sub(self.inner_before);
-        self.start + patience + forgiven.min(patience)
+    /// When a wait of this length is over. The time for which the calls of others `kept` who is
+    /// waited for is not counted. Other time in which they could not go on, because of what they
+    /// have raised or of the host, is forgiven, but not more than as much again: else a script
+    /// could buy time by raising events.
+    fn deadline(&self, patience: Duration, kept: Duration) -> Instant {
+        let inner = self.supervisor.inner_waits.get().saturating_sub(self.inner_before);
+        self.start + patience + kept + inner.saturating_sub(kept).min(patience)
     }
 }
 
