@@ -57,7 +57,7 @@ def run():
     check(vh.IsRobotNickBad("a b"), 3)
     check(vh.AddRobot("R", 1, "d", "s", "m", "0"), True)
     check(vh.DelRobot("R"), False)
-    check(vh.SQL("select", 10), (1, [["alice", "5", ""], ["bob", "", "x y"]]))
+    check(vh.SQL("select", 10), (1, [["alice", "5", ""], ["bob", "NULL", "x y"]]))
     check(vh.SQL("bad")[0], 0)
     check(vh.SQL("empty"), (1, []))
     check(vh.SQL("wrong")[0], 0)

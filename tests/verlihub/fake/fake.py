@@ -50,7 +50,7 @@ def functions():
     check((vh.GetConfig("hub_name"), vh.GetConfig("none"), vh.GetConfig("f", "none", "else")), ("x", None, "else"))
     check((vh.IsRobotNickBad("good"), vh.IsRobotNickBad("bad")), (0, 3))
     check(vh.AddRobot("R", 1, "d", "s", "m", "0"), True)
-    check(vh.SQL("select", 10), (1, [["one", "1"], ["", "2"]]))
+    check(vh.SQL("select", 10), (1, [["one", "1"], ["NULL", "2"]]))
     check(vh.SQL("empty"), (1, []))
     check((vh.SQL("bad")[0], vh.SQL("throw")[0]), (0, 0))
     check((vh.GetServFreq(), vh.GetUsersCount(), vh.GetTotalShareSize()), (12.5, 2, "12345678901234567890"))
