@@ -28,9 +28,38 @@ use plugin_abi::ToWorker;
 use plugin_abi::link::{self, Broken, Notify, Waker, WorkerFds, WorkerReceiver, WorkerSender};
 use plugin_abi::ring::Push;
 use plugin_abi::start::LINK_BROKEN;
+use pyo3::ffi;
 
 use crate::children::ELSEWHERE;
-use crate::py::{Exception, Gil, GilCell, PyResult, Raised, raise};
+use crate::py::{Exception, Gil, GilCell, PyResult, Raised, clear_error, import, raise};
+
+/// A call that comes after the end, or waits for it: raises, so that the thread can end. A daemon
+/// thread, for which nobody waits, stands still instead, as Python's own do from then on: its
+/// traceback would meet the finalisation of the streams, for which Python 3.13 aborts.
+#[cold]
+fn ended(gil: Gil, reason: &str) -> Raised {
+    if is_daemon(gil) {
+        gil.release(|| {
+            loop {
+                std::thread::park();
+            }
+        });
+    }
+    raise(gil, Exception::Runtime, reason)
+}
+
+/// Whether Python does not wait for the thread that calls this, in the end.
+fn is_daemon(gil: Gil) -> bool {
+    let ask = || import(gil, c"threading")?.attr(c"current_thread")?.call(gil, [])?.attr(c"daemon");
+    match ask() {
+        // SAFETY: the GIL is held and the object is alive.
+        Ok(answer) => answer.raw() == unsafe { ffi::Py_True() },
+        Err(Raised) => {
+            clear_error();
+            false
+        }
+    }
+}
 
 /// How often a waiting thread looks before it gives up the GIL: about a microsecond.
 const LOOKS: u32 = 48;
@@ -267,7 +296,7 @@ impl Channel {
     pub fn send(&self, gil: Gil, frame: &[u8], notify: Notify) -> PyResult<()> {
         let (sending, closed) = self.state.with(gil, |state| (state.sending, state.closed));
         if closed {
-            return Err(raise(gil, Exception::Runtime, "the script is being unloaded; the hub is gone"));
+            return Err(ended(gil, "the script is being unloaded; the hub is gone"));
         }
         if !sending {
             // SAFETY: the GIL is held and nobody is sending.
@@ -345,7 +374,7 @@ impl Channel {
             if !self.take_kept(gil, want, is_main, frame) && !self.take_from_ring(gil, frame) {
                 if self.state.with(gil, |state| state.closed) {
                     let reason = "the script is being unloaded; the hub does not answer any more";
-                    return Err(raise(gil, Exception::Runtime, reason));
+                    return Err(ended(gil, reason));
                 }
                 self.rest(gil, want, is_main)?;
                 continue;
