@@ -17,10 +17,10 @@ use std::rc::Rc;
 
 use plugin_abi::{Call, Value};
 
-use super::Supervisor;
 use super::process::Process;
 use super::script::Script;
 use super::visits::Heard;
+use super::{LoadError, Supervisor};
 use crate::host::Host;
 
 /// Something that happened to a process and that nobody has acted upon yet.
@@ -29,7 +29,7 @@ pub(super) enum Chore {
     /// It ended.
     Died(Rc<Process>),
     /// It did not come to be.
-    NotStarted(Rc<Script>, String),
+    NotStarted(Rc<Script>, LoadError),
     /// Its answer is late.
     Overran(Rc<Script>, Rc<Process>, String),
 }

@@ -60,6 +60,7 @@ impl Supervisor {
         }
         *process.script.borrow_mut() = Rc::downgrade(script);
         process.phase.set(Phase::Loading);
+        script.deaths.borrow_mut().started();
         *script.load_error.borrow_mut() = None;
         let deadline = Instant::now() + config.load_timeout;
         let starting = State::Starting { process: process.clone(), deadline, awaited_until };
@@ -146,7 +147,7 @@ impl Supervisor {
         let awaited_until = script.with_state(State::awaited_until);
         let adopted = started.and_then(|process| self.adopt(&script, process, awaited_until));
         if let Err(error) = adopted {
-            self.agenda.add(Chore::NotStarted(script, error.to_string()));
+            self.agenda.add(Chore::NotStarted(script, error));
         }
     }
 }

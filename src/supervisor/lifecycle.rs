@@ -15,7 +15,7 @@ use super::agenda::Chore;
 use super::config::Identity;
 use super::interpreter::NotFound;
 use super::process::{Birth, Phase, Process};
-use super::restart::Decision;
+use super::restart::{Decision, FIRST_PAUSE, is_shortage};
 use super::script::{PACKAGE, Script, State};
 use super::spawn::Exit;
 use super::store::Store;
@@ -77,6 +77,13 @@ pub enum LoadError {
     /// All scripts are being unloaded.
     #[error("all scripts are being unloaded: load it when that is over")]
     Ending,
+}
+
+impl LoadError {
+    /// Whether the system was short of what a process needs, and may have it in a moment.
+    pub(super) fn is_shortage(&self) -> bool {
+        matches!(self, LoadError::Start { error, .. } if is_shortage(error))
+    }
 }
 
 impl Supervisor {
@@ -291,7 +298,7 @@ impl Supervisor {
         self.engine.replace(Rc::new(Engine::start()?));
         for script in &orphans {
             if let Err(error) = self.start(script) {
-                self.not_started(script, &error.to_string());
+                self.not_started(script, &error);
             }
         }
         if let Some(_level) = self.enter() {
@@ -372,7 +379,7 @@ impl Supervisor {
             while let Some(chore) = self.agenda.next() {
                 match chore {
                     Chore::Died(process) => self.after_death(&process),
-                    Chore::NotStarted(script, reason) => self.not_started(&script, &reason),
+                    Chore::NotStarted(script, error) => self.not_started(&script, &error),
                     Chore::Overran(script, process, what) => self.stuck(&script, &process, &what),
                 }
             }
@@ -424,9 +431,12 @@ impl Supervisor {
                 }
                 Act::Start => self.restart(&script),
                 Act::Forsake => {
-                    let reason =
-                        format!("{} does not start: does its disk hang?", script.python.borrow().display());
-                    self.not_started(&script, &reason);
+                    let python = script.python.borrow().clone();
+                    let error = io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "the system does not start it: does its disk hang?",
+                    );
+                    self.not_started(&script, &LoadError::Start { python, error });
                 }
                 Act::Nothing => {}
             }
@@ -581,17 +591,37 @@ impl Supervisor {
     fn restart(&self, script: &Rc<Script>) {
         script.restarts.set(script.restarts.get() + 1);
         if let Err(error) = self.start(script) {
-            self.not_started(script, &error.to_string());
+            self.not_started(script, &error);
         }
     }
 
     /// A script got no process.
-    fn not_started(&self, script: &Rc<Script>, reason: &str) {
-        if script.was_ready.get() {
-            self.decide(script, &format!("cannot be restarted: {reason}"), reason, false);
+    fn not_started(&self, script: &Rc<Script>, error: &LoadError) {
+        let reason = error.to_string();
+        if !script.was_ready.get() {
+            script.become_(State::Failed { reason }, "it could not be started");
+        } else if error.is_shortage() {
+            self.put_off(script, &reason);
         } else {
-            script.become_(State::Failed { reason: reason.to_string() }, "it could not be started");
+            self.decide(script, &format!("cannot be restarted: {reason}"), &reason, false);
         }
+    }
+
+    /// The system has no room for a script's process: that is tried again until it has. Operators
+    /// hear of the first attempt.
+    fn put_off(&self, script: &Rc<Script>, reason: &str) {
+        let pause = script.deaths.borrow_mut().put_off();
+        script.become_(State::Backoff { until: Instant::now() + pause }, reason);
+        if pause == FIRST_PAUSE {
+            let text = format!(
+                "Script {} cannot be restarted: {reason}; it is tried again, at least once a minute, until the system has room",
+                script.name
+            );
+            log::error!("{text}");
+            self.agenda.tell_operators(text);
+        }
+        self.agenda.abandon_robots(script);
+        self.set_timer();
     }
 
     fn stuck(&self, script: &Rc<Script>, process: &Rc<Process>, what: &str) {

@@ -2,6 +2,7 @@
 //! supervisor.
 
 use std::collections::VecDeque;
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::config::RestartLimits;
@@ -10,6 +11,8 @@ use super::config::RestartLimits;
 #[derive(Debug, Default)]
 pub struct Deaths {
     recent: VecDeque<Instant>,
+    /// How many starts in a row the system had no room for.
+    put_off: u32,
 }
 
 /// What follows a death.
@@ -43,10 +46,36 @@ impl Deaths {
         }
     }
 
+    /// The system has no room for a process at this moment, which is no death of the script.
+    /// How long to wait with the next attempt; the first pause is [`FIRST_PAUSE`].
+    pub fn put_off(&mut self) -> Duration {
+        let doubled = 2u32.saturating_pow(self.put_off);
+        self.put_off = self.put_off.saturating_add(1);
+        FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
+    }
+
+    /// The system had room for a process.
+    pub fn started(&mut self) {
+        self.put_off = 0;
+    }
+
     /// Forgets all deaths, as an operator's reload does.
     pub fn forgive(&mut self) {
-        self.recent.clear();
+        *self = Deaths::default();
     }
+}
+
+/// How long to wait after the first start that the system had no room for.
+pub const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Whether the system is short of what a process needs: descriptors, memory, processes, room in
+/// a file system. All of them may be there again in a moment.
+pub fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EAGAIN | libc::ENOSPC)
+    )
 }
 
 #[cfg(test)]
@@ -72,6 +101,22 @@ mod tests {
         for minute in 0..20 {
             assert_eq!(deaths.another(start + Duration::from_secs(61 * minute), &limits), Decision::Now);
         }
+    }
+
+    #[test]
+    fn what_the_system_has_no_room_for_is_no_death() {
+        let limits = RestartLimits::default();
+        let mut deaths = Deaths::default();
+        let seconds: Vec<u64> = (0..9).map(|_| deaths.put_off().as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(deaths.another(Instant::now(), &limits), Decision::Now, "the first death");
+        deaths.started();
+        assert_eq!(deaths.put_off(), FIRST_PAUSE);
+        let short = |number| is_shortage(&io::Error::from_raw_os_error(number));
+        assert!(
+            [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN, libc::ENOSPC].into_iter().all(short)
+        );
+        assert!(![libc::ENOENT, libc::EACCES, libc::EPERM, libc::ENOEXEC].into_iter().any(short));
     }
 
     #[test]
