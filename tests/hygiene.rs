@@ -197,10 +197,13 @@ fn spare() {
 /// With a spare as well.
 const INTERRUPTED: &str = "signals all the time";
 
+/// After its first script, and with a spare.
+const BECOMES_NOBODY: &str = "becomes nobody";
+
 /// Name and what it does to the process before there is a supervisor; false: not possible here.
 type Case = (&'static str, fn() -> bool);
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     ("plain", || true),
     ("spare", || true),
     ("forks", || true),
@@ -223,6 +226,7 @@ const CASES: [Case; 12] = [
     ("few descriptors", || set_limit(libc::RLIMIT_NOFILE, 64)),
     ("no shm", without_shm),
     ("nobody", become_nobody),
+    (BECOMES_NOBODY, is_root),
 ];
 
 fn set_signal(signal: i32, handler: libc::sighandler_t) -> bool {
@@ -348,7 +352,7 @@ fn the_case() {
         // No failed start counts as a death, or the script would stay down.
         config.restart = RestartLimits { max_deaths: 2, ..RestartLimits::default() };
     }
-    if name == "nobody" {
+    if name == "nobody" || name == BECOMES_NOBODY {
         match python_for_all() {
             Some(python) => config.python = Some(python),
             None => return println!("CASE SKIPPED: no Python from 3.10 on in /usr/bin or /usr/local/bin"),
@@ -365,9 +369,34 @@ fn the_case() {
     match name.as_str() {
         "spare" => spare(),
         "forks" => forks(),
+        BECOMES_NOBODY => becomes_nobody(config),
         _ => one_life(config, name == "few descriptors"),
     }
     println!("CASE OK");
+}
+
+/// What was started as root is given to no script after that.
+fn becomes_nobody(config: Config) {
+    let mut stage = Stage::with(Config { spare: true, ..config });
+    let first = stage.load("first.py", ASKED).id;
+    assert_eq!(stage.call(first, "ask", &["os.getuid()".into()]), Value::Int(0));
+    stage.serve_until("a spare", |_, _| children().len() == 2);
+    std::fs::set_permissions(stage.folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .unwrap();
+    let second = stage.write("second.py", ASKED);
+    std::fs::set_permissions(&second, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    assert!(become_nobody());
+    let second = stage.supervisor.load(&mut stage.host, &second).unwrap().id;
+    assert_eq!(stage.call(second, "ask", &["os.getuid()".into()]), Value::Int(65534));
+    let may_read = "os.access('/etc/shadow', os.R_OK)";
+    assert_eq!(stage.call(second, "ask", &[may_read.into()]), Value::Bool(false));
+    // And so are those that are started from now on.
+    kill(stage.pid(second), libc::SIGKILL);
+    stage.serve_until("the restart", |supervisor, _| {
+        let status = supervisor.status(second).unwrap();
+        status.restarts == 1 && status.state == "ready"
+    });
+    assert_eq!(stage.call(second, "ask", &["os.getuid()".into()]), Value::Int(65534));
 }
 
 /// Forks at whatever moment the other threads are in: one reads what a script prints without

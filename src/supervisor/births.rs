@@ -12,10 +12,11 @@ use plugin_abi::ToWorker;
 use plugin_abi::frame::Load;
 
 use super::agenda::Chore;
+use super::credentials::Credentials;
 use super::output::Output;
 use super::process::{Birth, Phase, Process, Recipe};
 use super::script::{Script, State};
-use super::spawn::Child;
+use super::spawn::{Child, OtherCredentials};
 use super::{LoadError, Supervisor};
 
 impl Supervisor {
@@ -104,10 +105,11 @@ impl Supervisor {
 
     /// A process that is being started and that no script waits for yet.
     fn claim_birth(&self, python: &Path, output: &Arc<Output>) -> Option<u64> {
+        let own = Credentials::of_this_thread().ok()?;
         let mut births = self.births.borrow_mut();
-        let birth = births
-            .iter_mut()
-            .find(|birth| birth.python == python && self.who_waits_for(birth.serial).is_none())?;
+        let fits = |birth: &Birth| birth.python == python && birth.credentials == own;
+        let birth =
+            births.iter_mut().find(|birth| fits(birth) && self.who_waits_for(birth.serial).is_none())?;
         self.engine().reader.rename(birth.serial, output);
         birth.output = output.clone();
         Some(birth.serial)
@@ -133,12 +135,52 @@ impl Supervisor {
 
     fn born(&self, birth: Birth, child: io::Result<Child>) {
         let (serial, python) = (birth.serial, birth.python.clone());
+        match self.is_foreign(&birth, &child) {
+            Ok(false) => {}
+            Ok(true) => return self.bear_again(birth, child),
+            Err(error) => return self.came_to_be(serial, Err(LoadError::Start { python, error })),
+        }
         let started = child.and_then(|child| {
             let process = Process::new(birth, child);
             self.watch(&process)?;
             Ok(process)
         });
         let started = started.map_err(|error| LoadError::Start { python, error });
+        self.came_to_be(serial, started);
+    }
+
+    /// Whether the hub has become another user since it asked for the process. If the thread that
+    /// starts processes has not, there is another one from now on.
+    fn is_foreign(&self, birth: &Birth, child: &io::Result<Child>) -> io::Result<bool> {
+        if matches!(child, Err(error) if OtherCredentials::is_why(error)) {
+            self.engine().spawner.renew()?;
+            return Ok(true);
+        }
+        Ok(birth.credentials != Credentials::of_this_thread()?)
+    }
+
+    /// Ends a process that is allowed something else than the hub, and starts another one for
+    /// the script that waits for it.
+    fn bear_again(&self, birth: Birth, child: io::Result<Child>) {
+        let (serial, python, output) = (birth.serial, birth.python.clone(), birth.output.clone());
+        // One that the hub may not signal any more ends with its link.
+        drop(child.map(|child| Process::new(birth, child)));
+        self.engine().reader.finish(serial);
+        self.untidy.set(true);
+        let Some(script) = self.who_waits_for(serial) else { return };
+        match self.begin_birth(&python, output) {
+            Ok(serial) => {
+                let awaited_until = script.with_state(State::awaited_until);
+                let deadline = script.with_state(State::due).unwrap_or_else(Instant::now);
+                let spawning = State::Spawning { serial, deadline, awaited_until };
+                script.become_(spawning, "the hub has become another user");
+            }
+            Err(error) => self.agenda.add(Chore::NotStarted(script, error)),
+        }
+    }
+
+    /// A process was started, or was not.
+    fn came_to_be(&self, serial: u64, started: Result<Rc<Process>, LoadError>) {
         // A spare may be one too many now, or one too few.
         self.untidy.set(true);
         let Some(script) = self.who_waits_for(serial) else {

@@ -29,6 +29,7 @@ mod births;
 mod calls;
 mod config;
 pub mod console;
+mod credentials;
 mod dispatch;
 mod forks;
 mod interpreter;

@@ -20,6 +20,7 @@ use plugin_abi::{Answer, start};
 use smallvec::SmallVec;
 
 use super::config::Limits;
+use super::credentials::Credentials;
 use super::limits;
 use super::output::{Output, OutputThread, Pipes};
 use super::script::Script;
@@ -106,6 +107,8 @@ pub struct Process {
     child: Child,
     /// The interpreter it runs.
     pub python: PathBuf,
+    /// What it was allowed when it was started.
+    pub credentials: Credentials,
     /// What it prints.
     pub output: RefCell<Arc<Output>>,
     /// How far it has come.
@@ -153,6 +156,8 @@ pub struct Birth {
     pub python: PathBuf,
     /// What it prints.
     pub output: Arc<Output>,
+    /// Those of the hub's thread that asked for it.
+    pub credentials: Credentials,
     link: HubEnd,
     coming: Coming,
 }
@@ -166,6 +171,7 @@ impl Birth {
         reader: &OutputThread,
         output: Arc<Output>,
     ) -> io::Result<Birth> {
+        let credentials = Credentials::of_this_thread()?;
         let (link, fds) = HubEnd::create(recipe.ring_bytes)?;
         let (stdout, stdout_writer) = pipe()?;
         let (stderr, stderr_writer) = pipe()?;
@@ -180,9 +186,10 @@ impl Birth {
             program: recipe.python.to_path_buf(),
             arguments,
             fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.bell, fds.life],
+            credentials: credentials.clone(),
         })?;
         reader.watch(serial, Pipes { stdout, stderr }, output.clone());
-        Ok(Birth { serial, python: recipe.python.to_path_buf(), output, link, coming })
+        Ok(Birth { serial, python: recipe.python.to_path_buf(), output, credentials, link, coming })
     }
 
     /// The operating system's process, or why there is none; `None` as long as that is not
@@ -205,6 +212,7 @@ impl Process {
             pid: child.pid,
             child,
             python: birth.python,
+            credentials: birth.credentials,
             output: RefCell::new(birth.output),
             phase: Cell::new(Phase::Started),
             script: RefCell::default(),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::credentials::Credentials;
 use super::output::Output;
 use super::process::Process;
 use super::spawn::Exit;
@@ -14,11 +15,24 @@ use super::{LoadError, Supervisor};
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Supervisor {
-    /// A spare that runs this interpreter, if there is one.
+    /// A spare that runs this interpreter and is allowed what the hub is, if there is one.
     pub(super) fn take_spare(&self, python: &Path) -> Option<Rc<Process>> {
+        self.end_foreign_spares();
         let mut spares = self.spares.borrow_mut();
         let at = spares.iter().position(|spare| spare.python == python && !spare.has_ended())?;
         Some(spares.swap_remove(at))
+    }
+
+    /// Ends those that were started when the hub was another user.
+    fn end_foreign_spares(&self) {
+        if self.spares.borrow().is_empty() {
+            return;
+        }
+        let own = Credentials::of_this_thread().ok();
+        let is_own = |spare: &Rc<Process>| own.as_ref() == Some(&spare.credentials);
+        let (kept, foreign) = self.spares.take().into_iter().partition(is_own);
+        self.spares.replace(kept);
+        drop::<Vec<Rc<Process>>>(foreign);
     }
 
     /// Starts a spare for every interpreter in use that has none, and ends the others.
@@ -26,6 +40,7 @@ impl Supervisor {
         if self.ending.get() {
             return;
         }
+        self.end_foreign_spares();
         let mut wanted: Vec<PathBuf> = Vec::new();
         if self.config.borrow().spare {
             for script in self.scripts.borrow().iter() {

@@ -8,7 +8,7 @@
 //! from [`FIRST_CLOSED`] on, also those that lack close-on-exec, sets all signals to their
 //! defaults, unblocks them, and gives the process a group of its own.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
@@ -22,6 +22,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::credentials::Credentials;
 use super::forks::{ThisProcess, Unforked};
 
 /// The first descriptor that a new process does not get.
@@ -36,6 +37,20 @@ pub struct Command {
     pub arguments: Vec<CString>,
     /// Its descriptors 0 to 6.
     pub fds: [OwnedFd; FIRST_CLOSED as usize],
+    /// What it is to be allowed: a thread with other credentials does not start it.
+    pub credentials: Credentials,
+}
+
+/// The thread that starts processes has other credentials than the hub's.
+#[derive(Debug, thiserror::Error)]
+#[error("the hub has become another user since vhpy was started")]
+pub struct OtherCredentials;
+
+impl OtherCredentials {
+    /// Whether this is why there is no process.
+    pub fn is_why(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<OtherCredentials>())
+    }
 }
 
 /// A process that was started. It ends with its owner.
@@ -149,7 +164,8 @@ type Request = (Command, Sender<io::Result<Child>>);
 /// The thread that starts processes.
 #[derive(Debug)]
 pub struct SpawnThread {
-    thread: Unforked<Option<Thread>>,
+    /// The last one starts processes. The others live on, as their processes end with them.
+    threads: Unforked<RefCell<Vec<Thread>>>,
     started: Arc<EventFd>,
 }
 
@@ -159,28 +175,56 @@ struct Thread {
     handle: std::thread::JoinHandle<()>,
 }
 
-impl SpawnThread {
-    /// Starts the thread.
-    pub fn start() -> io::Result<SpawnThread> {
+impl Thread {
+    /// A thread has the credentials of the one that starts it.
+    fn start(told: Arc<EventFd>) -> io::Result<Thread> {
         let (requests, receiver) = crossbeam_channel::unbounded::<Request>();
-        let started = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        let told = started.clone();
         let handle = std::thread::Builder::new().name("vhpy-spawn".into()).spawn(move || {
             for (command, reply) in receiver {
                 // Fails only if nobody waits any more, and then the child ends at once.
-                let _ = reply.send(spawn(&command));
+                let _ = reply.send(spawn_as_asked(&command));
                 // Fails only if the counter is at its limit, and then it is readable.
                 let _ = told.write(1);
             }
         })?;
-        Ok(SpawnThread { thread: Unforked::new(Some(Thread { requests, handle })), started })
+        Ok(Thread { requests, handle })
+    }
+}
+
+/// Before and after, as they may change at any moment.
+fn spawn_as_asked(command: &Command) -> io::Result<Child> {
+    let check = || match Credentials::of_this_thread()? == command.credentials {
+        true => Ok(()),
+        false => Err(io::Error::other(OtherCredentials)),
+    };
+    check()?;
+    let child = spawn(command)?;
+    check()?;
+    Ok(child)
+}
+
+impl SpawnThread {
+    /// Starts the thread.
+    pub fn start() -> io::Result<SpawnThread> {
+        let started = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let thread = Thread::start(started.clone())?;
+        Ok(SpawnThread { threads: Unforked::new(RefCell::new(vec![thread])), started })
+    }
+
+    /// From now on another thread starts processes, with the credentials of the calling one.
+    pub fn renew(&self) -> io::Result<()> {
+        let threads = self.threads.get().ok_or_else(thread_is_gone)?;
+        let thread = Thread::start(self.started.clone())?;
+        threads.borrow_mut().push(thread);
+        Ok(())
     }
 
     /// Starts a process, which takes about a millisecond, on an overloaded machine much
     /// longer; nobody waits for that.
     pub fn begin(&self, command: Command) -> io::Result<Coming> {
         let (reply, child) = crossbeam_channel::bounded(1);
-        let thread = self.thread.get().and_then(Option::as_ref).ok_or_else(thread_is_gone)?;
+        let threads = self.threads.get().ok_or_else(thread_is_gone)?.borrow();
+        let thread = threads.last().ok_or_else(thread_is_gone)?;
         thread.requests.send((command, reply)).map_err(|_| thread_is_gone())?;
         Ok(Coming(Unforked::new(child)))
     }
@@ -198,7 +242,8 @@ impl SpawnThread {
 
 impl Drop for SpawnThread {
     fn drop(&mut self) {
-        if let Some(Thread { requests, handle }) = self.thread.get_mut().and_then(Option::take) {
+        let Some(threads) = self.threads.get_mut() else { return };
+        for Thread { requests, handle } in threads.take() {
             drop(requests);
             let _ = handle.join();
         }
@@ -504,6 +549,7 @@ mod tests {
             program: "/bin/sleep".into(),
             arguments: vec![c"3600".into()],
             fds: [null(), null(), null(), null(), null(), null(), null()],
+            credentials: Credentials::of_this_thread().expect("credentials"),
         });
         let child = coming.expect("a request").wait().expect("a process");
         // SAFETY: the handler does nothing; no pointers else.

@@ -1,0 +1,60 @@
+//! What the kernel lets a thread do, to be compared; nothing is changed here.
+//!
+//! A hub may become another user after its first scripts were loaded. A process that was started
+//! before still is who the hub was then, so a script must not get it. Credentials belong to
+//! threads: the C library's `setuid` changes them all, the bare system call one.
+
+use std::io;
+
+use nix::unistd::{Gid, ResGid, ResUid, getgroups, getresgid, getresuid};
+
+/// The credentials of a thread, as a process that it starts gets them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    users: ResUid,
+    groups: ResGid,
+    more_groups: Vec<Gid>,
+    /// Effective, permitted and inheritable, each in halves, as `capget` writes them.
+    capabilities: [u32; 6],
+    bounding: u64,
+    ambient: u64,
+    no_new_privileges: bool,
+    secure_bits: i32,
+}
+
+/// Version 3 of `capget`'s structures, of Linux 2.6.26.
+const VERSION: u32 = 0x2008_0522;
+
+impl Credentials {
+    /// Those of the calling thread. System calls only, which need no descriptor.
+    pub fn of_this_thread() -> io::Result<Credentials> {
+        let mut header = [VERSION, 0];
+        let mut capabilities = [0; 6];
+        // SAFETY: both are of the size and alignment that this version has; 0 is this thread.
+        let read = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), capabilities.as_mut_ptr()) };
+        if read != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // Numbers beyond the kernel's last capability are errors.
+        let set_of = |is_set: &dyn Fn(u64) -> bool| {
+            (0..64).filter(|number| is_set(*number)).fold(0, |set, number| set | 1 << number)
+        };
+        let ambient = libc::PR_CAP_AMBIENT_IS_SET;
+        Ok(Credentials {
+            users: getresuid()?,
+            groups: getresgid()?,
+            more_groups: getgroups()?,
+            capabilities,
+            bounding: set_of(&|number| ask(libc::PR_CAPBSET_READ, number, 0) == 1),
+            ambient: set_of(&|number| ask(libc::PR_CAP_AMBIENT, ambient as u64, number) == 1),
+            no_new_privileges: ask(libc::PR_GET_NO_NEW_PRIVS, 0, 0) == 1,
+            secure_bits: ask(libc::PR_GET_SECUREBITS, 0, 0),
+        })
+    }
+}
+
+/// A `prctl` that only reads, and answers with a number.
+fn ask(what: i32, second: u64, third: u64) -> i32 {
+    // SAFETY: none of the questions above has pointers.
+    unsafe { libc::prctl(what, second, third, 0u64, 0u64) }
+}
