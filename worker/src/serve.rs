@@ -78,14 +78,16 @@ fn take_descriptors() -> std::io::Result<WorkerFds> {
 /// when the pipe of life ends, for which a process has allowed itself to be killed.
 fn die_with(hub: Option<i64>, life: &OwnedFd) {
     let life = life.as_raw_fd();
-    // SAFETY: have no conditions.
+    // SAFETY: have no conditions, but for one structure that is valid while it is used.
     unsafe {
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         libc::fcntl(life, F_SETSIG, libc::SIGKILL);
         libc::fcntl(life, libc::F_SETOWN, libc::getpid());
         libc::fcntl(life, libc::F_SETFL, libc::O_ASYNC);
-        // The hub may have died before.
-        if Some(i64::from(libc::getppid())) != hub {
+        // The hub may have died, or let go of this process, before.
+        let mut end = libc::pollfd { fd: life, events: 0, revents: 0 };
+        let has_ended = libc::poll(&mut end, 1, 0) > 0 && end.revents & (libc::POLLHUP | libc::POLLERR) != 0;
+        if has_ended || Some(i64::from(libc::getppid())) != hub {
             libc::_exit(0);
         }
     }
