@@ -58,7 +58,9 @@ fn a_script_killed_while_it_stores_loses_no_stored_value() {
         known = stage.call(id, "put", &args).as_int().unwrap();
         let pid = stage.pid(id);
         let killer = std::thread::spawn(move || {
-            std::thread::sleep(Duration::from_millis(3 * round));
+            // The call goes on for much longer. A death before it would be noticed by the call
+            // itself, and the next process would serve it.
+            std::thread::sleep(Duration::from_millis(300 + 3 * round));
             kill(pid, libc::SIGKILL);
         });
         let args = [known.into(), 1_000_000i64.into(), 10_000i64.into()];
