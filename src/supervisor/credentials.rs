@@ -6,14 +6,14 @@
 
 use std::io;
 
-use nix::unistd::{Gid, ResGid, ResUid, getgroups, getresgid, getresuid};
+use nix::unistd::{ResGid, ResUid, getresgid, getresuid};
 
 /// The credentials of a thread, as a process that it starts gets them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
     users: ResUid,
     groups: ResGid,
-    more_groups: Vec<Gid>,
+    more_groups: Vec<libc::gid_t>,
     /// Effective, permitted and inheritable, each in halves, as `capget` writes them.
     capabilities: [u32; 6],
     bounding: u64,
@@ -35,21 +35,52 @@ impl Credentials {
         if read != 0 {
             return Err(io::Error::last_os_error());
         }
-        // Numbers beyond the kernel's last capability are errors.
-        let set_of = |is_set: &dyn Fn(u64) -> bool| {
-            (0..64).filter(|number| is_set(*number)).fold(0, |set, number| set | 1 << number)
-        };
         let ambient = libc::PR_CAP_AMBIENT_IS_SET;
+        let [_, _, inheritable, _, _, inheritable_high] = capabilities;
+        let bounding = set_of(|number| ask(libc::PR_CAPBSET_READ, number, 0));
+        // Only what is inheritable can be ambient, and hardly any hub has that.
+        let ambient = match inheritable | inheritable_high {
+            0 => 0,
+            _ => set_of(|number| ask(libc::PR_CAP_AMBIENT, ambient as u64, number)),
+        };
         Ok(Credentials {
             users: getresuid()?,
             groups: getresgid()?,
-            more_groups: getgroups()?,
+            more_groups: more_groups()?,
             capabilities,
-            bounding: set_of(&|number| ask(libc::PR_CAPBSET_READ, number, 0) == 1),
-            ambient: set_of(&|number| ask(libc::PR_CAP_AMBIENT, ambient as u64, number) == 1),
+            bounding,
+            ambient,
             no_new_privileges: ask(libc::PR_GET_NO_NEW_PRIVS, 0, 0) == 1,
             secure_bits: ask(libc::PR_GET_SECUREBITS, 0, 0),
         })
+    }
+}
+
+/// The capabilities for which the answer is 1. Numbers beyond the kernel's last one are errors.
+fn set_of(answer: impl Fn(u64) -> i32) -> u64 {
+    let answers = (0..64).map(|number| (number, answer(number)));
+    answers
+        .take_while(|(_, answer)| *answer >= 0)
+        .fold(0, |set, (number, answer)| set | (answer as u64) << number)
+}
+
+/// The supplementary groups. The bare call: the library's asks /proc how many there can be.
+fn more_groups() -> io::Result<Vec<libc::gid_t>> {
+    loop {
+        // SAFETY: a size of 0 asks for the number, and writes nothing.
+        let count = unsafe { libc::getgroups(0, std::ptr::null_mut()) };
+        let mut groups = vec![0; usize::try_from(count).map_err(|_| io::Error::last_os_error())?];
+        // SAFETY: there is room for `count` of them.
+        let written = unsafe { libc::getgroups(count, groups.as_mut_ptr()) };
+        match usize::try_from(written) {
+            Ok(written) => {
+                groups.truncate(written);
+                return Ok(groups);
+            }
+            // More since.
+            Err(_) if io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) => {}
+            Err(_) => return Err(io::Error::last_os_error()),
+        }
     }
 }
 

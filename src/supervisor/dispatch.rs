@@ -120,14 +120,16 @@ struct OneEvent<'a> {
     seq: u64,
     hook: Hook,
     args: &'a [Value<'a>],
-    awaited: Option<Vec<u8>>,
-    observed: Option<Vec<u8>>,
+    /// Empty before it is needed, as is the next.
+    awaited: Vec<u8>,
+    observed: Vec<u8>,
 }
 
 impl<'a> OneEvent<'a> {
     #[inline]
     fn new(supervisor: &'a Supervisor, hook: Hook, args: &'a [Value<'a>]) -> OneEvent<'a> {
-        OneEvent { supervisor, seq: supervisor.new_seq(), hook, args, awaited: None, observed: None }
+        let seq = supervisor.new_seq();
+        OneEvent { supervisor, seq, hook, args, awaited: Vec::new(), observed: Vec::new() }
     }
 
     /// The frame, encoded when it is first needed.
@@ -137,22 +139,22 @@ impl<'a> OneEvent<'a> {
             true => (self.seq, &mut self.awaited),
             false => (frame::NOT_AWAITED, &mut self.observed),
         };
-        match frame {
-            Some(frame) => Ok(frame),
-            None => {
-                let mut buffer = self.supervisor.take_buffer();
-                frame::write_event(&mut buffer, seq, self.hook, self.args)?;
-                Ok(frame.insert(buffer))
-            }
+        if frame.is_empty() {
+            *frame = self.supervisor.take_buffer();
+            frame::write_event(frame, seq, self.hook, self.args).inspect_err(|_| frame.clear())?;
         }
+        Ok(frame)
     }
 }
 
 impl Drop for OneEvent<'_> {
     #[inline]
     fn drop(&mut self) {
-        for buffer in [self.awaited.take(), self.observed.take()].into_iter().flatten() {
-            self.supervisor.give_buffer(buffer);
+        // Nearly every event has one of them.
+        for frame in [&mut self.awaited, &mut self.observed] {
+            if frame.capacity() > 0 {
+                self.supervisor.give_buffer(std::mem::take(frame));
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::py::{
     Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception, raise,
     take_exception,
 };
-use crate::{answer, hooks, limits, module, script, text};
+use crate::{answer, children, hooks, limits, module, script, text};
 
 /// No hook has more arguments.
 const MOST: usize = 8;
@@ -37,6 +37,7 @@ pub fn serve(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
     die_with(hub, &fds.life);
     prepare_output(gil)?;
     text::register(gil)?;
+    children::prepare(gil)?;
     let channel = channel::open(fds)
         .map_err(|error| raise(gil, Exception::Runtime, format_args!("cannot map the memory: {error}")))?;
     let end = builtin!(gil, c"end", c"", 0..=0, end)?;
