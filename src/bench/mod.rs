@@ -7,17 +7,21 @@
 //! - [`rig`]: a supervisor with scripts, and the hub they believe in
 //! - [`baseline`]: the yardstick, CPython inside this process (feature `baseline`)
 //! - [`proc`]: what the kernel knows about processes
-//! - [`events`], [`functions`], [`lifecycle`], [`quiet`], [`growth`], [`embedded`]: the benchmarks
+//! - [`library`]: libraries as hubs in C use them
+//! - [`asked`], [`events`], [`functions`], [`lifecycle`], [`quiet`], [`growth`], [`embedded`]: the
+//!   benchmarks
 //!
 //! Everything that is compared is measured in the same run and in turns: a round of one, a
 //! round of the other. A figure is the median of its rounds, a ratio the median of the rounds'
 //! ratios, so that a machine that changes its pace changes both.
 
+mod asked;
 mod baseline;
 mod embedded;
 mod events;
 mod functions;
 mod growth;
+mod library;
 mod lifecycle;
 pub mod machine;
 pub mod measure;
@@ -26,10 +30,12 @@ mod quiet;
 pub mod report;
 mod rig;
 
+use std::cell::OnceCell;
 use std::io;
 use std::path::PathBuf;
 
 use crate::supervisor::{CallError, LoadError, StartError};
+use asked::Libraries;
 use baseline::Baseline;
 use machine::Machine;
 use measure::Plan;
@@ -48,6 +54,10 @@ pub struct Options {
     /// The interpreter for the scripts; without it the baseline's, or else python3
     #[arg(long, value_name = "PYTHON")]
     pub python: Option<PathBuf>,
+    /// Another library with the functions w_*, measured in turns with libvhpy.so as a hub in C
+    /// uses both; it stands in the in-process column
+    #[arg(long, value_name = "LIBRARY")]
+    pub beside: Option<PathBuf>,
     /// Only the benchmarks whose names begin so
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
@@ -98,12 +108,29 @@ struct Context {
     scratch: Scratch,
     baseline: Option<Baseline>,
     quick: bool,
+    beside: Option<PathBuf>,
+    libraries: OnceCell<Libraries>,
+}
+
+impl Context {
+    /// The libraries that hubs in C use, opened when they are first needed.
+    fn libraries(&self) -> Result<&Libraries, Error> {
+        if self.libraries.get().is_none() {
+            // Nobody else has put them there meanwhile: this is one thread.
+            let _ = self.libraries.set(Libraries::open(self.beside.as_ref())?);
+        }
+        self.libraries.get().ok_or_else(|| Error::Wrong("there is no library".into()))
+    }
 }
 
 type Bench = fn(&Context) -> Result<Vec<Line>, Error>;
 
 /// All benchmarks in the order of the table.
-const BENCHES: [(&str, Bench); 14] = [
+const BENCHES: [(&str, Bench); 18] = [
+    ("gaps", asked::gaps),
+    ("asked", asked::one_by_one),
+    ("messages", asked::messages),
+    ("has_hook", asked::has_hook),
     ("hook", events::hook),
     ("call", events::call),
     ("scripts", events::several),
@@ -125,7 +152,8 @@ const BENCHES: [(&str, Bench); 14] = [
 /// Call it in a process with one thread: others would disturb it, and be counted.
 pub fn run(options: &Options) -> Result<Report, Error> {
     let chosen = choose(&options.names)?;
-    let baseline = Baseline::start()?;
+    // Two Pythons in one process do not get along.
+    let baseline = if options.beside.is_none() { Baseline::start()? } else { None };
     let python = options.python.clone().or_else(|| Baseline::executable().map(PathBuf::from));
     let context = Context {
         plan: if options.quick { Plan::QUICK } else { Plan::THOROUGH },
@@ -133,6 +161,8 @@ pub fn run(options: &Options) -> Result<Report, Error> {
         scratch: Scratch::new()?,
         baseline,
         quick: options.quick,
+        beside: options.beside.clone(),
+        libraries: OnceCell::new(),
     };
     let machine = Machine::look(&rig::worker_python(&context)?);
     let mut report = Report { machine, quick: options.quick, lines: Vec::new() };
