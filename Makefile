@@ -37,6 +37,7 @@ chaos: ## a million events while scripts are killed, stopped and made to hang
 	$(CARGO) build --workspace --release
 	$(CARGO) test --release --test chaos -- --ignored --nocapture --test-threads 1
 	$(CARGO) test --release --test hub_strangers -- --ignored --nocapture
+	VHPY_TEST_BACKUPS=100 $(CARGO) test --release --test hub_state backups
 
 check-release: ## what is too long for every run: Debian 12 and 13, chaos in full, long fuzzing
 	tests/check-release

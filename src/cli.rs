@@ -1,6 +1,8 @@
 //! The command line: what can be said there, and what is said back; the hub itself is the
 //! library's.
 
+mod backup;
+
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,6 +49,22 @@ enum Command {
         vhpy passwd --random anna    one that is made and shown\n\n\
         Exit code: 0 when it is set, 1 when nothing was changed, 2 for a wrong command line.")]
     Passwd(PasswdArgs),
+
+    /// Write the hub's data folder to one file, also while the hub runs.
+    ///
+    /// The file holds accounts, bans and configuration as of one moment, what scripts have
+    /// stored, and the scripts; it has a checksum and can be read by its owner alone. It is a tar
+    /// archive. What is made again by itself (.venv, __pycache__) is left out.
+    #[command(after_help = backup::BACKUP_HELP)]
+    Backup(backup::BackupArgs),
+
+    /// Put a backup in the place of what the data folder holds.
+    ///
+    /// Nothing is changed when the backup is damaged or a hub runs on the folder. What was there
+    /// before is kept in the folder, as before-restore-…, for you to remove. A restore that is
+    /// interrupted is finished by the next start of the hub.
+    #[command(after_help = backup::RESTORE_HELP)]
+    Restore(backup::RestoreArgs),
 
     /// Print the type stub of the module vh, for editors and type checkers.
     ///
@@ -184,6 +202,8 @@ pub fn main() -> ExitCode {
     let result = match program.command {
         Command::Hub(args) => run_hub(args),
         Command::Passwd(args) => set_password(&args),
+        Command::Backup(args) => backup::backup(&args),
+        Command::Restore(args) => backup::restore(&args),
         Command::Stub => print_stub(),
         Command::Bench(options) => return run_bench(&options),
     };

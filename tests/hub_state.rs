@@ -692,3 +692,115 @@ fn a_lost_password_is_not_final() {
     let hub = HubBuilder::in_folder(data).start();
     Client::connect(&hub, 2).login("Anna", Some("a-third-one"));
 }
+
+/// Keeps one more thing in its store and in the database with each message; says at its start
+/// what is there, and whether it is a beginning of what was kept.
+const KEEPER: &str = "
+    import vh
+
+    vh.SQL('create table if not exists kept (number int primary key)')
+    _, rows = vh.SQL('select number from kept order by number', 1000000)
+    numbers = [int(row[0]) for row in rows]
+    stored = sorted(vh.store.values())
+    whole = stored == list(range(len(stored))) and numbers == list(range(len(numbers)))
+    print(f'kept {len(stored)} and {len(numbers)}, whole: {whole}')
+    count = max(len(stored), len(numbers))
+    for number in range(len(numbers), count):
+        vh.SQL(f'insert into kept values ({number})')
+    for number in range(len(stored), count):
+        vh.store[f'number {number}'] = number
+
+    def OnParsedMsgChat(nick, message):
+        global count
+        vh.store[f'number {count}'] = count
+        vh.SQL(f'insert into kept values ({count})')
+        count += 1
+";
+
+/// How often a backup is made and restored, each time with a kill in between.
+fn backups() -> u32 {
+    std::env::var("VHPY_TEST_BACKUPS").map_or(4, |times| times.parse().unwrap())
+}
+
+fn vhpy(args: &[&std::ffi::OsStr]) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vhpy"));
+    command.args(args).stdout(std::process::Stdio::null());
+    command
+}
+
+/// What a hub keeps is whole after any of these: a backup while it is busy, its own death, the
+/// death of the backup or of the restore at any moment.
+#[test]
+fn backups_are_whole_whoever_is_killed() {
+    let archives = tempfile::tempdir().unwrap();
+    let file = archives.path().join("hub.tar");
+    let mut builder = HubBuilder::new().script("keeper.py", KEEPER);
+    let mut least = 0;
+    for round in 0..backups() {
+        let mut hub = builder.start();
+        let said = hub.logs_next("kept ");
+        assert!(said.contains("whole: True"), "round {round}: {said}");
+        let count: u32 = said.split("kept ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(count >= least, "round {round}: {said}, but {least} were in the backup");
+        let mut guest = hub.guest("guest");
+        let mut chat = || {
+            guest.send(&"<guest> one more|".repeat(50));
+            guest.so_far();
+        };
+        chat();
+        // One backup that is killed, after as many of its own steps as chance will have; one
+        // that is not; and the hub goes on all the while.
+        let folder = hub.data.as_ref().unwrap().path().to_path_buf();
+        let args = ["backup".as_ref(), file.as_os_str(), "--data".as_ref(), folder.as_os_str()];
+        let mut killed = vhpy(&args).spawn().unwrap();
+        (0..round * 977 % 50_000).for_each(|_| std::thread::yield_now());
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        let mut made = vhpy(&args).spawn().unwrap();
+        while made.try_wait().unwrap().is_none() {
+            chat();
+        }
+        assert!(made.wait().unwrap().success());
+        least = count + 50;
+        chat();
+        let data = hub.kill();
+        // What was kept after the backup is lost; nothing of that before is.
+        let args = ["restore".as_ref(), file.as_os_str(), "--data".as_ref(), data.path().as_os_str()];
+        if round % 2 == 0 {
+            let mut killed = vhpy(&args).spawn().unwrap();
+            (0..round * 1499 % 50_000).for_each(|_| std::thread::yield_now());
+            killed.kill().unwrap();
+            killed.wait().unwrap();
+        } else {
+            assert!(vhpy(&args).status().unwrap().success());
+        }
+        builder = HubBuilder::in_folder(data).scripts(1);
+    }
+}
+
+#[test]
+fn backup_and_restore_say_what_is_wrong() {
+    let hub = HubBuilder::new().start();
+    let folder = hub.data.as_ref().unwrap().path().to_path_buf();
+    let archives = tempfile::tempdir().unwrap();
+    let file = archives.path().join("hub.tar");
+    let run = |args: &[&std::ffi::OsStr]| {
+        let output = vhpy(args).stderr(std::process::Stdio::piped()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let data = ["--data".as_ref(), folder.as_os_str()];
+    let (code, said) = run(&[&["backup".as_ref(), file.as_os_str()], &data[..]].concat());
+    assert_eq!((code, said.as_str()), (0, ""));
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&file.metadata().unwrap()) & 0o777, 0o600);
+    let (code, said) = run(&["restore".as_ref(), "--check".as_ref(), file.as_os_str()]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    let (code, said) = run(&[&["restore".as_ref(), file.as_os_str()], &data[..]].concat());
+    assert!(code == 1 && said.contains("another hub uses the data folder"), "{code} {said}");
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let (code, said) = run(&["restore".as_ref(), "--check".as_ref(), file.as_os_str()]);
+    assert!(code == 1 && said.contains("is damaged") && said.lines().count() == 1, "{code} {said}");
+    let nowhere = archives.path().join("nowhere");
+    let (code, said) = run(&["backup".as_ref(), file.as_os_str(), "--data".as_ref(), nowhere.as_os_str()]);
+    assert!(code == 1 && said.contains("there is no hub's database"), "{code} {said}");
+}

@@ -188,11 +188,10 @@ pub struct Kick<'a> {
 impl Database {
     /// Opens the database of a data folder, and makes both if they are missing.
     pub fn open(folder: &Path) -> Result<Database, DatabaseError> {
+        let lock = lock_folder(folder)?;
         let in_folder = |error| DatabaseError::Folder(folder.to_path_buf(), error);
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
-        let path = folder.join(FILE);
-        let lock = lock(folder, &path)?;
-        Database::connect(&path, Some(lock))
+        super::backup::finish_interrupted(folder).map_err(in_folder)?;
+        Database::connect(&folder.join(FILE), Some(lock))
     }
 
     /// Opens the database of a data folder, which must be there, also while a hub uses it: for
@@ -438,12 +437,16 @@ fn keep_private(database: &Path) {
     }
 }
 
-fn lock(folder: &Path, database: &Path) -> Result<Flock<File>, DatabaseError> {
+/// Makes the data folder if it is missing, and keeps other hubs out of it for as long as the
+/// value lives.
+pub(super) fn lock_folder(folder: &Path) -> Result<Flock<File>, DatabaseError> {
+    let in_folder = |error| DatabaseError::Folder(folder.to_path_buf(), error);
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
     let path = folder.join("lock");
     let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
     let file = file.map_err(|error| match error.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-            DatabaseError::ReadOnly(database.to_path_buf())
+            DatabaseError::ReadOnly(folder.join(FILE))
         }
         _ => DatabaseError::Folder(folder.to_path_buf(), error),
     })?;

@@ -46,6 +46,7 @@
 
 mod account_commands;
 mod background;
+mod backup;
 mod bans;
 mod chat;
 mod commands;
@@ -89,6 +90,7 @@ use plugin_abi::{Hook, Value};
 
 use crate::supervisor::{Supervisor, Verdict};
 use background::Background;
+pub use backup::{BackupError, Contents, Restored, backup, check as check_backup, restore};
 use connection::Connection;
 pub use connection::{CloseReason, ConnId};
 use database::Database;

@@ -69,6 +69,12 @@ impl HubBuilder {
         self
     }
 
+    /// How many scripts there will be, where the folder does not tell yet.
+    pub fn scripts(mut self, count: usize) -> HubBuilder {
+        self.scripts = count;
+        self
+    }
+
     /// A script that is named on the command line.
     pub fn more(mut self, path: &std::path::Path) -> HubBuilder {
         self.scripts += 1;
