@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use encoding_rs::{EncoderResult, Encoding};
+use encoding_rs::{DecoderResult, EncoderResult, Encoding};
 
 /// Text in this encoding; what it lacks becomes `?`, as in scripts. (The web's way, which
 /// `encoding_rs` offers first, would be `&#20320;`.)
@@ -22,6 +22,32 @@ pub fn encode<'a>(encoding: &'static Encoding, text: &'a str) -> Cow<'a, [u8]> {
             EncoderResult::InputEmpty => return Cow::Owned(out),
             EncoderResult::OutputFull => {}
             EncoderResult::Unmappable(_) => out.push(b'?'),
+        }
+    }
+}
+
+/// The encoding of a Python name; `None` for names nobody knows.
+pub fn of_name(name: &str) -> Option<&'static Encoding> {
+    let plain = name.replace('_', "-").to_ascii_lowercase();
+    let label = match plain.as_str() {
+        "latin-1" | "iso8859-1" => "iso-8859-1",
+        other => other,
+    };
+    Encoding::for_label(label.as_bytes())
+}
+
+/// Adds the text of these bytes; each that means nothing is U+FFFD.
+pub fn decode(encoding: &'static Encoding, bytes: &[u8], out: &mut String) {
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let mut rest = bytes;
+    loop {
+        out.reserve(decoder.max_utf8_buffer_length_without_replacement(rest.len()).unwrap_or(rest.len() * 3));
+        let (result, read) = decoder.decode_to_string_without_replacement(rest, out, true);
+        rest = rest.get(read..).unwrap_or_default();
+        match result {
+            DecoderResult::InputEmpty => return,
+            DecoderResult::OutputFull => {}
+            DecoderResult::Malformed(bad, _) => (0..bad).for_each(|_| out.push('\u{fffd}')),
         }
     }
 }

@@ -49,6 +49,12 @@ pub trait Host {
         args: &[Value<'_>],
     ) -> Value<'static>;
 
+    /// Whether the hub has a command of this name itself, which then is no script's to answer. The
+    /// name is in lower case.
+    fn has_command(&mut self, _name: &str) -> bool {
+        false
+    }
+
     /// Tells the operators something about the scripts: a crash, a restart. The text is UTF-8.
     ///
     /// By default, it is written in the operator chat through [`Host::call`].

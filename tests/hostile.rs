@@ -16,7 +16,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use memmap2::{MmapOptions, MmapRaw};
-use plugin_abi::frame::PROTOCOL;
+use plugin_abi::frame::{PROTOCOL, Wants};
 use plugin_abi::link::{Notify, WorkerFds, WorkerReceiver, WorkerSender};
 use plugin_abi::{Answer, Args, Call, FromWorker, HookSet, ToWorker, start};
 use vhpy::supervisor::{Config, RestartLimits};
@@ -125,7 +125,10 @@ impl Worker {
                 Ok(ToWorker::Load(_)) => {
                     let mut hooks = HookSet::EMPTY;
                     hooks.insert(Hook::OnParsedMsgChat);
-                    self.send(&FromWorker::Loaded { hooks, observers: HookSet::EMPTY, warnings: Vec::new() });
+                    self.send(&FromWorker::Loaded {
+                        wants: Wants { hooks, ..Wants::default() },
+                        warnings: Vec::new(),
+                    });
                 }
                 Ok(ToWorker::Event { seq, .. }) => {
                     self.event = Some(seq);
@@ -221,15 +224,16 @@ impl Worker {
                     self.send(&FromWorker::Call { id: 1, call: Call::AddRobot, args: Args::from_vec(args) });
                 }
                 let warnings = vec![b"w"[..].into(); 100_000];
-                self.send(&FromWorker::Loaded { hooks: HookSet::EMPTY, observers: HookSet::EMPTY, warnings });
+                self.send(&FromWorker::Loaded { wants: Wants::default(), warnings });
             }
             98 => return self.leave_a_child(),
             84 => {
                 let mut some = || HookSet::from_bits(1 << self.random.below(64));
                 let (hooks, observers) = (some(), some());
                 for _ in 0..1000 {
-                    self.send(&FromWorker::Hooks { hooks, observers });
-                    self.send(&FromWorker::Hooks { hooks: observers, observers: hooks });
+                    self.send(&FromWorker::Hooks(Wants { hooks, observers, ..Wants::default() }));
+                    let wants = Wants { hooks: observers, observers: hooks, ..Wants::default() };
+                    self.send(&FromWorker::Hooks(wants));
                 }
             }
             _ => self.send(&FromWorker::Dynamic { id: 1, name: b"nothing"[..].into(), args: Args::new() }),

@@ -317,7 +317,7 @@ fn a_hook_is_looked_up_when_it_is_called() {
         // It comes before the answer, and only if it is news.
         let told = std::mem::take(&mut hub.others);
         let mut told = told.iter().map(|frame| match frame {
-            FromWorker::Hooks { hooks, .. } => hooks.iter().collect::<Vec<_>>(),
+            FromWorker::Hooks(wants) => wants.hooks.iter().collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         });
         known.sort();
@@ -334,7 +334,7 @@ fn a_hook_is_looked_up_when_it_is_called() {
 fn other_hooks_are_told_before_a_call_a_result_or_nothing() {
     let mut hub = FakeHub::new(CHANGES);
     let hooks_in = |frame: FromWorker<'_>| match frame {
-        FromWorker::Hooks { hooks, observers } => (hooks.iter().count(), observers.iter().count()),
+        FromWorker::Hooks(wants) => (wants.hooks.iter().count(), wants.observers.iter().count()),
         other => panic!("{other:?} instead of hooks"),
     };
     hub.run("OnTimer = print").unwrap();

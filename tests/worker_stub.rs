@@ -56,6 +56,15 @@ import vh
 def OnTimer() -> None:
     vh.store["ticks"] = vh.store.get("ticks", 0) + 1
 
+@vh.when(startswith=["!", "+"], min_class=3)
+@vh.when(contains="casino", ignore_case=True, arg="message")
+def OnParsedMsgPM(nick: str, message: str) -> int:
+    return 0
+
+@vh.command("dice", help="rolls a die", min_class=0)
+def dice(nick: str, count: int = 1) -> None:
+    vh.answer(nick, str(count))
+
 def OnParsedMsgChat(nick: str, message: str) -> int | str | None:
     if vh.GetUserClass(nick) >= 3:
         ok, rows = vh.SQL("select 1")

@@ -1,7 +1,7 @@
 # Generated from the tables of plugin-abi; a test fails when it is edited by hand.
 """The hub, as its scripts see it."""
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, Final, SupportsIndex, TypeVar, overload
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -38,6 +38,24 @@ def observer(function: _F, /) -> _F: ...
 @overload
 def observer() -> Callable[[_F], _F]:
     """Marks a hook for whose answer the hub does not wait."""
+
+def when(
+    *,
+    startswith: str | Iterable[str] | None = None,
+    endswith: str | Iterable[str] | None = None,
+    contains: str | Iterable[str] | None = None,
+    matches: str | Iterable[str] | None = None,
+    min_class: int | None = None,
+    ignore_case: bool = False,
+    arg: str | None = None,
+) -> Callable[[_F], _F]:
+    """Says for which events a hook is; the hub keeps the others back."""
+
+def command(name: str, *, help: str = "", min_class: int = 0) -> Callable[[_F], _F]:
+    """Makes a function the answer to a command of users."""
+
+def answer(nick: str, text: str) -> bool:
+    """Writes to a user where the command came from: in the main chat, seen by that user only, or by private message."""
 
 def Encode(text: str, /) -> str:
     """Writes $, |, `, ~ and \\x05 as entities."""

@@ -79,12 +79,15 @@ pub struct HookSpec {
     pub on_block: OnBlock,
     /// Whether an answer can replace the arguments.
     pub replaces: Replaces,
+    /// The place of the argument that a filter is about unless it names another; `None` where
+    /// there is no text.
+    pub filtered: Option<usize>,
     /// One line for the manual: when the hub raises it.
     pub summary: &'static str,
 }
 
 macro_rules! hooks {
-    ($( $number:literal $name:ident ( $($arg:ident : $kind:ident),* ) $block:expr, $replaces:ident, $summary:literal; )*) => {
+    ($( $number:literal $name:ident ( $($arg:ident : $kind:ident),* ) $block:expr, $replaces:ident, $filtered:tt, $summary:literal; )*) => {
         /// One of the hub's events. The discriminant is the number in the C ABI.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
@@ -100,56 +103,82 @@ macro_rules! hooks {
                 args: &[ $( HookArg { name: stringify!($arg), kind: ArgKind::$kind } ),* ],
                 on_block: $block,
                 replaces: Replaces::$replaces,
+                filtered: filtered!($filtered: $($arg)*),
                 summary: $summary,
             }, )*
         ];
     };
 }
 
+macro_rules! filtered {
+    (-: $($arg:ident)*) => { None };
+    ($name:ident: $($arg:ident)*) => { place_of(stringify!($name), &[$(stringify!($arg)),*]) };
+}
+
+/// The place of a name among others. In a constant, a name that is not there is no build.
+const fn place_of(name: &str, all: &[&str]) -> Option<usize> {
+    let mut at = 0;
+    while at < all.len() {
+        if is_same(name.as_bytes(), all[at].as_bytes()) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    panic!("a hook has no argument of this name")
+}
+
+const fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    at == a.len() && at == b.len()
+}
+
 use OnBlock::{Blocks, Notice};
 
 hooks! {
-    0 OnNewConn(ip: Text) Blocks("close the connection"), Never, "A client connected.";
-    1 OnCloseConn(ip: Text) Notice, Never, "A connection closed.";
-    2 OnCloseConnEx(ip: Text, reason: Int, nick: Text) Notice, Never, "A connection closed, with the reason (`vh.eCR_…`) and the nick, empty before login.";
-    3 OnParsedMsgChat(nick: Text, message: Text) Blocks("drop the message"), Chat, "A user wrote in the main chat.";
-    4 OnParsedMsgPM(nick: Text, message: Text, to_nick: Text) Blocks("drop the message"), Never, "A user sent a private message, also to a bot or the operator chat.";
-    5 OnParsedMsgMCTo(nick: Text, message: Text, to_nick: Text) Blocks("drop the message"), Never, "A user sent a main chat message to one user.";
-    6 OnParsedMsgSearch(nick: Text, data: Text) Blocks("drop the search"), Never, "A user searches; data is the whole `$Search …`.";
-    7 OnParsedMsgSR(nick: Text, data: Text) Blocks("drop the result"), Never, "A passive user's search gets a result; data is the whole `$SR …`.";
-    8 OnParsedMsgMyINFO(nick: Text, desc: Text, tag: Text, speed: Text, mail: Text, size: Text) Blocks("drop the change"), MyInfo, "A user who is logged in changed the description, tag, speed, mail or share.";
-    9 OnFirstMyINFO(nick: Text, desc: Text, tag: Text, speed: Text, mail: Text, size: Text) Blocks("disconnect"), MyInfo, "A user's first `$MyINFO`, before the login is complete.";
-    10 OnParsedMsgValidateNick(data: Text) Blocks("reject the nick"), Never, "A client asks for a nick; data is the whole `$ValidateNick …`.";
-    11 OnParsedMsgAny(nick: Text, data: Text) Blocks("ignore the message"), Never, "Any message of a client whose nick is known.";
-    12 OnParsedMsgAnyEx(ip: Text, data: Text) Blocks("drop the message and disconnect"), Never, "Any message of a client whose nick is not known yet.";
-    13 OnOpChatMessage(nick: Text, message: Text) Blocks("drop the message"), Never, "An operator wrote in the operator chat.";
-    14 OnPublicBotMessage(nick: Text, message: Text, min_class: Int, max_class: Int) Blocks("drop the message"), Never, "A bot writes in the main chat to users of these classes.";
-    15 OnUnLoad(code: Int) Notice, Never, "The hub stops; 0 is a normal shutdown.";
-    16 OnCtmToHub(nick: Text, ip: Text, port: Int, server_port: Int, referer: Text) Blocks("disconnect silently"), Never, "A client that attacks by sending `$ConnectToMe` to the hub was detected.";
-    17 OnParsedMsgSupports(ip: Text, message: Text, answer: Text) Blocks("drop the message"), Never, "A client lists its protocol extensions; answer is what the hub will send back.";
-    18 OnParsedMsgMyHubURL(nick: Text, data: Text) Blocks("disconnect"), Never, "A client says by which address it found the hub.";
-    19 OnParsedMsgExtJSON(nick: Text, data: Text) Blocks("drop the message"), Never, "A client sent `$ExtJSON`.";
-    20 OnParsedMsgBotINFO(nick: Text, data: Text) Blocks("disconnect"), Never, "A hub list's pinger introduces itself.";
-    21 OnParsedMsgVersion(ip: Text, data: Text) Blocks("disconnect"), Never, "A client tells its protocol version.";
-    22 OnParsedMsgMyPass(nick: Text, password: Text) Blocks("disconnect"), Never, "A client sent its password.";
-    23 OnParsedMsgConnectToMe(nick: Text, other_nick: Text, ip: Text, port: Text) Blocks("drop the request"), Never, "An active user asks another to connect.";
-    24 OnParsedMsgRevConnectToMe(nick: Text, other_nick: Text) Blocks("drop the request"), Never, "A passive user asks another to ask for a connection.";
-    25 OnUnknownMsg(nick: Text, data: Text) Notice, Never, "A message that the hub does not know.";
-    26 OnOperatorCommand(nick: Text, command: Text) Blocks("handled: the hub does nothing more"), Never, "An operator gave a command; it comes with its prefix.";
-    27 OnOperatorKicks(op: Text, nick: Text, reason: Text) Blocks("no kick"), Never, "An operator kicks a user.";
-    28 OnOperatorDrops(op: Text, nick: Text) Blocks("no drop"), Never, "An operator drops a user.";
-    29 OnOperatorDropsWithReason(op: Text, nick: Text, reason: Text) Blocks("no drop"), Never, "The same drop, with its reason; raised after `OnOperatorDrops`.";
-    30 OnValidateTag(nick: Text, tag: Text) Blocks("reject the tag"), Never, "A client's tag is checked.";
-    31 OnUserCommand(nick: Text, command: Text) Blocks("handled: the hub does nothing more"), Never, "A user gave a command; it comes with its prefix.";
-    32 OnHubCommand(nick: Text, command: Text, user_class: Int, in_pm: Int, prefix: Text) Blocks("handled: the hub does nothing more"), Never, "Anybody gave a command; it comes without its prefix.";
-    33 OnScriptCommand(command: Text, data: Text, plugin: Text, script: Text) Notice, Never, "A script or the hub sent a command to all scripts.";
-    34 OnUserInList(nick: Text) Blocks("disconnect"), Never, "A user was put into the user list.";
-    35 OnUserLogin(nick: Text) Blocks("disconnect"), Never, "A user's login is complete.";
-    36 OnUserLogout(nick: Text) Notice, Never, "A user leaves; the user list still has the nick while the hook runs.";
-    37 OnTimer(time: Float) Notice, Never, "Every second or so; the time is in seconds since the epoch.";
-    38 OnNewReg(op: Text, nick: Text, user_class: Int) Blocks("abort the registration"), Never, "A user is about to be registered.";
-    39 OnNewBan(op: Text, ip: Text, nick: Text, reason: Text) Blocks("abort the ban"), Never, "A ban is about to be set.";
-    40 OnSetConfig(nick: Text, conf: Text, variable: Text, new_value: Text, old_value: Text, value_type: Int) Blocks("keep the old value"), Never, "A configuration variable is about to change; the type is one of `vh.eIT_…`.";
+    0 OnNewConn(ip: Text) Blocks("close the connection"), Never, ip, "A client connected.";
+    1 OnCloseConn(ip: Text) Notice, Never, ip, "A connection closed.";
+    2 OnCloseConnEx(ip: Text, reason: Int, nick: Text) Notice, Never, nick, "A connection closed, with the reason (`vh.eCR_…`) and the nick, empty before login.";
+    3 OnParsedMsgChat(nick: Text, message: Text) Blocks("drop the message"), Chat, message, "A user wrote in the main chat.";
+    4 OnParsedMsgPM(nick: Text, message: Text, to_nick: Text) Blocks("drop the message"), Never, message, "A user sent a private message, also to a bot or the operator chat.";
+    5 OnParsedMsgMCTo(nick: Text, message: Text, to_nick: Text) Blocks("drop the message"), Never, message, "A user sent a main chat message to one user.";
+    6 OnParsedMsgSearch(nick: Text, data: Text) Blocks("drop the search"), Never, data, "A user searches; data is the whole `$Search …`.";
+    7 OnParsedMsgSR(nick: Text, data: Text) Blocks("drop the result"), Never, data, "A passive user's search gets a result; data is the whole `$SR …`.";
+    8 OnParsedMsgMyINFO(nick: Text, desc: Text, tag: Text, speed: Text, mail: Text, size: Text) Blocks("drop the change"), MyInfo, desc, "A user who is logged in changed the description, tag, speed, mail or share.";
+    9 OnFirstMyINFO(nick: Text, desc: Text, tag: Text, speed: Text, mail: Text, size: Text) Blocks("disconnect"), MyInfo, desc, "A user's first `$MyINFO`, before the login is complete.";
+    10 OnParsedMsgValidateNick(data: Text) Blocks("reject the nick"), Never, data, "A client asks for a nick; data is the whole `$ValidateNick …`.";
+    11 OnParsedMsgAny(nick: Text, data: Text) Blocks("ignore the message"), Never, data, "Any message of a client whose nick is known.";
+    12 OnParsedMsgAnyEx(ip: Text, data: Text) Blocks("drop the message and disconnect"), Never, data, "Any message of a client whose nick is not known yet.";
+    13 OnOpChatMessage(nick: Text, message: Text) Blocks("drop the message"), Never, message, "An operator wrote in the operator chat.";
+    14 OnPublicBotMessage(nick: Text, message: Text, min_class: Int, max_class: Int) Blocks("drop the message"), Never, message, "A bot writes in the main chat to users of these classes.";
+    15 OnUnLoad(code: Int) Notice, Never, -, "The hub stops; 0 is a normal shutdown.";
+    16 OnCtmToHub(nick: Text, ip: Text, port: Int, server_port: Int, referer: Text) Blocks("disconnect silently"), Never, referer, "A client that attacks by sending `$ConnectToMe` to the hub was detected.";
+    17 OnParsedMsgSupports(ip: Text, message: Text, answer: Text) Blocks("drop the message"), Never, message, "A client lists its protocol extensions; answer is what the hub will send back.";
+    18 OnParsedMsgMyHubURL(nick: Text, data: Text) Blocks("disconnect"), Never, data, "A client says by which address it found the hub.";
+    19 OnParsedMsgExtJSON(nick: Text, data: Text) Blocks("drop the message"), Never, data, "A client sent `$ExtJSON`.";
+    20 OnParsedMsgBotINFO(nick: Text, data: Text) Blocks("disconnect"), Never, data, "A hub list's pinger introduces itself.";
+    21 OnParsedMsgVersion(ip: Text, data: Text) Blocks("disconnect"), Never, data, "A client tells its protocol version.";
+    22 OnParsedMsgMyPass(nick: Text, password: Text) Blocks("disconnect"), Never, nick, "A client sent its password.";
+    23 OnParsedMsgConnectToMe(nick: Text, other_nick: Text, ip: Text, port: Text) Blocks("drop the request"), Never, other_nick, "An active user asks another to connect.";
+    24 OnParsedMsgRevConnectToMe(nick: Text, other_nick: Text) Blocks("drop the request"), Never, other_nick, "A passive user asks another to ask for a connection.";
+    25 OnUnknownMsg(nick: Text, data: Text) Notice, Never, data, "A message that the hub does not know.";
+    26 OnOperatorCommand(nick: Text, command: Text) Blocks("handled: the hub does nothing more"), Never, command, "An operator gave a command; it comes with its prefix.";
+    27 OnOperatorKicks(op: Text, nick: Text, reason: Text) Blocks("no kick"), Never, reason, "An operator kicks a user.";
+    28 OnOperatorDrops(op: Text, nick: Text) Blocks("no drop"), Never, nick, "An operator drops a user.";
+    29 OnOperatorDropsWithReason(op: Text, nick: Text, reason: Text) Blocks("no drop"), Never, reason, "The same drop, with its reason; raised after `OnOperatorDrops`.";
+    30 OnValidateTag(nick: Text, tag: Text) Blocks("reject the tag"), Never, tag, "A client's tag is checked.";
+    31 OnUserCommand(nick: Text, command: Text) Blocks("handled: the hub does nothing more"), Never, command, "A user gave a command; it comes with its prefix.";
+    32 OnHubCommand(nick: Text, command: Text, user_class: Int, in_pm: Int, prefix: Text) Blocks("handled: the hub does nothing more"), Never, command, "Anybody gave a command; it comes without its prefix.";
+    33 OnScriptCommand(command: Text, data: Text, plugin: Text, script: Text) Notice, Never, command, "A script or the hub sent a command to all scripts.";
+    34 OnUserInList(nick: Text) Blocks("disconnect"), Never, nick, "A user was put into the user list.";
+    35 OnUserLogin(nick: Text) Blocks("disconnect"), Never, nick, "A user's login is complete.";
+    36 OnUserLogout(nick: Text) Notice, Never, nick, "A user leaves; the user list still has the nick while the hook runs.";
+    37 OnTimer(time: Float) Notice, Never, -, "Every second or so; the time is in seconds since the epoch.";
+    38 OnNewReg(op: Text, nick: Text, user_class: Int) Blocks("abort the registration"), Never, nick, "A user is about to be registered.";
+    39 OnNewBan(op: Text, ip: Text, nick: Text, reason: Text) Blocks("abort the ban"), Never, reason, "A ban is about to be set.";
+    40 OnSetConfig(nick: Text, conf: Text, variable: Text, new_value: Text, old_value: Text, value_type: Int) Blocks("keep the old value"), Never, variable, "A configuration variable is about to change; the type is one of `vh.eIT_…`.";
 }
 
 impl Hook {
@@ -174,6 +203,16 @@ impl Hook {
     /// The name of the function that a script defines.
     pub fn name(self) -> &'static str {
         self.spec().name
+    }
+
+    /// The place of the argument with this name.
+    pub fn arg(self, name: &str) -> Option<usize> {
+        self.spec().args.iter().position(|arg| arg.name == name)
+    }
+
+    /// The place of the nick of who caused the event: the first that there is.
+    pub fn actor(self) -> Option<usize> {
+        self.arg("op").or_else(|| self.arg("nick"))
     }
 
     /// Whether an answer of 0 has an effect.
@@ -271,6 +310,18 @@ mod tests {
             assert_eq!(Hook::from_name(spec.name), Some(spec.hook));
         }
         assert_eq!(Hook::from_number(Hook::COUNT), None);
+    }
+
+    #[test]
+    fn filters_are_about_text() {
+        for spec in &HOOKS {
+            let has_text = spec.args.iter().any(|arg| arg.kind == ArgKind::Text);
+            assert_eq!(spec.filtered.is_some(), has_text, "{}", spec.name);
+            assert!(spec.filtered.is_none_or(|at| spec.args[at].kind == ArgKind::Text), "{}", spec.name);
+        }
+        assert_eq!(Hook::OnParsedMsgChat.spec().filtered, Some(1));
+        assert_eq!(Hook::OnNewReg.actor(), Some(0));
+        assert_eq!(Hook::OnNewConn.actor(), None);
     }
 
     #[test]

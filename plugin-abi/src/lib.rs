@@ -4,6 +4,8 @@
 //! - [`hook`]: the table of the 41 hooks
 //! - [`call`]: the table of the functions that scripts call, and the constants of `vh`
 //! - [`grammar`]: what may stand where an argument of a call goes
+//! - [`command`]: commands that scripts answer
+//! - [`filter`]: which events a hook wants
 //! - [`value`]: values that cross between the two
 //! - [`frame`]: messages in MessagePack
 //! - [`ring`]: a ring of frames between processes that do not trust each other
@@ -16,6 +18,8 @@
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
 
 pub mod call;
+pub mod command;
+pub mod filter;
 pub mod frame;
 pub mod grammar;
 pub mod hook;

@@ -259,12 +259,7 @@ fn defaults() -> Config {
 /// The encoding of a Python name; `None` is UTF-8, also for names nobody knows, whose
 /// escapes in JSON then stay UTF-8.
 pub(crate) fn encoding_of(name: &str) -> Option<&'static Encoding> {
-    let plain = name.replace('_', "-").to_ascii_lowercase();
-    let label = match plain.as_str() {
-        "latin-1" | "iso8859-1" => "iso-8859-1",
-        other => other,
-    };
-    Encoding::for_label(label.as_bytes()).filter(|&encoding| encoding != encoding_rs::UTF_8)
+    crate::encoding::of_name(name).filter(|&encoding| encoding != encoding_rs::UTF_8)
 }
 
 /// Notes that a script's object is needed no more. Never waits: this is called wherever a

@@ -157,6 +157,11 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
+/// Whether the hub has a command of this name.
+pub(super) fn is_own(name: &str) -> bool {
+    COMMANDS.iter().any(|command| command.name == name)
+}
+
 impl Command {
     fn least(&self, settings: &Settings) -> i64 {
         match self.least {
@@ -288,7 +293,14 @@ fn help(hub: &mut Hub, caller: &Caller, _args: &[u8]) -> Vec<u8> {
     if class >= hub.settings.plugin_mod_class {
         text += "\n!pylist, !pyload, !pyunload, !pyreload, !pyfiles, !pylog - the scripts";
     }
-    text.replace("  -", " -").into_bytes()
+    let mut text = text.replace("  -", " -").into_bytes();
+    let scripts = hub.supervisor();
+    for command in scripts.commands(hub, class) {
+        let usage = if command.usage.is_empty() { String::new() } else { format!(" {}", command.usage) };
+        let help = if command.help.is_empty() { String::new() } else { format!(" - {}", command.help) };
+        text.extend(hub.charset.encode(&format!("\n{trigger}{}{usage}{help}", command.name)));
+    }
+    text
 }
 
 fn my_ip(hub: &mut Hub, caller: &Caller, _args: &[u8]) -> Vec<u8> {

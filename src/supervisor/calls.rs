@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use plugin_abi::call::Order;
-use plugin_abi::frame::{Failure, FromWorker, PROTOCOL};
+use plugin_abi::frame::{Failure, FromWorker, PROTOCOL, Wants};
 use plugin_abi::hook::ArgKind;
-use plugin_abi::{Call, HookSet, ToWorker, Value, grammar};
+use plugin_abi::{Call, ToWorker, Value, grammar};
 
 use super::process::{Outcome, Phase, Process, Violation};
 use super::script::{Script, State};
+use super::wanted::Unwanted;
 use super::{MAX_NESTING, Supervisor};
 use crate::host::Host;
 
@@ -59,11 +60,11 @@ impl Supervisor {
                 stored.map_err(|error| Violation::Unexpected(error.to_string()))?;
             }
             FromWorker::Hello { protocol, python } => hello(process, protocol, &python)?,
-            FromWorker::Loaded { hooks, observers, warnings } => {
+            FromWorker::Loaded { wants, warnings } => {
                 let warnings = warnings.iter().take(MAX_WARNINGS).map(|warning| short(warning)).collect();
-                self.loaded(process, hooks, observers, warnings)?;
+                self.loaded(host, process, &wants, warnings)?;
             }
-            FromWorker::Hooks { hooks, observers } => self.changed(process, hooks, observers)?,
+            FromWorker::Hooks(wants) => self.changed(host, process, &wants)?,
             FromWorker::LoadFailed { reason } => self.load_failed(process, short(&reason))?,
             FromWorker::Unloaded => {
                 let is_stopping = owner(process)?.with_state(|state| matches!(state, State::Stopping { .. }));
@@ -149,16 +150,24 @@ impl Supervisor {
     /// The script ran to its end.
     fn loaded(
         &self,
+        host: &mut dyn Host,
         process: &Rc<Process>,
-        hooks: HookSet,
-        observers: HookSet,
-        warnings: Vec<String>,
+        wants: &Wants<'_>,
+        mut warnings: Vec<String>,
     ) -> Result<(), Violation> {
         let script = owner(process)?;
         expect_phase(process, Phase::Loading, "that it has loaded")?;
+        match self.heed(&script, wants) {
+            Ok(_) => {}
+            Err(Unwanted::Violation(violation)) => return Err(violation),
+            Err(Unwanted::Lacking(reason)) => {
+                self.load_failed(process, reason.clone())?;
+                process.kill(reason);
+                return Ok(());
+            }
+        }
         process.phase.set(Phase::Serving);
-        script.hooks.set(hooks);
-        script.observers.set(observers);
+        warnings.extend(self.command_warnings(host, &script));
         script.was_ready.set(true);
         for warning in &warnings {
             log::warn!("script {}: {warning}", script.name);
@@ -174,13 +183,23 @@ impl Supervisor {
     }
 
     /// The script has other hooks from now on.
-    fn changed(&self, process: &Process, hooks: HookSet, observers: HookSet) -> Result<(), Violation> {
+    fn changed(&self, host: &mut dyn Host, process: &Process, wants: &Wants<'_>) -> Result<(), Violation> {
         let script = owner(process)?;
         expect_phase(process, Phase::Serving, "which hooks it has now")?;
-        script.observers.set(observers);
-        if script.hooks.replace(hooks) != hooks {
-            log::debug!("script {}: its hooks have changed", script.name);
-            self.rebuild_listeners();
+        let commands = script.commands.borrow().clone();
+        match self.heed(&script, wants) {
+            Ok(true) => {
+                log::debug!("script {}: its hooks have changed", script.name);
+                self.rebuild_listeners();
+            }
+            Ok(false) => {}
+            Err(Unwanted::Violation(violation)) => return Err(violation),
+            Err(Unwanted::Lacking(reason)) => return Err(Violation::Unexpected(reason)),
+        }
+        if *script.commands.borrow() != commands {
+            for warning in self.command_warnings(host, &script) {
+                log::warn!("script {}: {warning}", script.name);
+            }
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::process::{Gone, Outcome, Process};
 use super::script::{Script, State};
 use super::waiting::{Asked, Watch};
+use super::wanted::Lookup;
 use super::{MAX_NESTING, Supervisor};
 use crate::host::{Host, ScriptId};
 
@@ -107,9 +108,15 @@ impl Drop for Level<'_> {
     }
 }
 
-#[inline]
-fn is_awaited(script: &Script, hook: Hook) -> bool {
-    !script.observers.get().contains(hook)
+/// How an event is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// With a number, because an answer is awaited.
+    Awaited,
+    /// Without.
+    Observed,
+    /// As a command of the script; the answer is awaited.
+    Command,
 }
 
 /// An event as it is sent: with its number where an answer is awaited, without to observers.
@@ -123,25 +130,44 @@ struct OneEvent<'a> {
     /// Empty before it is needed, as is the next.
     awaited: Vec<u8>,
     observed: Vec<u8>,
+    command: Vec<u8>,
+    lookup: Lookup,
 }
 
 impl<'a> OneEvent<'a> {
     #[inline]
-    fn new(supervisor: &'a Supervisor, hook: Hook, args: &'a [Value<'a>]) -> OneEvent<'a> {
+    fn new(supervisor: &'a Supervisor, hook: Hook, args: &'a [Value<'a>], lookup: Lookup) -> OneEvent<'a> {
         let seq = supervisor.new_seq();
-        OneEvent { supervisor, seq, hook, args, awaited: Vec::new(), observed: Vec::new() }
+        let [awaited, observed, command] = [const { Vec::new() }; 3];
+        OneEvent { supervisor, seq, hook, args, awaited, observed, command, lookup }
+    }
+
+    /// How it is sent to a script.
+    #[inline]
+    fn form(&self, script: &Rc<Script>) -> Form {
+        if let Some((owner, _)) = &self.lookup.command
+            && Rc::ptr_eq(owner, script)
+        {
+            return Form::Command;
+        }
+        if script.observers.get().contains(self.hook) { Form::Observed } else { Form::Awaited }
     }
 
     /// The frame, encoded when it is first needed.
     #[inline]
-    fn frame(&mut self, is_awaited: bool) -> Result<&[u8], frame::FrameError> {
-        let (seq, frame) = match is_awaited {
-            true => (self.seq, &mut self.awaited),
-            false => (frame::NOT_AWAITED, &mut self.observed),
+    fn frame(&mut self, form: Form) -> Result<&[u8], frame::FrameError> {
+        let (seq, frame) = match form {
+            Form::Awaited => (self.seq, &mut self.awaited),
+            Form::Observed => (frame::NOT_AWAITED, &mut self.observed),
+            Form::Command => (self.seq, &mut self.command),
         };
         if frame.is_empty() {
             *frame = self.supervisor.take_buffer();
-            frame::write_event(frame, seq, self.hook, self.args).inspect_err(|_| frame.clear())?;
+            let written = match (form, &self.lookup.command) {
+                (Form::Command, Some((_, name))) => frame::write_command(frame, seq, name, self.args),
+                _ => frame::write_event(frame, seq, self.hook, self.args),
+            };
+            written.inspect_err(|_| frame.clear())?;
         }
         Ok(frame)
     }
@@ -151,7 +177,7 @@ impl Drop for OneEvent<'_> {
     #[inline]
     fn drop(&mut self) {
         // Nearly every event has one of them.
-        for frame in [&mut self.awaited, &mut self.observed] {
+        for frame in [&mut self.awaited, &mut self.observed, &mut self.command] {
             if frame.capacity() > 0 {
                 self.supervisor.give_buffer(std::mem::take(frame));
             }
@@ -180,7 +206,8 @@ impl Supervisor {
     }
 
     /// Hands an event to one script and waits for its answer. `None` when the script is not
-    /// there, not ready, does not define the hook, or did not answer.
+    /// there, not ready, does not define the hook, or did not answer. An event that is not for
+    /// the hook goes on.
     pub fn event_to(
         &self,
         host: &mut dyn Host,
@@ -192,8 +219,8 @@ impl Supervisor {
         let script = self.script(id).filter(|script| script.hooks.get().contains(hook))?;
         let mut answer = None;
         let observed = script.observers.get().contains(hook);
-        self.ask(host, hook, args, &[script], |given| answer = Some(given));
-        answer.or(observed.then_some(Answer::GoOn))
+        let kept_back = self.ask(host, hook, args, &[script], |given| answer = Some(given));
+        answer.or((observed || kept_back > 0).then_some(Answer::GoOn))
     }
 
     /// Calls a top-level function of a script and waits for its result.
@@ -264,7 +291,8 @@ impl Supervisor {
         outcome.ok_or(CallError::Died)
     }
 
-    /// One event to these scripts; `take` gets the answers in their order.
+    /// One event to these scripts; `take` gets the answers in their order. Gives for how many of
+    /// them it is not.
     fn ask(
         &self,
         host: &mut dyn Host,
@@ -272,22 +300,28 @@ impl Supervisor {
         args: &[Value<'_>],
         scripts: &[Rc<Script>],
         mut take: impl FnMut(Answer<'static>),
-    ) {
+    ) -> usize {
         let Some(level) = self.enter() else {
             log::error!("{hook} is not handed to scripts: nested deeper than {MAX_NESTING}");
-            return;
+            return 0;
         };
-        let mut event = OneEvent::new(self, hook, args);
-        // Which of the two forms is needed first makes no difference to what can be wrong.
-        let is_awaited = scripts.first().is_none_or(|script| is_awaited(script, hook));
-        if let Err(error) = event.frame(is_awaited) {
-            log::error!("{hook} is not handed to scripts: {error}");
-            return;
-        }
+        let lookup = self.look_up(host, hook, args);
+        let mut event = OneEvent::new(self, hook, args, lookup);
+        let (mut kept_back, mut is_written) = (0, false);
         let seq = event.seq;
         let mut asked: SmallVec<[Asked; 8]> = SmallVec::new();
         let mut delayed: SmallVec<[Rc<Script>; 8]> = SmallVec::new();
         for script in scripts {
+            if !self.is_for(host, script, hook, args, &mut event.lookup) {
+                kept_back += 1;
+                continue;
+            }
+            // Which form is needed first makes no difference to what can be wrong.
+            if !is_written && let Err(error) = event.frame(event.form(script)) {
+                log::error!("{hook} is not handed to scripts: {error}");
+                return kept_back;
+            }
+            is_written = true;
             if script.with_state(State::is_starting) {
                 delayed.push(script.clone());
                 continue;
@@ -320,6 +354,7 @@ impl Supervisor {
         drop(event);
         drop(level);
         self.tidy(host);
+        kept_back
     }
 
     /// Gives a script the event. False when there is no room for it at the moment.
@@ -331,9 +366,10 @@ impl Supervisor {
         event: &mut OneEvent<'_>,
         asked: &mut SmallVec<[Asked; 8]>,
     ) -> bool {
-        let is_awaited = is_awaited(script, event.hook);
+        let form = event.form(script);
+        let is_awaited = form != Form::Observed;
         let seq = event.seq;
-        let Ok(frame) = event.frame(is_awaited) else { return true };
+        let Ok(frame) = event.frame(form) else { return true };
         if is_awaited {
             process.expect(seq, script.kept.get());
         }
@@ -367,9 +403,10 @@ impl Supervisor {
             let deadline = watch.start + self.hook_timeout(script, Some(event.hook));
             self.await_restart(host, script, deadline);
             let Some(process) = script.ready() else { continue };
-            let is_awaited = is_awaited(script, event.hook);
+            let form = event.form(script);
+            let is_awaited = form != Form::Observed;
             let seq = event.seq;
-            let Ok(frame) = event.frame(is_awaited) else { continue };
+            let Ok(frame) = event.frame(form) else { continue };
             script.events.set(script.events.get() + 1);
             if is_awaited {
                 process.expect(seq, script.kept.get());
@@ -395,7 +432,11 @@ impl Supervisor {
         self.do_chores(host);
         self.await_restart(host, script, deadline);
         let process = script.ready().filter(|_| Instant::now() < deadline)?;
-        let frame = event.frame(true).ok()?;
+        let form = match event.form(script) {
+            Form::Observed => Form::Awaited,
+            form => form,
+        };
+        let frame = event.frame(form).ok()?;
         process.expect(seq, script.kept.get());
         self.post(&process, frame);
         self.await_outcomes(host, seq, &[(script.clone(), process.clone())], Some(hook), watch);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{Expiration, TimerSetTimeFlags};
-use plugin_abi::{HookSet, ToWorker, start};
+use plugin_abi::{ToWorker, start};
 
 use super::agenda::Chore;
 use super::config::Identity;
@@ -253,7 +253,7 @@ impl Supervisor {
         self.stop(host, std::slice::from_ref(&script));
         script.deaths.borrow_mut().forgive();
         script.was_ready.set(false);
-        script.hooks.set(HookSet::EMPTY);
+        self.forget_wants(&script);
         self.rebuild_listeners();
         if let Err(error) = self.start(&script) {
             script.become_(State::Failed { reason: error.to_string() }, "it could not be started");

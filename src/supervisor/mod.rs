@@ -47,6 +47,7 @@ mod spawn;
 mod store;
 pub(crate) mod visits;
 mod waiting;
+mod wanted;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -199,6 +200,8 @@ pub struct Supervisor {
     held: Cell<Duration>,
     /// How many waits are on the clock.
     watches: Cell<u32>,
+    /// Where texts are decoded that filters test.
+    scratch: RefCell<String>,
     /// Frame buffers that are not in use.
     buffers: RefCell<Vec<Vec<u8>>>,
     /// The files that the last `!pyfiles` listed.
@@ -239,6 +242,7 @@ impl Supervisor {
             inner_waits: Cell::default(),
             held: Cell::default(),
             watches: Cell::default(),
+            scratch: RefCell::default(),
             buffers: RefCell::default(),
             listed_files: RefCell::default(),
             ending: Cell::new(false),

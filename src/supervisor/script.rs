@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use plugin_abi::command::Command;
+use plugin_abi::filter::Filters;
 use plugin_abi::{Hook, HookSet};
 
 use super::config::Identity;
@@ -169,8 +171,19 @@ pub struct Script {
     state: RefCell<State>,
     /// The interpreter that ran it last.
     pub python: RefCell<PathBuf>,
-    /// The hooks it defines; kept while it is restarted.
+    /// The hooks for which it gets events, also those that carry its commands; kept while it is
+    /// restarted, as are those below.
     pub hooks: Cell<HookSet>,
+    /// Those that it defines.
+    pub own_hooks: Cell<HookSet>,
+    /// Those of which it does not get all events.
+    pub filtered: Cell<HookSet>,
+    /// Which events it gets.
+    pub filters: RefCell<Rc<Filters>>,
+    /// Since when it has spent how much on new filters.
+    pub filter_pace: Cell<Option<(Instant, usize)>>,
+    /// Its commands.
+    pub commands: RefCell<Vec<Command>>,
     /// Those it marked as observers.
     pub observers: Cell<HookSet>,
     /// Whether it has ever been ready: before that, a death is a failed load.
@@ -220,6 +233,11 @@ impl Script {
             state: RefCell::new(State::Stopped),
             python: RefCell::default(),
             hooks: Cell::default(),
+            own_hooks: Cell::default(),
+            filtered: Cell::default(),
+            filters: RefCell::default(),
+            filter_pace: Cell::default(),
+            commands: RefCell::default(),
             observers: Cell::default(),
             was_ready: Cell::new(false),
             warnings: RefCell::default(),

@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use plugin_abi::frame::{Failure, Load, NOT_AWAITED};
+use plugin_abi::frame::{Failure, Load, NOT_AWAITED, Wants};
 use plugin_abi::link::{HubEnd, WorkerFds};
 use plugin_abi::start::{BELL_FD, BOOT, LIFE_FD, MEMORY_FD, WAKE_FD};
 use plugin_abi::{Answer, Args, Call, FromWorker, Hook, HookSet, ToWorker, Value};
@@ -102,6 +102,7 @@ pub struct Loaded {
     pub hooks: HookSet,
     pub observers: HookSet,
     pub warnings: Vec<String>,
+    pub wants: Wants<'static>,
 }
 
 fn place_descriptors(fds: &WorkerFds) -> std::io::Result<()> {
@@ -196,9 +197,10 @@ impl FakeHub {
         self.send(&frame);
         loop {
             match self.next("loaded") {
-                FromWorker::Loaded { hooks, observers, warnings } => {
+                FromWorker::Loaded { wants, warnings } => {
                     let warnings = warnings.iter().map(|text| String::from_utf8_lossy(text).into());
-                    return Ok(Loaded { hooks, observers, warnings: warnings.collect() });
+                    let (hooks, observers) = (wants.hooks, wants.observers);
+                    return Ok(Loaded { hooks, observers, warnings: warnings.collect(), wants });
                 }
                 FromWorker::LoadFailed { reason } => {
                     return Err(String::from_utf8_lossy(&reason).into());

@@ -53,6 +53,11 @@ pub fn look(_gil: Gil) -> bool {
     (old_place, old_added) != (place, added)
 }
 
+/// Something else has changed of which the hub is to be told.
+pub fn make(_gil: Gil) {
+    SEEN.store(!number().unwrap_or_default(), Ordering::Relaxed);
+}
+
 /// Watches these globals from now on. They must stay alive until [`stop`].
 pub fn watch(gil: Gil, globals: &Obj) {
     let number = if numbers_changes(gil).unwrap_or(false) {

@@ -8,12 +8,16 @@
 
 use std::ffi::CStr;
 
-use plugin_abi::{FromWorker, HOOKS, Hook, HookSet};
+use plugin_abi::frame::Wants;
+use plugin_abi::{FromWorker, HOOKS, Hook, Value};
 use pyo3::ffi;
 
 use crate::channel::Channel;
-use crate::py::{Gil, GilCell, Obj, PyResult, Raw, clear_error, import, type_name, warn};
-use crate::{changes, serve, signature};
+use crate::py::{
+    Exception, Gil, GilCell, Obj, PyResult, Raised, Raw, clear_error, import, raise, take_exception,
+    type_name, warn,
+};
+use crate::{changes, declared, script, serve, signature};
 
 /// The attribute that marks observers.
 const OBSERVER: &CStr = c"__vh_observer__";
@@ -31,10 +35,9 @@ struct Called {
     arity: usize,
     /// Whether it wants nobody to wait for its answer.
     observer: bool,
+    /// Which events it is for, as it travels.
+    filter: Option<Value<'static>>,
 }
-
-/// Hooks, and those of them that are observers.
-pub type Sets = (HookSet, HookSet);
 
 struct Hooks {
     /// The script's, while it serves.
@@ -43,8 +46,12 @@ struct Hooks {
     named: [Option<Named>; Hook::COUNT],
     /// Functions that cannot carry the mark.
     observers: Vec<Obj>,
+    /// How the hub's bytes are read where there are filters.
+    table: Option<Value<'static>>,
+    /// The script's commands, as they travel.
+    commands: Value<'static>,
     /// What the hub was told.
-    told: Sets,
+    told: Option<Wants<'static>>,
 }
 
 impl Hooks {
@@ -54,7 +61,9 @@ impl Hooks {
             names: [const { None }; Hook::COUNT],
             named: [const { None }; Hook::COUNT],
             observers: Vec::new(),
-            told: (HookSet::EMPTY, HookSet::EMPTY),
+            table: None,
+            commands: Value::Nil,
+            told: None,
         }
     }
 }
@@ -92,8 +101,14 @@ fn is_observer(gil: Gil, function: &Obj) -> bool {
         || STATE.with(gil, |state| state.observers.iter().any(|observer| observer.raw() == function.raw()))
 }
 
-/// Finds the hooks of a script that has been loaded. The hub is told what this gives.
-pub fn find(gil: Gil, globals: &Obj, warnings: &mut Vec<String>) -> PyResult<Sets> {
+/// The script has these commands from now on.
+pub fn set_commands(gil: Gil, commands: Value<'static>) {
+    STATE.with(gil, |state| state.commands = commands);
+}
+
+/// Finds the hooks of a script that has been loaded. The hub is told what this gives. A filter that
+/// cannot be used is an error.
+pub fn find(gil: Gil, globals: &Obj, warnings: &mut Vec<String>) -> PyResult<Wants<'static>> {
     for spec in &HOOKS {
         // SAFETY: the GIL is held; the text of a `str` that is made here is valid.
         let name = unsafe {
@@ -106,7 +121,10 @@ pub fn find(gil: Gil, globals: &Obj, warnings: &mut Vec<String>) -> PyResult<Set
     let kept = globals.again();
     STATE.with(gil, |state| state.globals = Some(kept));
     changes::watch(gil, globals);
-    look(gil, warnings);
+    if let Some(wrong) = look(gil, warnings).into_iter().next() {
+        return Err(raise(gil, Exception::Value, wrong));
+    }
+    declared::add_warnings(gil, globals, warnings)?;
     Ok(to_be_told(gil).unwrap_or_default())
 }
 
@@ -118,43 +136,59 @@ pub fn keep_up(gil: Gil, channel: &Channel) -> PyResult<()> {
 
 #[cold]
 fn catch_up(gil: Gil, channel: &Channel) -> PyResult<()> {
+    if STATE.with(gil, |state| state.told.is_none()) {
+        // The script is still being run.
+        return Ok(());
+    }
     let mut warnings = Vec::new();
-    look(gil, &mut warnings);
-    warnings.iter().for_each(|warning| warn(gil, warning));
+    let wrong = look(gil, &mut warnings);
+    warnings.iter().chain(&wrong).for_each(|warning| warn(gil, warning));
     // No code of the script's runs in between, so what is told last is how it is.
     match to_be_told(gil) {
-        Some((hooks, observers)) => {
-            serve::send(gil, channel, FromWorker::Hooks { hooks, observers }, channel.notify(gil))
-        }
+        Some(wants) => serve::send(gil, channel, FromWorker::Hooks(wants), channel.notify(gil)),
         None => Ok(()),
     }
 }
 
-/// The hooks, if they are not as the hub was told.
-fn to_be_told(gil: Gil) -> Option<Sets> {
+/// What the script wants, if it is not what the hub was told.
+fn to_be_told(gil: Gil) -> Option<Wants<'static>> {
     STATE.with(gil, |state| {
-        let mut sets = Sets::default();
+        let mut wants = Wants { commands: state.commands.clone(), ..Wants::default() };
+        let mut filters = Vec::new();
         for (spec, named) in HOOKS.iter().zip(&state.named) {
             if let Some(called) = named.as_ref().and_then(|named| named.called.as_ref()) {
-                sets.0.insert(spec.hook);
+                wants.hooks.insert(spec.hook);
                 if called.observer {
-                    sets.1.insert(spec.hook);
+                    wants.observers.insert(spec.hook);
                 }
+                filters.extend(called.filter.clone());
             }
         }
-        let told = std::mem::replace(&mut state.told, sets);
-        (told != sets).then_some(sets)
+        if !filters.is_empty() {
+            wants.filters = Value::List(filters);
+            wants.table = state.table.clone().unwrap_or_default();
+        }
+        if state.told.as_ref() == Some(&wants) {
+            return None;
+        }
+        state.told = Some(wants.clone());
+        Some(wants)
     })
 }
 
-/// Makes the table what the globals are.
-fn look(gil: Gil, warnings: &mut Vec<String>) {
+/// Makes the table what the globals are. Gives what is wrong with filters: a hook whose filter
+/// cannot be used is not called.
+fn look(gil: Gil, warnings: &mut Vec<String>) -> Vec<String> {
+    let mut wrong = Vec::new();
     // First: what changes while this looks may run code of the script's.
     let has_new_names = changes::look(gil);
     let mut from = 0;
     while let Some((at, now)) = STATE.with(gil, |state| next_difference(state, from, has_new_names)) {
         let named = now.map(|object| {
-            let called = call_of(gil, &object, at, warnings);
+            let called = call_of(gil, &object, at, warnings).unwrap_or_else(|why| {
+                wrong.push(why);
+                None
+            });
             Named { object, called }
         });
         let old = STATE.with(gil, |state| std::mem::replace(&mut state.named[at], named));
@@ -162,6 +196,7 @@ fn look(gil: Gil, warnings: &mut Vec<String>) {
         drop(old);
         from = at + 1;
     }
+    wrong
 }
 
 /// The first hook from this one on whose name is something else now, and what.
@@ -182,19 +217,34 @@ fn next_difference(state: &Hooks, from: usize, has_new_names: bool) -> Option<(u
 }
 
 /// How what has a hook's name is called. `None` is a hook that is switched off.
-fn call_of(gil: Gil, object: &Obj, at: usize, warnings: &mut Vec<String>) -> Option<Called> {
+fn call_of(gil: Gil, object: &Obj, at: usize, warnings: &mut Vec<String>) -> Result<Option<Called>, String> {
     let spec = &HOOKS[at];
     if object.is_none() {
-        return None;
+        return Ok(None);
     }
     if !object.is_callable() {
         // SAFETY: the object is alive.
         let kind = unsafe { type_name(gil, object.raw()) };
         warnings.push(format!("{} is a {kind}, not a function: it is not called", spec.name));
-        return None;
+        return Ok(None);
     }
     let observer = is_observer(gil, object);
-    Some(Called { arity: signature::arity(gil, spec, object, warnings), observer })
+    let filter = filter_of(gil, spec.name, object).map_err(|Raised| {
+        let exception = take_exception(gil);
+        let text = exception.map_or_else(String::new, |exception| script::describe(gil, &exception));
+        text.strip_prefix("ValueError: ").unwrap_or(&text).to_owned()
+    })?;
+    Ok(Some(Called { arity: signature::arity(gil, spec, object, warnings), observer, filter }))
+}
+
+/// The filter of a function; with the first one comes how bytes are read.
+fn filter_of(gil: Gil, hook: &str, object: &Obj) -> PyResult<Option<Value<'static>>> {
+    let filter = declared::filter_of(gil, hook, object)?;
+    if filter.is_some() && STATE.with(gil, |state| state.table.is_none()) {
+        let table = declared::table(gil)?;
+        STATE.with(gil, |state| state.table = Some(table));
+    }
+    Ok(filter)
 }
 
 /// Lets go of the script's functions.

@@ -6,6 +6,7 @@
 //! - [`serve`]: the life of a worker, from its first frame to its last
 //! - [`script`]: loading the script, letting go of it
 //! - [`hooks`], [`changes`], [`signature`]: its hooks, as they are now
+//! - [`declared`]: which events they are for, and commands
 //! - [`answer`]: what hooks return
 //! - [`call`], [`reply`], [`nicks`]: the functions that the hub answers
 //! - [`module`], [`store`], [`entities`]: what else there is in `vh`
@@ -22,6 +23,7 @@ mod changes;
 mod channel;
 mod children;
 mod convert;
+mod declared;
 mod entities;
 mod function;
 mod hooks;

@@ -14,7 +14,7 @@ use crate::convert::{Outgoing, to_python};
 use crate::function::builtin;
 use crate::py::{Exception, Gil, Obj, PyResult, Raw, import, raise, type_name};
 use crate::text::{self, Encoding};
-use crate::{entities, hooks, nicks, reply, script, serve, store};
+use crate::{declared, entities, hooks, nicks, reply, script, serve, store};
 
 const ANY: usize = usize::MAX;
 
@@ -49,7 +49,7 @@ pub fn fill(gil: Gil, module: &Obj) -> PyResult<()> {
         c"sql_error" / c"sql_error()\n--\n\nWhy the last SQL() of this thread failed; empty when it did not.": 0..=0 => |gil, _| reply::sql_error(gil);
         c"observer" / c"observer(function)\n--\n\nMarks a hook for whose answer the hub does not wait.": 0..=1 => hooks::observer;
     }
-    Ok(())
+    declared::add_functions(gil, module)
 }
 
 /// What the hub says about the script.

@@ -5,14 +5,15 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use plugin_abi::frame::Load;
+use plugin_abi::Value;
+use plugin_abi::frame::{Load, Wants};
 use pyo3::ffi;
 
 use crate::py::{
     Gil, GilCell, Obj, PyResult, Raised, clear_error, import, is_exit, print_exception, restore_exception,
     status, take_exception, type_name,
 };
-use crate::{children, hooks};
+use crate::{children, declared, hooks};
 
 struct Script {
     /// The module stays as long as its globals may be used, also where `sys.modules` has another.
@@ -47,7 +48,7 @@ pub fn global(gil: Gil, name: &str) -> Option<Obj> {
 
 /// Runs the script and finds its hooks: all of them, and those that are observers. The error
 /// says file, line and reason; the traceback has been printed.
-pub fn load(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> Result<hooks::Sets, String> {
+pub fn load(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> Result<Wants<'static>, String> {
     run_and_find(gil, load, warnings).map_err(|Raised| {
         let mut reason = failure(gil, load);
         // These are what a load fails for.
@@ -62,15 +63,15 @@ pub fn load(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> Result<hoo
     })
 }
 
-fn run_and_find(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<hooks::Sets> {
+fn run_and_find(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<Wants<'static>> {
     let globals = run(gil, load, warnings)?;
-    let sets = hooks::find(gil, &globals, warnings)?;
+    let wants = hooks::find(gil, &globals, warnings)?;
     hooks::warn_of_names(gil, &globals, warnings)?;
     warn_of_hidden_modules(gil, load, warnings)?;
-    if sets.0.is_empty() {
+    if wants.hooks.is_empty() && wants.commands == Value::Nil {
         warnings.push("the script defines no hook, so the hub's events do not reach it".into());
     }
-    Ok(sets)
+    Ok(wants)
 }
 
 /// Runs the script and gives its globals.
@@ -244,6 +245,7 @@ fn warn_of_hidden_modules(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>)
 /// threads.
 pub fn let_go(gil: Gil) -> PyResult<()> {
     hooks::let_go(gil);
+    declared::let_go(gil);
     // Dropped outside of the cell: an object's end may run the script's code.
     let (module, globals) = SCRIPT.with(gil, |script| (script.module.take(), script.globals.take()));
     drop(globals);

@@ -21,7 +21,7 @@ use crate::py::{
     Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception, raise,
     take_exception,
 };
-use crate::{answer, children, hooks, limits, module, script, text};
+use crate::{answer, children, declared, hooks, limits, module, script, text};
 
 /// No hook has more arguments.
 const MOST: usize = 8;
@@ -172,9 +172,9 @@ fn load_script(gil: Gil, channel: &Channel, load: &plugin_abi::frame::Load<'_>) 
     text::set_hub(gil, &load.encoding).unwrap_or_else(|warning| warnings.push(warning));
     module::set_attributes(gil, load)?;
     match script::load(gil, load, &mut warnings) {
-        Ok((hooks, observers)) => {
+        Ok(wants) => {
             let warnings = warnings.into_iter().map(|warning| warning.into_bytes().into()).collect();
-            send(gil, channel, FromWorker::Loaded { hooks, observers, warnings }, Notify::Ring)
+            send(gil, channel, FromWorker::Loaded { wants, warnings }, Notify::Ring)
         }
         Err(reason) => {
             flush(gil);
@@ -222,6 +222,7 @@ fn flush(gil: Gil) {
 pub fn nested(gil: Gil, channel: &'static Channel, frame: ToWorker<'_>) -> PyResult<()> {
     match frame {
         ToWorker::Event { seq, hook, args } => event(gil, channel, seq, hook, &args),
+        ToWorker::Command { seq, name, args } => command(gil, channel, seq, &name, &args),
         ToWorker::Function { seq, name, args } => function(gil, channel, seq, &name, &args),
         ToWorker::Names { botname, opchatname } => module::set_names(gil, &botname, &opchatname),
         ToWorker::Release(handle) => {
@@ -274,6 +275,31 @@ fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Valu
         None => send_answer(gil, channel, seq, Answer::GoOn),
         Some(returned) => send_answer(gil, channel, seq, answer::of(gil, hook, returned)),
     }
+}
+
+/// Answers a command. The hub has nothing more to do with it, whatever becomes of that.
+fn command(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[Value<'_>]) -> PyResult<()> {
+    hooks::keep_up(gil, channel)?;
+    let before = channel.set_awaited(gil, true);
+    let ran = declared::run_command(gil, name, args);
+    channel.set_awaited(gil, before);
+    if is_forked() {
+        // SAFETY: has no conditions. A forked child came back from the command.
+        unsafe { libc::_exit(0) }
+    }
+    match ran {
+        Ok(()) => {}
+        Err(Raised) if is_exit(gil) => return Err(Raised),
+        Err(Raised) => {
+            let over = limits::reached(gil);
+            print_exception(gil);
+            if let Some(code) = over {
+                limits::give_up(code);
+            }
+        }
+    }
+    hooks::keep_up(gil, channel)?;
+    send_answer(gil, channel, seq, Answer::Block)
 }
 
 #[inline]

@@ -26,13 +26,13 @@ use crate::value::Value;
 #[cfg(fuzzing)]
 pub use read::compare_readers;
 pub use read::read_returned;
-pub use write::{write_event, write_function};
+pub use write::{write_command, write_event, write_function};
 
 /// The largest frame in bytes. A longer one is refused before it is sent.
 pub const MAX_FRAME: usize = 64 << 20;
 
 /// The version of everything in this module; both sides must have the same.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The number of events whose answer nobody waits for: there is to be none.
 pub const NOT_AWAITED: u64 = 0;
@@ -102,6 +102,24 @@ pub struct Load<'a> {
     pub store: Vec<(Value<'a>, Value<'a>)>,
 }
 
+/// What a script wants of the hub.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wants<'a> {
+    /// The hooks it defines.
+    pub hooks: HookSet,
+    /// Those it marked as observers.
+    pub observers: HookSet,
+    /// Which events its hooks are for: a list of
+    /// [`HookFilter`](crate::filter::HookFilter::to_value)s, or nil.
+    pub filters: Value<'a>,
+    /// How the hub's bytes are read where there are filters: nil for UTF-8; where each byte is a
+    /// character, a list of 256 numbers for [`Decoder::table`](crate::filter::Decoder::table);
+    /// `true` where it is neither, and the hub must know how by its encoding's name.
+    pub table: Value<'a>,
+    /// Its [`commands`](crate::command), or nil.
+    pub commands: Value<'a>,
+}
+
 /// A frame from the hub.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToWorker<'a> {
@@ -114,6 +132,15 @@ pub enum ToWorker<'a> {
         /// Which one.
         hook: Hook,
         /// The hook's arguments.
+        args: Args<'a>,
+    },
+    /// A user gave one of the script's commands. Answered as an event is.
+    Command {
+        /// Comes back in the answer.
+        seq: u64,
+        /// The command's name, as the script gave it.
+        name: Cow<'a, [u8]>,
+        /// Those of `OnHubCommand`.
         args: Args<'a>,
     },
     /// Call a top-level function of the script.
@@ -166,20 +193,13 @@ pub enum FromWorker<'a> {
     },
     /// The script ran to its end and serves events now.
     Loaded {
-        /// The hooks it defines.
-        hooks: HookSet,
-        /// Those it marked as observers.
-        observers: HookSet,
+        /// What it wants of the hub.
+        wants: Wants<'a>,
         /// What an operator should know: names that look like misspelt hooks, for one.
         warnings: Vec<Cow<'a, [u8]>>,
     },
-    /// The script has other hooks than the hub was told.
-    Hooks {
-        /// The hooks it defines now.
-        hooks: HookSet,
-        /// Those it marked as observers.
-        observers: HookSet,
-    },
+    /// The script wants something else than the hub was told.
+    Hooks(Wants<'a>),
     /// The script could not be loaded.
     LoadFailed {
         /// File, line and reason.
@@ -268,6 +288,7 @@ mod kind {
     pub const NAMES: u8 = 5;
     pub const RELEASE: u8 = 6;
     pub const UNLOAD: u8 = 7;
+    pub const COMMAND: u8 = 8;
 
     pub const HELLO: u8 = 32;
     pub const LOADED: u8 = 33;

@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Seq
 
 use super::{
     Answer, Args, EXT_BYTES, EXT_HANDLE, EXT_POINTER, Failure, FrameError, FromWorker, Load, MAX_FRAME,
-    ToWorker, believable, kind, quick, verdict,
+    ToWorker, Wants, believable, kind, quick, verdict,
 };
 use crate::call::Call;
 use crate::hook::{Hook, HookSet};
@@ -159,6 +159,9 @@ impl<'a> FrameParts<'a> for ToWorker<'a> {
             kind::FUNCTION => {
                 ToWorker::Function { seq: parts.next()?, name: parts.bytes()?, args: parts.args()? }
             }
+            kind::COMMAND => {
+                ToWorker::Command { seq: parts.next()?, name: parts.bytes()?, args: parts.args()? }
+            }
             kind::REFUSAL => ToWorker::Refusal {
                 id: parts.next()?,
                 failure: match parts.next::<u8>()? {
@@ -211,22 +214,28 @@ impl<'a> FrameParts<'a> for FromWorker<'a> {
             }
             kind::HELLO => FromWorker::Hello { protocol: parts.next()?, python: parts.bytes()? },
             kind::LOADED => FromWorker::Loaded {
-                hooks: HookSet::from_bits(parts.next()?),
-                observers: HookSet::from_bits(parts.next()?),
+                wants: read_wants(parts)?,
                 warnings: match parts.value()? {
                     Value::List(list) => list.into_iter().filter_map(text).collect(),
                     _ => Vec::new(),
                 },
             },
-            kind::HOOKS => FromWorker::Hooks {
-                hooks: HookSet::from_bits(parts.next()?),
-                observers: HookSet::from_bits(parts.next()?),
-            },
+            kind::HOOKS => FromWorker::Hooks(read_wants(parts)?),
             kind::LOAD_FAILED => FromWorker::LoadFailed { reason: parts.bytes()? },
             kind::UNLOADED => FromWorker::Unloaded,
             other => return known("frame of kind", other, None),
         })
     }
+}
+
+fn read_wants<'a, A: SeqAccess<'a>>(parts: &mut Parts<'_, A>) -> Result<Wants<'a>, A::Error> {
+    Ok(Wants {
+        hooks: HookSet::from_bits(parts.next()?),
+        observers: HookSet::from_bits(parts.next()?),
+        filters: parts.value()?,
+        table: parts.value()?,
+        commands: parts.value()?,
+    })
 }
 
 fn text(value: Value<'_>) -> Option<Cow<'_, [u8]>> {

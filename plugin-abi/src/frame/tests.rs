@@ -47,6 +47,18 @@ fn bytes() -> impl Strategy<Value = Cow<'static, [u8]>> {
     any::<Vec<u8>>().prop_map(Cow::Owned)
 }
 
+fn wants() -> impl Strategy<Value = Wants<'static>> {
+    (any::<u64>(), any::<u64>(), any_value(), any_value(), any_value()).prop_map(
+        |(hooks, observers, filters, table, commands)| Wants {
+            hooks: HookSet::from_bits(hooks),
+            observers: HookSet::from_bits(observers),
+            filters,
+            table,
+            commands,
+        },
+    )
+}
+
 fn any_from_worker() -> impl Strategy<Value = FromWorker<'static>> {
     let field = || prop::option::of(bytes());
     let answer = prop_oneof![
@@ -68,15 +80,9 @@ fn any_from_worker() -> impl Strategy<Value = FromWorker<'static>> {
         (any::<u64>(), any_value()).prop_map(|(seq, value)| FromWorker::Returned { seq, value }),
         (bytes(), prop::option::of(any_value())).prop_map(|(key, value)| FromWorker::Store { key, value }),
         (any::<u64>(), bytes()).prop_map(|(seq, reason)| FromWorker::Raised { seq, reason }),
-        prop::collection::vec(bytes(), 0..4).prop_map(|warnings| FromWorker::Loaded {
-            hooks: HookSet::from_bits(5),
-            observers: HookSet::EMPTY,
-            warnings
-        }),
-        (any::<u64>(), any::<u64>()).prop_map(|(hooks, observers)| FromWorker::Hooks {
-            hooks: HookSet::from_bits(hooks),
-            observers: HookSet::from_bits(observers),
-        }),
+        (wants(), prop::collection::vec(bytes(), 0..4))
+            .prop_map(|(wants, warnings)| FromWorker::Loaded { wants, warnings }),
+        wants().prop_map(FromWorker::Hooks),
     ]
 }
 

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::{
-    Answer, EXT_BYTES, EXT_HANDLE, EXT_POINTER, FrameError, FromWorker, MAX_FRAME, ToWorker, kind, verdict,
+    Answer, EXT_BYTES, EXT_HANDLE, EXT_POINTER, FrameError, FromWorker, MAX_FRAME, ToWorker, Wants, kind,
+    verdict,
 };
 use crate::hook::Hook;
 use crate::value::Value;
@@ -88,6 +89,11 @@ pub fn write_event(out: &mut Vec<u8>, seq: u64, hook: Hook, args: &[Value<'_>]) 
     write(out, (kind::EVENT, seq, hook as u8, Values(args)))
 }
 
+/// Writes a command into `out` without taking ownership of its arguments.
+pub fn write_command(out: &mut Vec<u8>, seq: u64, name: &str, args: &[Value<'_>]) -> Result<(), FrameError> {
+    write(out, (kind::COMMAND, seq, Bin(name.as_bytes()), Values(args)))
+}
+
 /// Writes a function call into `out` without taking ownership of its arguments.
 pub fn write_function(out: &mut Vec<u8>, seq: u64, name: &str, args: &[Value<'_>]) -> Result<(), FrameError> {
     write(out, (kind::FUNCTION, seq, Bin(name.as_bytes()), Values(args)))
@@ -115,6 +121,9 @@ impl ToWorker<'_> {
                 ),
             ),
             ToWorker::Event { seq, hook, args } => write_event(out, *seq, *hook, args),
+            ToWorker::Command { seq, name, args } => {
+                write(out, (kind::COMMAND, seq, Bin(name), Values(args)))
+            }
             ToWorker::Function { seq, name, args } => {
                 write(out, (kind::FUNCTION, seq, Bin(name), Values(args)))
             }
@@ -136,12 +145,13 @@ impl FromWorker<'_> {
     pub fn write(&self, out: &mut Vec<u8>) -> Result<(), FrameError> {
         match self {
             FromWorker::Hello { protocol, python } => write(out, (kind::HELLO, protocol, Bin(python))),
-            FromWorker::Loaded { hooks, observers, warnings } => {
+            FromWorker::Loaded { wants, warnings } => {
                 let warnings: Vec<Bin<'_>> = warnings.iter().map(|warning| Bin(warning)).collect();
-                write(out, (kind::LOADED, hooks.bits(), observers.bits(), warnings))
+                let Wants { hooks, observers, filters, table, commands } = wants;
+                write(out, (kind::LOADED, hooks.bits(), observers.bits(), filters, table, commands, warnings))
             }
-            FromWorker::Hooks { hooks, observers } => {
-                write(out, (kind::HOOKS, hooks.bits(), observers.bits()))
+            FromWorker::Hooks(Wants { hooks, observers, filters, table, commands }) => {
+                write(out, (kind::HOOKS, hooks.bits(), observers.bits(), filters, table, commands))
             }
             FromWorker::LoadFailed { reason } => write(out, (kind::LOAD_FAILED, Bin(reason))),
             FromWorker::Answer { seq, answer } => match answer {

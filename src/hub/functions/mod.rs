@@ -131,6 +131,10 @@ impl Host for Hub {
         }
     }
 
+    fn has_command(&mut self, name: &str) -> bool {
+        super::commands::is_own(name)
+    }
+
     fn tell_operators(&mut self, _supervisor: &Supervisor, text: &str) {
         self.report(text);
     }
