@@ -2,8 +2,9 @@
 //! library's.
 
 mod backup;
+mod config;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -65,6 +66,13 @@ enum Command {
     /// interrupted is finished by the next start of the hub.
     #[command(after_help = backup::RESTORE_HELP)]
     Restore(backup::RestoreArgs),
+
+    /// Read and change the hub's configuration variables, without the hub.
+    ///
+    /// They are those that !getconfig and !setconfig are about in chat. A hub that runs on the
+    /// folder takes changes over when it gets SIGHUP, or at its next start.
+    #[command(after_help = config::HELP)]
+    Config(config::ConfigArgs),
 
     /// Print the type stub of the module vh, for editors and type checkers.
     ///
@@ -199,11 +207,15 @@ pub fn main() -> ExitCode {
         eprintln!("vhpy: {error}");
         return ExitCode::from(2);
     }
+    if !matches!(program.command, Command::Hub(_)) {
+        end_with_the_reader();
+    }
     let result = match program.command {
         Command::Hub(args) => run_hub(args),
         Command::Passwd(args) => set_password(&args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
+        Command::Config(args) => config::run(&args),
         Command::Stub => print_stub(),
         Command::Bench(options) => return run_bench(&options),
     };
@@ -214,6 +226,14 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whoever reads the output may have enough of it, as in `vhpy config list | head`: the program
+/// ends then, as all do. A hub does not.
+fn end_with_the_reader() {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: no handler of ours is involved, and no thread has been started.
+    let _ = unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) };
 }
 
 fn run_bench(options: &vhpy::bench::Options) -> ExitCode {
@@ -345,6 +365,8 @@ fn print_stub() -> Result<i64, String> {
 
 /// Loads the scripts, and says what there is.
 fn greet(server: &mut Server, scripts: &[PathBuf]) -> Result<(), String> {
+    // A hub goes on when nobody reads what it says.
+    let mut said = String::new();
     let scripts = scripts.iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
     let results = server.load_scripts(&scripts);
     let loaded = results.iter().filter(|(_, result)| result.is_ok()).count();
@@ -353,18 +375,27 @@ fn greet(server: &mut Server, scripts: &[PathBuf]) -> Result<(), String> {
         1 => "1 script".into(),
         loaded => format!("{loaded} scripts"),
     };
-    println!("The hub listens on {}, with {count}.", server.local_addr());
+    said += &format!("The hub listens on {}, with {count}.\n", server.local_addr());
     for (path, result) in &results {
         match result {
             Ok(loaded) => {
-                loaded.warnings.iter().for_each(|warning| println!("  {}: {warning}", loaded.name));
+                for warning in &loaded.warnings {
+                    said += &format!("  {}: {warning}\n", loaded.name);
+                }
             }
-            Err(error) => println!("  {} is not loaded: {error}", path.display()),
+            Err(error) => said += &format!("  {} is not loaded: {error}\n", path.display()),
         }
     }
     if let Some((nick, password)) = server.hub().take_first_account() {
-        println!("A first account was made; this is shown only now:\n  nick {nick}, password {password}");
+        said += &format!(
+            "A first account was made; this is shown only now:\n  nick {nick}, password {password}\n"
+        );
     }
-    // Whoever waits for the address reads it from a pipe.
-    std::io::Write::flush(&mut std::io::stdout()).map_err(|error| error.to_string())
+    // Whoever waits for the address may read it from a pipe.
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = stdout.write_all(said.as_bytes()).and_then(|()| stdout.flush()) {
+        let address = server.local_addr();
+        log::warn!("the hub listens on {address}; nobody reads more of its standard output: {error}");
+    }
+    Ok(())
 }

@@ -804,3 +804,59 @@ fn backup_and_restore_say_what_is_wrong() {
     let (code, said) = run(&["backup".as_ref(), file.as_os_str(), "--data".as_ref(), nowhere.as_os_str()]);
     assert!(code == 1 && said.contains("there is no hub's database"), "{code} {said}");
 }
+
+#[test]
+fn a_hub_goes_on_when_nobody_reads_what_it_prints() {
+    let builder = HubBuilder::new();
+    let mut command = builder.command();
+    let mut hub =
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(hub.stdout.take());
+    let log = std::io::BufReader::new(hub.stderr.take().unwrap());
+    let line = std::io::BufRead::lines(log).map_while(Result::ok).find(|line| line.contains("nobody reads"));
+    assert!(line.is_some_and(|line| line.contains("listens on 127.0.0.1:")));
+    assert!(hub.try_wait().unwrap().is_none());
+    kill(nix::unistd::Pid::from_raw(hub.id() as i32), Signal::SIGTERM).unwrap();
+    assert!(hub.wait().unwrap().success());
+}
+
+#[test]
+fn the_configuration_is_changed_without_the_hub() {
+    let data = tempfile::tempdir().unwrap();
+    let run = |args: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_vhpy"));
+        command.arg("config").args(args.split(' ')).arg("--data").arg(data.path());
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    };
+    assert_eq!(run("set max_users 7"), (0, "max_users = 7\n".into()));
+    assert_eq!(run("get max_users"), (0, "7\n".into()));
+    assert_eq!(run("list --changed"), (0, "* max_users = 7\n".into()));
+    let (code, said) = run("set max_users many");
+    assert!(
+        code == 1 && said.contains("max_users: give a whole number") && said.lines().count() == 1,
+        "{said}"
+    );
+    let (code, said) = run("explain hook_timeout");
+    assert!(code == 0 && said.contains("default  2"), "{said}");
+    // A hub takes it, and one that runs takes changes over.
+    let hub = HubBuilder::in_folder(data).script("eval.py", EVAL).start();
+    let mut master = hub.master();
+    all(&mut master, &[("vh.GetConfig('config', 'max_users')", "'7'")]);
+    let folder = hub.data.as_ref().unwrap().path().to_path_buf();
+    let changed = vhpy(&[
+        "config".as_ref(),
+        "reset".as_ref(),
+        "max_users".as_ref(),
+        "--data".as_ref(),
+        folder.as_os_str(),
+    ])
+    .status();
+    assert!(changed.unwrap().success());
+    kill(hub.pid(), Signal::SIGHUP).unwrap();
+    let end = Instant::now() + LIMIT;
+    while eval(&mut master, "vh.GetConfig('config', 'max_users')") != "'6000'" {
+        assert!(Instant::now() < end, "waited for the hub to read its configuration again");
+    }
+}
