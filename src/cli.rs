@@ -5,6 +5,8 @@ mod backup;
 mod config;
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -118,6 +120,11 @@ struct HubArgs {
 
     #[command(flatten)]
     scripts_options: ScriptOptions,
+
+    /// The number of an inherited socket by which a test kit steers the hub: see the documentation
+    /// of src/hub/test_control.rs.
+    #[arg(long, value_name = "FD", hide = true)]
+    test_control: Option<RawFd>,
 
     /// Sets a configuration variable for this run; !getconfig lists them all.
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = assignment)]
@@ -323,7 +330,24 @@ fn ask_password(nick: &str) -> std::io::Result<String> {
     Ok(password)
 }
 
+/// The socket that a test kit has handed over, with this number.
+fn inherited_socket(fd: RawFd) -> Result<UnixStream, String> {
+    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+    let cannot = |why: &dyn std::fmt::Display| format!("--test-control {fd}: {why}");
+    // Those of the standard streams are in use, and the program has opened no other yet.
+    if fd <= 2 {
+        return Err(cannot(&"a number from 3 on is wanted"));
+    }
+    // SAFETY: it is only asked about; a number that is not open is an error.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).map_err(|error| cannot(&error))?;
+    // SAFETY: it is open, and whoever started the program handed it over with this option; nothing
+    // in the program has it, since this runs before anything is opened.
+    Ok(UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+}
+
 fn run_hub(args: HubArgs) -> Result<i64, String> {
+    let test_control = args.test_control.map(inherited_socket).transpose()?;
     let mut options = options(&args)?;
     match vhpy::hub::raise_limit() {
         Ok(before) => options.script_files = Some(before),
@@ -334,6 +358,9 @@ fn run_hub(args: HubArgs) -> Result<i64, String> {
         error => error.to_string(),
     })?;
     server.handle_signals().map_err(|error| format!("cannot handle signals: {error}"))?;
+    if let Some(socket) = test_control {
+        server.steer_by(socket).map_err(|error| format!("--test-control: {error}"))?;
+    }
     greet(&mut server, &args.scripts)?;
     server.run().map_err(|error| error.to_string())
 }
@@ -391,6 +418,7 @@ fn greet(server: &mut Server, scripts: &[PathBuf]) -> Result<(), String> {
             "A first account was made; this is shown only now:\n  nick {nick}, password {password}\n"
         );
     }
+    server.say_ready(&results);
     // Whoever waits for the address may read it from a pipe.
     let mut stdout = std::io::stdout().lock();
     if let Err(error) = stdout.write_all(said.as_bytes()).and_then(|()| stdout.flush()) {

@@ -104,7 +104,7 @@ fn examples_pass_a_strict_type_checker() {
         .args(["--strict", "--python-version", "3.10", "--no-error-summary", "--cache-dir"])
         .arg(folder.path().join("cache"))
         .args(&files)
-        .env("MYPYPATH", root().join("worker"))
+        .env("MYPYPATH", std::env::join_paths([root().join("worker"), root().join("python/src")]).unwrap())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

@@ -1,11 +1,13 @@
 //! Scripts with real packages, from a virtual environment beside them, work in one hub at the
-//! same time.
+//! same time; and the test kit's own tests and those of the example scripts, which are pytest's.
+#![cfg(feature = "cli")]
 
 mod venv;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -72,6 +74,57 @@ fn get_patiently(port: i64, path: &str) -> String {
             other => assert!(Instant::now() < deadline, "no answer to {path}: {other:?}"),
         }
     }
+}
+
+/// Runs a module of the shared environment's Python in the project's folder, as users have it where
+/// the package is installed; its output says what failed.
+fn run_module(venv: &Path, arguments: &[&str]) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(venv.join("bin/python"))
+        .arg("-m")
+        .args(arguments)
+        .current_dir(root)
+        .env("PYTHONPATH", root.join("python/src"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("VHPY", env!("CARGO_BIN_EXE_vhpy"))
+        // What must come may take long on a busy machine.
+        .env("VHPY_EXPECT_TIMEOUT", "60")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{arguments:?}:\n{said}");
+}
+
+/// The plugin is named, since the package is not installed.
+const PYTEST: [&str; 8] =
+    ["pytest", "-p", "vhpy_hub.pytest_plugin", "-p", "no:cacheprovider", "-q", "-n", "4"];
+
+#[test]
+fn the_test_kit_does_what_it_says() {
+    let Some(venv) = venv::packages() else { return };
+    run_module(&venv, &[&PYTEST[..], &["tests/kit"]].concat());
+}
+
+#[test]
+fn the_example_scripts_have_tests_that_pass() {
+    let Some(venv) = venv::packages() else { return };
+    run_module(&venv, &[&PYTEST[..], &["examples/tests"]].concat());
+}
+
+#[test]
+fn the_test_kit_and_what_uses_it_are_typed() {
+    let Some(venv) = venv::packages() else { return };
+    run_module(
+        &venv,
+        &[
+            "mypy",
+            "--strict",
+            "--cache-dir=/dev/null",
+            "python/src/vhpy_hub",
+            "examples/tests",
+            "tests/kit/test_kit.py",
+        ],
+    );
 }
 
 #[test]

@@ -77,6 +77,7 @@ mod settings;
 mod slots;
 mod sql;
 mod stored_configuration;
+mod test_control;
 mod text;
 mod turn;
 mod upkeep;
@@ -85,7 +86,7 @@ mod user;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plugin_abi::{Hook, Value};
 
@@ -147,6 +148,10 @@ pub struct Hub {
     lingering: Vec<ConnId>,
     timers: turn::Timers,
     clock: Clock,
+    /// By how much a test has put the clock forward.
+    ahead: Duration,
+    /// Whether a test steers the hub: see [`test_control`].
+    is_tested: bool,
     frequency: turn::Frequency,
     passwords: passwords::Passwords,
     /// Connections that have not logged in, by where they come from.
@@ -173,13 +178,16 @@ struct Clock {
 }
 
 impl Clock {
-    fn now() -> Clock {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        Clock {
-            instant: Instant::now(),
-            seconds: since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0)),
-        }
+    /// The time, put forward.
+    fn now(ahead: Duration) -> Clock {
+        let seconds = since_epoch(ahead).as_secs();
+        Clock { instant: Instant::now() + ahead, seconds: i64::try_from(seconds).unwrap_or(0) }
     }
+}
+
+/// The time since the epoch, put forward; zero before it.
+fn since_epoch(ahead: Duration) -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default() + ahead
 }
 
 impl Hub {

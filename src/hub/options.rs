@@ -2,9 +2,10 @@
 //! go wrong.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::background::{Background, Wake, hash_password, host_name, random_password};
 use super::database::{Database, DatabaseError};
@@ -119,7 +120,7 @@ impl Hub {
             None => GeoIp::default(),
         };
         geoip.set_language(&String::from_utf8_lossy(&settings.mmdb_names_lang));
-        let clock = Clock::now();
+        let clock = Clock::now(Duration::ZERO);
         let scripts = start_supervisor(&options, &settings, charset, clock.seconds)?;
         let first_account = first_account(&database, clock.seconds)?;
         let wake = Arc::clone(&options.wake);
@@ -147,6 +148,8 @@ impl Hub {
             logouts: Vec::new(),
             timers: Timers::default(),
             clock,
+            ahead: Duration::ZERO,
+            is_tested: false,
             frequency: Frequency::default(),
             passwords: Passwords::new(Arc::clone(&wake)),
             places: Places::default(),
@@ -173,19 +176,6 @@ impl Hub {
         let scripts = self.supervisor();
         scripts.load_all(self, paths)
     }
-}
-
-/// The scripts of a folder, in the order of their names.
-pub fn scripts_in(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut scripts = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "py") && path.is_file() {
-            scripts.push(path);
-        }
-    }
-    scripts.sort();
-    Ok(scripts)
 }
 
 fn start_supervisor(

@@ -19,14 +19,16 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::connection::{Connection, Link};
 use super::descriptors::first_kept;
-use super::options::scripts_in;
+use super::test_control::TestControl;
 use super::{ConnId, Hub, HubError, Options};
+use crate::supervisor::console::script_files;
 use crate::supervisor::{LoadError, Loaded};
 
 const LISTENER: Token = Token(usize::MAX - 1);
 const SCRIPTS: Token = Token(usize::MAX - 2);
 const SIGNALS: Token = Token(usize::MAX - 3);
 const WAKER: Token = Token(usize::MAX - 4);
+const TEST_CONTROL: Token = Token(usize::MAX - 5);
 
 /// How many connections are taken in a turn, so that those that are there have theirs.
 const ACCEPT_PER_TURN: usize = 256;
@@ -69,6 +71,7 @@ pub struct Server {
     /// When it was last said that descriptors run short.
     short_since: Option<Instant>,
     signals: Option<Signals>,
+    test_control: Option<TestControl>,
 }
 
 /// Signals as readable descriptors.
@@ -117,6 +120,7 @@ impl Server {
             first_kept: first_kept(),
             short_since: None,
             signals: None,
+            test_control: None,
         })
     }
 
@@ -155,11 +159,30 @@ impl Server {
         Ok(())
     }
 
+    /// Lets a test kit steer the hub over this socket. To be called before scripts are loaded.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait for it.
+    pub fn steer_by(&mut self, stream: UnixStream) -> std::io::Result<()> {
+        let control = TestControl::new(stream)?;
+        self.poll.registry().register(&mut SourceFd(&control.fd()), TEST_CONTROL, Interest::READABLE)?;
+        self.hub.is_tested = true;
+        self.test_control = Some(control);
+        Ok(())
+    }
+
+    /// Tells the test kit, if there is one, that the hub is ready.
+    pub fn say_ready(&mut self, loaded: &[(PathBuf, Result<Loaded, LoadError>)]) {
+        if let Some(control) = &mut self.test_control {
+            control.say_ready(self.address, loaded);
+        }
+    }
+
     /// Loads the scripts of the scripts folder, in the order of their names, and then these.
     /// All start at the same time.
     pub fn load_scripts(&mut self, more: &[PathBuf]) -> Vec<(PathBuf, Result<Loaded, LoadError>)> {
         let folder = self.hub.scripts_folder();
-        let mut paths = match scripts_in(&folder) {
+        let mut paths = match script_files(&folder) {
             Ok(paths) => paths,
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => {
@@ -197,12 +220,14 @@ impl Server {
         let mut accept = self.accept_after.is_some_and(|after| after <= Instant::now());
         let mut scripts = false;
         let mut signals = false;
+        let mut control = false;
         let mut readable = std::mem::take(&mut self.unread);
         for event in events.iter() {
             match event.token() {
                 LISTENER => accept = true,
                 SCRIPTS => scripts = true,
                 SIGNALS => signals = true,
+                TEST_CONTROL => control = true,
                 WAKER => {}
                 Token(slot) => {
                     let Some(id) = self.hub.connections.id_at(slot) else { continue };
@@ -236,7 +261,13 @@ impl Server {
         if signals {
             self.take_signals();
         }
+        if let Some(test_control) = self.test_control.as_mut().filter(|_| control) {
+            test_control.read(&mut self.hub);
+        }
         self.hub.end_turn();
+        if let Some(test_control) = &mut self.test_control {
+            test_control.finish_turn(&self.hub);
+        }
         Ok(())
     }
 

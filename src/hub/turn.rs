@@ -15,7 +15,7 @@ use super::networks::Network;
 use super::protocol::{Message, parse};
 use super::proxy::{self, Header};
 use super::user::Behind;
-use super::{Clock, CloseReason, ConnId, Hub};
+use super::{Clock, CloseReason, ConnId, Hub, since_epoch};
 use crate::supervisor::Replacement;
 
 /// How long a client that was closed has to take what still waits for it.
@@ -357,6 +357,11 @@ impl Hub {
         if message.contains(&0) {
             return self.dismiss(id, CloseReason::Syntax, "Your client sent a message with a NUL in it.");
         }
+        if self.is_tested
+            && let Some(mark) = message.strip_prefix(b"$VhpyMark ")
+        {
+            return self.send_to(id, &[b"$VhpyMark ", mark, b"|"]);
+        }
         let known = self.user_of(id).is_some();
         if known && self.scripts.wants(Hook::OnParsedMsgAny) {
             let Some(nick) = self.nick_of(id) else { return };
@@ -426,7 +431,7 @@ impl Hub {
 
     /// Looks at the clock. A turn begins with it.
     pub fn begin_turn(&mut self) {
-        self.clock = Clock::now();
+        self.clock = Clock::now(self.ahead);
         self.frequency.count(self.clock.seconds);
     }
 
@@ -453,16 +458,19 @@ impl Hub {
     /// When the next turn is due, if nothing comes before.
     pub(super) fn next_turn(&mut self) -> Option<Instant> {
         if !self.closing.is_empty() || !self.script_commands.is_empty() || self.unsent {
-            return Some(self.clock.instant);
+            return Some(self.clock.instant.checked_sub(self.ahead).unwrap_or(self.clock.instant));
         }
-        if !self.scripts.wants(Hook::OnTimer) {
+        if !self.scripts.wants(Hook::OnTimer) || self.is_tested {
             self.timers.tick = None;
         } else if self.timers.tick.is_none() {
             self.timers.tick = Some(self.clock.instant + Duration::from_secs(1));
         }
         let next = self.timers.heap.peek().map(|Reverse((at, _))| *at);
         let late = (!self.late_lists.is_empty()).then(|| self.clock.instant + Duration::from_secs(1));
-        [next, late, self.timers.tick, self.passwords.next_delay()].into_iter().flatten().min()
+        // The passwords' delays are in the time that passes.
+        let by_clock = [next, late, self.timers.tick].into_iter().flatten().min();
+        let by_clock = by_clock.map(|at| at.checked_sub(self.ahead).unwrap_or(at));
+        [by_clock, self.passwords.next_delay()].into_iter().flatten().min()
     }
 
     fn run_timers(&mut self) {
@@ -477,10 +485,22 @@ impl Hub {
         if self.timers.tick.is_some_and(|tick| tick <= now) {
             // A late tick is not made up for.
             self.timers.tick = Some(now + Duration::from_secs(1));
-            let since =
-                std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            self.raise(Hook::OnTimer, &[Value::Float(since.as_millis() as f64 / 1000.0)]);
+            self.tick();
         }
+    }
+
+    /// Tells scripts the time.
+    pub(super) fn tick(&mut self) {
+        let since = since_epoch(self.ahead);
+        self.raise(Hook::OnTimer, &[Value::Float(since.as_millis() as f64 / 1000.0)]);
+    }
+
+    /// Puts the clock forward, for tests: what is due until then happens.
+    pub(super) fn put_clock_forward(&mut self, by: Duration) {
+        self.ahead = self.ahead.saturating_add(by);
+        self.sql.put_clock_forward(self.ahead);
+        self.clock = Clock::now(self.ahead);
+        self.run_timers();
     }
 
     fn deadline(&mut self, id: ConnId, now: Instant) {

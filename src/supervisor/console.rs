@@ -206,14 +206,21 @@ fn duration(duration: Duration) -> String {
     }
 }
 
-/// The scripts of a folder in the order in which a hub loads them.
+/// The scripts of a folder in the order in which a hub loads them; the tests beside them are none.
 pub fn script_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "py") && path.is_file())
+        .filter(|path| !is_test(path))
         .collect();
     files.sort();
     Ok(files)
+}
+
+/// Whether a file is pytest's, by its name.
+fn is_test(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name == "conftest.py" || name.starts_with("test_")
 }
 
 fn files(supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {

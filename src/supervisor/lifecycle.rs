@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{Expiration, TimerSetTimeFlags};
-use plugin_abi::{ToWorker, start};
+use plugin_abi::{ToWorker, Value, start};
 
 use super::agenda::Chore;
 use super::config::Identity;
@@ -340,6 +340,16 @@ impl Supervisor {
     /// One script's status.
     pub fn status(&self, id: ScriptId) -> Option<ScriptStatus> {
         self.script(id).map(|script| status(&script))
+    }
+
+    /// Logs what scripts have printed until now, which otherwise happens soon.
+    pub fn catch_up_with_output(&self) {
+        self.engine().reader.catch_up();
+    }
+
+    /// What a script keeps in `vh.store`, by keys; all text in it is UTF-8, whatever the hub speaks.
+    pub fn stored(&self, id: ScriptId) -> Option<Vec<(Value<'static>, Value<'static>)>> {
+        self.script(id).map(|script| script.store.borrow().entries())
     }
 
     /// The last lines that a script printed, and what became of its processes.

@@ -231,6 +231,18 @@ impl OutputThread {
         }
     }
 
+    /// Reads, on the caller's thread, what scripts have printed so far, and logs it.
+    pub fn catch_up(&self) {
+        let Some(shared) = self.shared.get() else { return };
+        let keys: Vec<u64> = lock(&shared.streams).keys().copied().collect();
+        for key in keys {
+            shared.read(key, LAST);
+            if let Some(stream) = shared.stream(key) {
+                lock(&stream).log_traceback();
+            }
+        }
+    }
+
     /// In a forked child: closes the pipes, as far as nobody had them locked.
     pub fn leave(&self) {
         if self.shared.get().is_some() {

@@ -34,6 +34,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use lru::LruCache;
 use rusqlite::hooks::Action;
@@ -175,6 +176,8 @@ pub struct Sql {
     sessions: RefCell<HashMap<ScriptId, Session>>,
     /// Whether the script that runs has written anything since it said `BEGIN`.
     written: Cell<bool>,
+    /// By how much a test has put the clock forward.
+    ahead: Cell<Duration>,
 }
 
 impl Sql {
@@ -203,7 +206,13 @@ impl Sql {
             kept: RefCell::new(LruCache::new(KEPT.0)),
             sessions: RefCell::default(),
             written: Cell::new(false),
+            ahead: Cell::default(),
         })
+    }
+
+    /// By how much the clock of the queries is put forward, for tests.
+    pub fn put_clock_forward(&self, ahead: Duration) {
+        self.ahead.set(ahead);
     }
 
     /// Runs a query of a script and gives at most so many rows.
@@ -218,7 +227,7 @@ impl Sql {
                 sessions.clear();
             }
             let session = sessions.remove(&script).unwrap_or_default();
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            let now = super::since_epoch(self.ahead.get());
             let now = i64::try_from(now.as_micros()).unwrap_or(0);
             *self.env.running() = Running { session, now, ..Running::default() };
         }
