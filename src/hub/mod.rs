@@ -37,14 +37,14 @@
 //! - `nicks`: which nicks can be told apart
 //! - `login`, `my_info`, `chat`, `search`, `operators`: what clients' messages lead to
 //! - `user`, `slots`, `flood`: users, their ids, how much they may send
-//! - `commands`, `account_commands`: what is typed after `!` and `+`
+//! - `commands`: what is typed after `!` and `+`; `accounts`, `moderation`: what it leads to
 //! - `settings`, `configuration`: the variables and what a change leads to
-//! - `database`, `bans`, `sql`: what is kept; `kicks`: how users are put out
+//! - `database`, `bans`, `sql`: what is kept
 //! - `upkeep`: what is done to the data from outside of the hub
 //! - `background`: passwords and host names; `geoip`: places
 //! - `functions`: what scripts may call, the trait [`Host`](crate::host::Host)
 
-mod account_commands;
+mod accounts;
 mod background;
 mod backup;
 mod bans;
@@ -58,9 +58,9 @@ mod descriptors;
 mod flood;
 mod functions;
 mod geoip;
-mod kicks;
 mod lists;
 mod login;
+mod moderation;
 mod my_info;
 mod networks;
 mod nicks;
@@ -157,7 +157,7 @@ pub struct Hub {
     /// Connections that have not logged in, by where they come from.
     places: places::Places,
     host_names: Background<(ConnId, IpAddr), (ConnId, Option<String>)>,
-    temporary_bans: HashMap<networks::Network, kicks::TemporaryBan>,
+    temporary_bans: HashMap<networks::Network, moderation::TemporaryBan>,
     script_commands: VecDeque<[Vec<u8>; 4]>,
     /// What scripts call themselves, and their versions, by their paths.
     script_names: HashMap<Vec<u8>, [Vec<u8>; 2]>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use plugin_abi::Value;
 
 use super::super::bans::{BanKind, NewBan, Target};
-use super::super::kicks::KickNotes;
+use super::super::moderation::KickNotes;
 use super::super::protocol::{MyInfo, field, split_tag};
 use super::super::text::{number, period};
 use super::super::turn::Due;

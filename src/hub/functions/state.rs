@@ -5,7 +5,7 @@ use std::time::Duration;
 use plugin_abi::{Hook, Value};
 
 use super::super::Hub;
-use super::super::account_commands::FirstPassword;
+use super::super::accounts::FirstPassword;
 use super::super::turn::Due;
 use super::limits::WAITING_COMMANDS;
 use super::{Args, done, text};

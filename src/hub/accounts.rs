@@ -1,12 +1,13 @@
-//! Registrations: the commands about them, and what scripts' functions do with them too.
+//! Registrations: who gets one, which class and password it has, and what a change of it means
+//! for who is online under its nick.
+
+use std::rc::Rc;
 
 use plugin_abi::{Hook, Value};
 
-use super::background::{hash_password, random_password};
-use super::commands::Caller;
-use super::text::{first_word, number};
+use super::background::hash_password;
 use super::user::{Class, needs_password};
-use super::{ConnId, Hub};
+use super::{ConnId, Hub, UserId};
 
 /// Why nothing was registered, or changed. The text is for operators.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -96,7 +97,8 @@ impl Hub {
         }
     }
 
-    fn account(&self, nick: &[u8]) -> Result<Option<super::database::Account>, AccountError> {
+    /// What is registered under a nick.
+    pub(super) fn account(&self, nick: &[u8]) -> Result<Option<super::database::Account>, AccountError> {
         let found = self.database.account(nick);
         self.stored("reading an account", found).ok_or(AccountError::Database)
     }
@@ -142,22 +144,24 @@ impl Hub {
         }
     }
 
-    /// Changes the password of the user who gives the command.
-    fn set_own_password(&mut self, caller: &Caller, password: &[u8]) -> Result<(), AccountError> {
-        let account = self.account(&caller.nick)?.ok_or(AccountError::Missing)?;
-        let user = self.users.get(caller.user);
+    /// Changes the password of the user who wants it.
+    pub(super) fn set_own_password(&mut self, id: UserId, password: &[u8]) -> Result<(), AccountError> {
+        let user = self.users.get(id).ok_or(AccountError::Missing)?;
+        let nick = Rc::clone(&user.nick);
+        let account = self.account(&nick)?.ok_or(AccountError::Missing)?;
+        let user = self.users.get(id);
         if !user.is_some_and(|user| user.account.is_some() && user.owns(&account)) {
             return Err(AccountError::NotOwn);
         }
-        self.set_password(&caller.nick, password, Some(caller.user))
+        self.set_password(&nick, password, Some(id))
     }
 
     /// Changes a registered user's password; `known_to` knows it.
-    fn set_password(
+    pub(super) fn set_password(
         &mut self,
         nick: &[u8],
         password: &[u8],
-        known_to: Option<super::UserId>,
+        known_to: Option<UserId>,
     ) -> Result<(), AccountError> {
         let hash = self.hash(password)?;
         let set = self.database.set_account_password(nick, &hash);
@@ -199,87 +203,4 @@ impl Hub {
             self.send_to_all(&[&list]);
         }
     }
-}
-
-fn said(hub: &Hub, what: &str, nick: &[u8], result: Result<(), AccountError>) -> Vec<u8> {
-    let nick = hub.readable(nick);
-    hub.charset.encode(&match result {
-        Ok(()) => format!("{nick} {what}."),
-        Err(error) => format!("{nick}: {error}."),
-    })
-}
-
-/// Whether an operator may give or change this class.
-fn may_give(hub: &Hub, caller: &Caller, class: i64) -> bool {
-    caller.class == Class::Master || caller.class.number() >= class + hub.settings.classdif_reg
-}
-
-/// Whether an operator may change this registration.
-fn may_change(hub: &Hub, caller: &Caller, nick: &[u8]) -> Result<(), AccountError> {
-    let account = hub.account(nick)?.ok_or(AccountError::Missing)?;
-    if may_give(hub, caller, account.class) { Ok(()) } else { Err(AccountError::NotAllowed) }
-}
-
-pub(super) fn passwd(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
-    if args.is_empty() {
-        return hub.usage("passwd");
-    }
-    let result = hub.set_own_password(caller, args);
-    said(hub, "has a new password; use it at the next login", &caller.nick, result)
-}
-
-pub(super) fn regnew(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
-    let (nick, rest) = first_word(args);
-    let (class, password) = first_word(rest);
-    let class = if class.is_empty() { Some(1) } else { number(class) };
-    let (false, Some(class)) = (nick.is_empty(), class) else { return hub.usage("regnew") };
-    if !may_give(hub, caller, class) {
-        return said(hub, "", nick, Err(AccountError::NotAllowed));
-    }
-    let once = match password.is_empty() && needs_password(class) {
-        true => match random_password() {
-            Ok(once) => Some(once),
-            Err(error) => return format!("No password can be made: {error}").into_bytes(),
-        },
-        false => None,
-    };
-    let (password, what) = match &once {
-        Some(once) => (
-            FirstPassword::Once(once.as_bytes()),
-            format!("is registered with the password {once}, and has class {class} after a +passwd"),
-        ),
-        None if password.is_empty() => {
-            (FirstPassword::None, "is registered, and must set a password at the next login".into())
-        }
-        None => (FirstPassword::Own(password), "is registered".into()),
-    };
-    let result = hub.register(&caller.nick, Some(caller.id), nick, class, password);
-    said(hub, &what, nick, result)
-}
-
-pub(super) fn regclass(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
-    let (nick, class) = first_word(args);
-    let Some(class) = number(class) else { return hub.usage("regclass") };
-    let result = may_change(hub, caller, nick).and_then(|()| {
-        if may_give(hub, caller, class) { hub.set_class(nick, class) } else { Err(AccountError::NotAllowed) }
-    });
-    said(hub, &format!("has class {class} now"), nick, result)
-}
-
-pub(super) fn regpasswd(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
-    let (nick, password) = first_word(args);
-    if password.is_empty() {
-        return hub.usage("regpasswd");
-    }
-    let result = may_change(hub, caller, nick).and_then(|()| hub.set_password(nick, password, None));
-    said(hub, "has a new password", nick, result)
-}
-
-pub(super) fn delreg(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Vec<u8> {
-    let (nick, _) = first_word(args);
-    if nick.is_empty() {
-        return hub.usage("delreg");
-    }
-    let result = may_change(hub, caller, nick).and_then(|()| hub.unregister(nick));
-    said(hub, "is no longer registered", nick, result)
 }

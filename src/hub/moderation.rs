@@ -1,4 +1,5 @@
-//! How users are put out: kicks, drops, redirects, bans for a while; lasting bans are in `bans`.
+//! How users are put out, whoever wants it: kicks, drops, redirects, bans for a while and
+//! lasting ones. What a ban goes by is in `bans`.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -8,6 +9,7 @@ use plugin_abi::{Hook, Value};
 use super::bans::{BanKind, NewBan, Target};
 use super::database::Kick;
 use super::networks::{Network, Range};
+use super::protocol::chat_text;
 use super::text::{find, period, spoken_period};
 use super::user::Class;
 use super::{CloseReason, ConnId, Hub, UserId};
@@ -175,7 +177,7 @@ impl Hub {
         if !self.settings.hide_all_kicks {
             let text = [&*op_nick, b" is kicking ", &*other_nick, b" because: ", reason].concat();
             let bot = self.settings.hub_security.clone();
-            let text = super::protocol::chat_text(&text);
+            let text = chat_text(&text);
             self.send_to_all(&[b"<", &bot, b"> ", &text, b"|"]);
         }
         let told = if reason.is_empty() {
@@ -270,5 +272,104 @@ impl Hub {
         self.send_to(connection, &[b"$ForceMove ", &super::protocol::field(to), b"|"]);
         self.close(connection, CloseReason::ForceMove);
         Ok(())
+    }
+
+    /// The class that a nick has, by who is online under it or else by its registration; `None`
+    /// when that cannot be told now.
+    pub(super) fn class_under(&self, nick: &[u8]) -> Option<Option<Class>> {
+        if let Some(user) = self.online_user(nick) {
+            return Some(Some(user.class));
+        }
+        let account = self.account(nick).ok()?;
+        Some(account.and_then(|account| Class::from_number(account.class)))
+    }
+
+    /// Sets a ban, unless a script prevents it, and puts out whom it is for. Gives for how many
+    /// seconds they are banned now, 0 for ever: a longer ban that there was stays.
+    pub(super) fn set_ban(&mut self, from: Option<ConnId>, ban: &NewBan<'_>) -> Result<i64, &'static str> {
+        let ip = ban.target.ip.map(|ip| ip.to_string().into_bytes()).unwrap_or_default();
+        let args =
+            [Value::text(ban.op), Value::from(&ip), Value::from(&ban.target.nick), Value::text(ban.reason)];
+        let verdict = match from {
+            Some(id) => self.raise_for(id, Hook::OnNewBan, &args),
+            None => self.raise(Hook::OnNewBan, &args),
+        };
+        if verdict.blocked {
+            return Err("A script prevented the ban.");
+        }
+        let added = self.database.add_ban(ban, self.clock.seconds);
+        let until = match self.stored("banning", added) {
+            Some(Some(until)) => until,
+            Some(None) => return Err("This user has no address or host name that such a ban could match."),
+            None => return Err("The ban could not be stored; see the log."),
+        };
+        self.put_out_banned(ban);
+        Ok(self.left_of_ban(until))
+    }
+
+    /// Disconnects all whom a new ban keeps out.
+    fn put_out_banned(&mut self, ban: &NewBan<'_>) {
+        let bypass = self.settings.ban_bypass_class;
+        let candidates: Vec<(UserId, ConnId)> = self
+            .users
+            .iter()
+            .filter(|(_, user)| user.class.number() < bypass)
+            .filter_map(|(id, user)| Some((id, user.connection()?)))
+            .collect();
+        for (user, id) in candidates {
+            if self.target_of(user).is_some_and(|target| ban.keeps_out(&target)) {
+                let text = [b"You were banned because: ", ban.reason].concat();
+                let text = chat_text(&text).into_owned();
+                self.private(user, ban.op, ban.op, &text);
+                self.close(id, CloseReason::Kicked);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::Options;
+
+    fn target(ip: &str) -> Target {
+        Target { ip: ip.parse().ok(), ..Target::default() }
+    }
+
+    /// How often bans have been looked for in the database.
+    fn searches(hub: &Hub) -> i32 {
+        let statement = hub.database.connection.prepare_cached(crate::hub::bans::FIND).unwrap();
+        statement.get_status(rusqlite::StatementStatus::Run)
+    }
+
+    #[test]
+    fn a_ban_asks_the_database_about_nobody_who_is_online() {
+        let data = tempfile::tempdir().unwrap();
+        let mut hub = Hub::open(Options::new(data.path())).unwrap();
+        let users: Vec<ConnId> = (0..100u8)
+            .map(|at| {
+                let id = hub.connect_sink(([10, 0, at % 2, at], 5000).into(), false);
+                let login = format!(
+                    "$Supports NoHello NoGetINFO|$Key x|$ValidateNick u{at}|$MyINFO $ALL u{at} d$ $5\x01$$1$|"
+                );
+                hub.message(id, login.as_bytes());
+                hub.end_turn();
+                id
+            })
+            .collect();
+        assert_eq!(hub.users_count(), 100);
+        let before = searches(&hub);
+        assert!(before >= 100, "each login looks for bans");
+        let mut range = target("");
+        range.range = Range::parse("10.0.1.0/24");
+        for (kind, target) in [(BanKind::Ip, &target("10.0.0.4")), (BanKind::Range, &range)] {
+            let ban =
+                NewBan { kind, target, op: b"op", reason: b"why", seconds: 60, note_op: b"", note_usr: b"" };
+            assert_eq!(hub.set_ban(None, &ban), Ok(60));
+        }
+        hub.end_turn();
+        assert_eq!(searches(&hub), before);
+        let gone = |at: usize| hub.user_of(users[at]).is_none();
+        assert!((0..100).all(|at| gone(at) == (at == 4 || at % 2 == 1)));
     }
 }
