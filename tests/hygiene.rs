@@ -199,11 +199,17 @@ const INTERRUPTED: &str = "signals all the time";
 
 /// After its first script, and with a spare.
 const BECOMES_NOBODY: &str = "becomes nobody";
+/// While a process is being started that a script waits for.
+const BECOMES_NOBODY_MEANWHILE: &str = "becomes nobody while a process is started";
+/// With the system call, which is for one thread: the one that starts processes stays root.
+const ITS_THREAD_BECOMES_NOBODY: &str = "its thread becomes nobody";
+/// After its spare was started.
+const OTHER_UMASK: &str = "sets its umask";
 
 /// Name and what it does to the process before there is a supervisor; false: not possible here.
 type Case = (&'static str, fn() -> bool);
 
-const CASES: [Case; 13] = [
+const CASES: [Case; 16] = [
     ("plain", || true),
     ("spare", || true),
     ("forks", || true),
@@ -227,6 +233,9 @@ const CASES: [Case; 13] = [
     ("no shm", without_shm),
     ("nobody", become_nobody),
     (BECOMES_NOBODY, is_root),
+    (BECOMES_NOBODY_MEANWHILE, is_root),
+    (ITS_THREAD_BECOMES_NOBODY, is_root),
+    (OTHER_UMASK, || true),
 ];
 
 fn set_signal(signal: i32, handler: libc::sighandler_t) -> bool {
@@ -307,17 +316,28 @@ fn become_nobody() -> bool {
     }
 }
 
+/// The calling thread alone.
+fn thread_becomes_nobody() -> bool {
+    const NOBODY: libc::uid_t = 65534;
+    // SAFETY: system calls without pointers, but for an empty list.
+    unsafe {
+        libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<libc::gid_t>()) == 0
+            && libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY) == 0
+            && libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) == 0
+            && libc::prctl(libc::PR_SET_DUMPABLE, 1) == 0
+    }
+}
+
 fn run_again(case: &str) {
     let own = std::env::current_exe().unwrap();
-    // For what another user must be able to read; removed here, where that is allowed.
-    let folder = tempfile::Builder::new()
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .tempdir()
-        .unwrap();
+    // Another user must be able to use it; removed here, where that is allowed.
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
     let output = Command::new(own)
         .args(["--exact", "the_case", "--nocapture", "--include-ignored"])
         .env("HYGIENE_CASE", case)
         .env("HYGIENE_FOLDER", folder.path())
+        .env("TMPDIR", folder.path())
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -352,7 +372,7 @@ fn the_case() {
         // No failed start counts as a death, or the script would stay down.
         config.restart = RestartLimits { max_deaths: 2, ..RestartLimits::default() };
     }
-    if name == "nobody" || name == BECOMES_NOBODY {
+    if name.contains("nobody") {
         match python_for_all() {
             Some(python) => config.python = Some(python),
             None => return println!("CASE SKIPPED: no Python from 3.10 on in /usr/bin or /usr/local/bin"),
@@ -370,33 +390,181 @@ fn the_case() {
         "spare" => spare(),
         "forks" => forks(),
         BECOMES_NOBODY => becomes_nobody(config),
+        BECOMES_NOBODY_MEANWHILE => becomes_nobody_meanwhile(config),
+        ITS_THREAD_BECOMES_NOBODY => its_thread_becomes_nobody(config),
+        OTHER_UMASK => other_umask(config),
         _ => one_life(config, name == "few descriptors"),
     }
     println!("CASE OK");
 }
 
-/// What was started as root is given to no script after that.
-fn becomes_nobody(config: Config) {
-    let mut stage = Stage::with(Config { spare: true, ..config });
-    let first = stage.load("first.py", ASKED).id;
-    assert_eq!(stage.call(first, "ask", &["os.getuid()".into()]), Value::Int(0));
-    stage.serve_until("a spare", |_, _| children().len() == 2);
+/// A stage whose folder everybody may read.
+fn open_stage(config: Config) -> Stage {
+    let stage = Stage::with(config);
     std::fs::set_permissions(stage.folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
         .unwrap();
-    let second = stage.write("second.py", ASKED);
-    std::fs::set_permissions(&second, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    stage
+}
+
+/// A script that everybody may read.
+fn write_for_all(stage: &Stage, name: &str, source: &str) -> std::path::PathBuf {
+    let path = stage.write(name, source);
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    path
+}
+
+/// Serves until there is a spare that the hub has taken note of and whose interpreter has
+/// started, so that the next script gets it.
+fn serve_until_spare(stage: &mut Stage) -> i64 {
+    let mut spare = 0;
+    stage.serve_until("a spare", |supervisor, _| {
+        let used: Vec<_> =
+            supervisor.scripts().iter().filter_map(|script| script.pid.map(i64::from)).collect();
+        let mut spares = children().into_iter().filter(|pid| !used.contains(pid));
+        spare = spares.find(|pid| has_handlers(*pid) && is_watched(supervisor.poll_fd(), *pid)).unwrap_or(0);
+        spare != 0
+    });
+    // What it has said is heard.
+    while support::poll(stage.supervisor.poll_fd(), 0) {
+        stage.supervisor.serve(&mut stage.host);
+    }
+    spare
+}
+
+/// Whether the process handles a signal beyond those that Python itself does: the worker is there.
+fn has_handlers(pid: i64) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+    u64::from_str_radix(caught.trim(), 16).unwrap_or(0) >> 31 != 0
+}
+
+/// Whether the end of this process is among what the descriptor waits for.
+fn is_watched(epoll: i32, pid: i64) -> bool {
+    let about = |fd: &str| std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).unwrap_or_default();
+    let is_it = |fd: &str| {
+        let about = about(fd);
+        let of = about.lines().find_map(|line| line.strip_prefix("Pid:"));
+        of.and_then(|of| of.trim().parse().ok()) == Some(pid)
+    };
+    about(&epoll.to_string())
+        .lines()
+        .filter_map(|line| line.strip_prefix("tfd:")?.split_whitespace().next())
+        .any(is_it)
+}
+
+fn is_nobody(stage: &mut Stage, id: vhpy::ScriptId) {
+    let users = "list(os.getresuid() + os.getresgid()) + os.getgroups()";
+    assert_eq!(stage.call(id, "ask", &[users.into()]), [65534i64; 6].into_iter().collect());
+    let read = stage.supervisor.call(&mut stage.host, id, "ask", &["open('/etc/shadow').read()".into()]);
+    let refused = read.expect_err("it may not read this").to_string();
+    assert!(refused.contains("PermissionError"), "{refused}");
+}
+
+fn restarted(stage: &mut Stage, id: vhpy::ScriptId) {
+    let before = stage.supervisor.status(id).unwrap().restarts;
+    kill(stage.pid(id), libc::SIGKILL);
+    stage.serve_until("the restart", |supervisor, _| {
+        let status = supervisor.status(id).unwrap();
+        status.restarts > before && status.state == "ready"
+    });
+}
+
+/// What was started as root is given to no script after that, and ends although it may not be
+/// signalled any more.
+fn becomes_nobody(config: Config) {
+    let timeouts =
+        Config { hook_timeout: Duration::from_secs(1), kill_timeout: Duration::from_secs(1), ..config };
+    let mut stage = open_stage(Config { spare: true, ..timeouts });
+    let first = stage.load("first.py", ASKED).id;
+    assert_eq!(stage.call(first, "ask", &["os.getuid()".into()]), Value::Int(0));
+    let hangs = "import ctypes\nctypes.CDLL(None).prctl(1, 0)\ndef hang():\n    while True: pass\n\
+                 def ask(what): return eval(what, {'os': __import__('os')})";
+    let stays = write_for_all(&stage, "stays.py", hangs);
+    let stays = stage.supervisor.load(&mut stage.host, &stays).unwrap().id;
+    let stays_in = i64::from(stage.pid(stays));
+    let spare = serve_until_spare(&mut stage);
+    let second = write_for_all(&stage, "second.py", ASKED);
     assert!(become_nobody());
     let second = stage.supervisor.load(&mut stage.host, &second).unwrap().id;
-    assert_eq!(stage.call(second, "ask", &["os.getuid()".into()]), Value::Int(65534));
-    let may_read = "os.access('/etc/shadow', os.R_OK)";
-    assert_eq!(stage.call(second, "ask", &[may_read.into()]), Value::Bool(false));
-    // And so are those that are started from now on.
-    kill(stage.pid(second), libc::SIGKILL);
+    assert_ne!(i64::from(stage.pid(second)), spare);
+    is_nobody(&mut stage, second);
+    wait_until("the end of the spare that is root", || gone(spare));
+    // And so are those that are started from now on, spares among them.
+    serve_until_spare(&mut stage);
+    restarted(&mut stage, second);
+    is_nobody(&mut stage, second);
+    // One that must be ended is, and is back.
+    stage.supervisor.call(&mut stage.host, stays, "hang", &[]).expect_err("it hangs");
     stage.serve_until("the restart", |supervisor, _| {
-        let status = supervisor.status(second).unwrap();
+        let status = supervisor.status(stays).unwrap();
         status.restarts == 1 && status.state == "ready"
     });
-    assert_eq!(stage.call(second, "ask", &["os.getuid()".into()]), Value::Int(65534));
+    assert!(gone(stays_in));
+    is_nobody(&mut stage, stays);
+}
+
+/// A script waits for a process that was asked for by root.
+fn becomes_nobody_meanwhile(config: Config) {
+    let mut stage = open_stage(Config { kill_timeout: LIMIT, ..config });
+    let path = write_for_all(&stage, "asked.py", ASKED);
+    let id = stage.supervisor.load(&mut stage.host, &path).unwrap().id;
+    let mut killed = None;
+    stage.serve_until("a process that is awaited", |supervisor, _| {
+        let status = supervisor.status(id).unwrap();
+        if status.state == "ready" && status.pid != killed {
+            kill(i32::try_from(status.pid.unwrap()).unwrap(), libc::SIGKILL);
+            killed = status.pid;
+        }
+        (status.state, status.pid) == ("starting", None)
+    });
+    // It is there, or not; and the thread that starts it has come to rest.
+    wait_until("the process", || !children().is_empty() && is_asleep("vhpy-spawn"));
+    assert!(become_nobody());
+    stage.serve_until("the restart", |supervisor, _| supervisor.status(id).unwrap().state == "ready");
+    is_nobody(&mut stage, id);
+}
+
+/// Whether the thread of this name waits.
+fn is_asleep(name: &str) -> bool {
+    std::fs::read_dir("/proc/self/task").unwrap().any(|task| {
+        let stat =
+            task.and_then(|task| std::fs::read_to_string(task.path().join("stat"))).unwrap_or_default();
+        stat.contains(&format!("({name}) S "))
+    })
+}
+
+fn its_thread_becomes_nobody(config: Config) {
+    for spare in [false, true] {
+        // Who has become nobody comes never back, another thread does not become it.
+        let config = Config { spare, ..config.clone() };
+        let case = std::thread::spawn(move || {
+            let mut stage = open_stage(config);
+            let first = write_for_all(&stage, "first.py", ASKED);
+            let second = write_for_all(&stage, "second.py", ASKED);
+            let first = stage.supervisor.load(&mut stage.host, &first).unwrap().id;
+            assert_eq!(stage.call(first, "ask", &["os.getuid()".into()]), Value::Int(0));
+            assert!(thread_becomes_nobody());
+            let second = stage.supervisor.load(&mut stage.host, &second).unwrap().id;
+            is_nobody(&mut stage, second);
+            restarted(&mut stage, second);
+            is_nobody(&mut stage, second);
+        });
+        case.join().unwrap();
+    }
+}
+
+/// What a script writes has the rights that the hub wants now, not when the spare was started.
+fn other_umask(config: Config) {
+    let mut stage = Stage::with(Config { spare: true, ..config });
+    let id = stage.load("asked.py", ASKED).id;
+    for umask in [0o077, 0o022, 0o027] {
+        serve_until_spare(&mut stage);
+        // SAFETY: a call without pointers.
+        unsafe { libc::umask(umask) };
+        restarted(&mut stage, id);
+        let asked = stage.call(id, "ask", &["os.umask(0o777)".into()]);
+        assert_eq!(asked, Value::Int(i64::from(umask)));
+    }
 }
 
 /// Forks at whatever moment the other threads are in: one reads what a script prints without
@@ -545,10 +713,19 @@ fn one_life(config: Config, few_descriptors: bool) {
 
 #[test]
 fn workers_die_with_a_hub_that_is_killed() {
+    kill_a_hub("hub");
+    if is_root() {
+        kill_a_hub("hub that has become nobody");
+    } else {
+        support::cannot_run_here("case \"hub that has become nobody\": it needs root");
+    }
+}
+
+fn kill_a_hub(case: &str) {
     let own = std::env::current_exe().unwrap();
     let mut hub = Command::new(own)
         .args(["--exact", "a_hub_to_kill", "--nocapture", "--include-ignored"])
-        .env("HYGIENE_CASE", "hub")
+        .env("HYGIENE_CASE", case)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -574,9 +751,7 @@ fn workers_die_with_a_hub_that_is_killed() {
 #[test]
 #[ignore = "run by the other"]
 fn a_hub_to_kill() {
-    if std::env::var("HYGIENE_CASE").as_deref() != Ok("hub") {
-        return;
-    }
+    let Ok(case) = std::env::var("HYGIENE_CASE") else { return };
     let mut stage = Stage::with(Config { spare: true, ..patient() });
     stage.load("idle.py", ASKED);
     stage.load(
@@ -595,9 +770,17 @@ fn a_hub_to_kill() {
     stage.serve_until("a spare", |_, _| children().len() == 6);
     // The spare must have come far enough to ask for its death.
     let pids: Vec<String> = children().iter().map(i64::to_string).collect();
-    println!("\nWORKERS {}", pids.join(" "));
     // The folder of scripts goes with the hub's last breath otherwise.
     let _ = std::fs::remove_dir_all(stage.folder.path());
+    let becomes_nobody = case == "hub that has become nobody";
+    if becomes_nobody {
+        assert!(become_nobody());
+    }
+    println!("\nWORKERS {}", pids.join(" "));
+    if becomes_nobody {
+        // The spare that is root would be ended by the next visit.
+        std::thread::park();
+    }
     loop {
         support::poll(stage.supervisor.poll_fd(), 1000);
         stage.supervisor.serve(&mut stage.host);

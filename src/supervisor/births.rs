@@ -12,7 +12,7 @@ use plugin_abi::ToWorker;
 use plugin_abi::frame::Load;
 
 use super::agenda::Chore;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, umask};
 use super::output::Output;
 use super::process::{Birth, Phase, Process, Recipe};
 use super::script::{Script, State};
@@ -107,7 +107,8 @@ impl Supervisor {
     fn claim_birth(&self, python: &Path, output: &Arc<Output>) -> Option<u64> {
         let own = Credentials::of_this_thread().ok()?;
         let mut births = self.births.borrow_mut();
-        let fits = |birth: &Birth| birth.python == python && birth.credentials == own;
+        let umask = umask();
+        let fits = |birth: &Birth| birth.python == python && birth.credentials == own && birth.umask == umask;
         let birth =
             births.iter_mut().find(|birth| fits(birth) && self.who_waits_for(birth.serial).is_none())?;
         self.engine().reader.rename(birth.serial, output);

@@ -56,6 +56,14 @@ impl Credentials {
     }
 }
 
+/// What the hub's files may not allow. `None` where /proc cannot be read: nothing else tells it
+/// without changing it, for the hub's other threads as well.
+pub fn umask() -> Option<u32> {
+    let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(umask.trim(), 8).ok()
+}
+
 /// The capabilities for which the answer is 1. Numbers beyond the kernel's last one are errors.
 fn set_of(answer: impl Fn(u64) -> i32) -> u64 {
     let answers = (0..64).map(|number| (number, answer(number)));

@@ -20,7 +20,7 @@ use plugin_abi::{Answer, start};
 use smallvec::SmallVec;
 
 use super::config::Limits;
-use super::credentials::Credentials;
+use super::credentials::{Credentials, umask};
 use super::limits;
 use super::output::{Output, OutputThread, Pipes};
 use super::script::Script;
@@ -109,6 +109,8 @@ pub struct Process {
     pub python: PathBuf,
     /// What it was allowed when it was started.
     pub credentials: Credentials,
+    /// What its files may not allow, if that is known.
+    pub umask: Option<u32>,
     /// What it prints.
     pub output: RefCell<Arc<Output>>,
     /// How far it has come.
@@ -158,6 +160,8 @@ pub struct Birth {
     pub output: Arc<Output>,
     /// Those of the hub's thread that asked for it.
     pub credentials: Credentials,
+    /// That of the hub's thread that asked for it, if that is known.
+    pub umask: Option<u32>,
     link: HubEnd,
     coming: Coming,
 }
@@ -172,6 +176,7 @@ impl Birth {
         output: Arc<Output>,
     ) -> io::Result<Birth> {
         let credentials = Credentials::of_this_thread()?;
+        let umask = umask();
         let (link, fds) = HubEnd::create(recipe.ring_bytes)?;
         let (stdout, stdout_writer) = pipe()?;
         let (stderr, stderr_writer) = pipe()?;
@@ -189,7 +194,8 @@ impl Birth {
             credentials: credentials.clone(),
         })?;
         reader.watch(serial, Pipes { stdout, stderr }, output.clone());
-        Ok(Birth { serial, python: recipe.python.to_path_buf(), output, credentials, link, coming })
+        let python = recipe.python.to_path_buf();
+        Ok(Birth { serial, python, output, credentials, umask, link, coming })
     }
 
     /// The operating system's process, or why there is none; `None` as long as that is not
@@ -213,6 +219,7 @@ impl Process {
             child,
             python: birth.python,
             credentials: birth.credentials,
+            umask: birth.umask,
             output: RefCell::new(birth.output),
             phase: Cell::new(Phase::Started),
             script: RefCell::default(),

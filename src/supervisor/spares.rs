@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, umask};
 use super::output::Output;
 use super::process::Process;
 use super::spawn::Exit;
@@ -23,13 +23,13 @@ impl Supervisor {
         Some(spares.swap_remove(at))
     }
 
-    /// Ends those that were started when the hub was another user.
+    /// Ends those that were started when the hub was another user, or had another umask.
     fn end_foreign_spares(&self) {
         if self.spares.borrow().is_empty() {
             return;
         }
-        let own = Credentials::of_this_thread().ok();
-        let is_own = |spare: &Rc<Process>| own.as_ref() == Some(&spare.credentials);
+        let (own, umask) = (Credentials::of_this_thread().ok(), umask());
+        let is_own = |spare: &Rc<Process>| own.as_ref() == Some(&spare.credentials) && spare.umask == umask;
         let (kept, foreign) = self.spares.take().into_iter().partition(is_own);
         self.spares.replace(kept);
         drop::<Vec<Rc<Process>>>(foreign);
