@@ -32,7 +32,7 @@ fn excess(text: &[u8], bytes: i64, lines: i64) -> Option<Excess> {
 impl Hub {
     /// Whether somebody is logged in; if not, he is gone.
     pub(super) fn is_logged_in(&mut self, id: ConnId) -> bool {
-        let logged_in = self.user_of(id).is_some_and(|user| user.in_list);
+        let logged_in = self.user_of(id).is_some_and(|user| user.is_listed());
         if !logged_in {
             self.out_of_order(id, "your client must log in first");
         }

@@ -8,13 +8,9 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 
+use super::ids::UserId;
 use super::output::{Kept, Queue};
 use super::places::Place;
-use super::slots::Id;
-use super::user::UserId;
-
-/// Names one connection.
-pub type ConnId = Id<Connection>;
 
 /// What a connection's bytes go to.
 pub enum Link {

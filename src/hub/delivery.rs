@@ -100,7 +100,7 @@ impl Hub {
                 continue;
             }
             let user = connection.user.and_then(|user| users.get(user));
-            if user.is_some_and(|user| user.in_list && wanted(user, connection)) {
+            if user.is_some_and(|user| user.is_listed() && wanted(user, connection)) {
                 connection.queue.push_shared(broadcast, &[], &shared);
                 most = most.max(connection.queue.len(broadcast));
                 *unsent = true;
@@ -160,8 +160,8 @@ impl Hub {
         let text = super::protocol::chat_text(text);
         let members: Vec<(ConnId, Rc<[u8]>)> = self
             .users
-            .iter()
-            .filter(|(_, user)| user.in_list && user.class.number() >= least)
+            .listed()
+            .filter(|(_, user)| user.class.number() >= least)
             .filter_map(|(_, user)| Some((user.connection()?, Rc::clone(&user.nick))))
             .filter(|(id, _)| Some(*id) != but)
             .collect();
@@ -226,7 +226,7 @@ impl Hub {
         let mut order: Vec<(u8, std::cmp::Reverse<usize>, ConnId)> = Vec::new();
         for (id, connection) in connections.iter_mut() {
             let cost = connection.queue.len(broadcast) + connection.input.len();
-            let user = connection.user.and_then(|user| users.get(user)).filter(|user| user.in_list);
+            let user = connection.user.and_then(|user| users.get(user)).filter(|user| user.is_listed());
             let rank = match user {
                 None => 0,
                 Some(user) if user.class < Class::Operator => 1,

@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use super::connection::Supports;
 use super::protocol::{MyInfo, field};
-use super::text::nick_key;
 use super::user::{Behind, Class, User};
 use super::{ConnId, Hub, UserId, VERSION};
 
@@ -18,7 +17,7 @@ impl Hub {
 
     /// The nicks of the users in the list for whom this is true.
     pub(super) fn nicks(&self, wanted: impl Fn(&User) -> bool) -> Vec<&[u8]> {
-        let listed = self.users.iter().filter(|(_, user)| user.in_list && wanted(user));
+        let listed = self.users.listed().filter(|(_, user)| wanted(user));
         listed.map(|(_, user)| &*user.nick).collect()
     }
 
@@ -63,7 +62,7 @@ impl Hub {
         let Some(user) = self.users.get(id) else { return };
         let (nick, shown) = (Rc::clone(&user.nick), user.shown.clone());
         let (is_op, is_bot, connection) = (self.is_shown_as_op(user), user.is_bot(), user.connection());
-        if self.without_no_hello > 0 {
+        if self.users.anybody_needs_hello() {
             let hello = [b"$Hello ", &*nick, b"|"].concat();
             self.send_to_some(|_, connection| !connection.has(Supports::NO_HELLO), &[&hello]);
         }
@@ -105,19 +104,13 @@ impl Hub {
 
     /// Takes a user out of the list; the others see him go.
     pub(super) fn hide(&mut self, id: UserId) {
-        let Some(user) = self.users.get_mut(id) else { return };
-        if !std::mem::take(&mut user.in_list) {
+        if !self.users.leave(id) {
             return;
         }
+        let Some(user) = self.users.get(id) else { return };
         let nick = Rc::clone(&user.nick);
-        self.total_share = self.total_share.saturating_sub(user.share);
-        self.names.remove(&nick_key(&nick));
         if let Some(connection) = user.connection().and_then(|id| self.connections.get_mut(id)) {
-            self.online_clients = self.online_clients.saturating_sub(1);
             connection.queue.unfollow(&self.broadcast);
-            if !connection.has(Supports::NO_HELLO) {
-                self.without_no_hello = self.without_no_hello.saturating_sub(1);
-            }
         }
         self.send_to_all(&[b"$Quit ", &nick, b"|"]);
     }
@@ -148,7 +141,7 @@ impl Hub {
         if !no_get_info {
             list.extend_from_slice(&Self::nick_message(b"$NickList ", &self.nicks(|_| true)));
         }
-        for (_, user) in self.users.iter().filter(|(_, user)| user.in_list) {
+        for (_, user) in self.users.listed() {
             list.extend_from_slice(&user.shown);
         }
         list.extend_from_slice(&self.op_list());
@@ -156,7 +149,7 @@ impl Hub {
             list.extend_from_slice(&self.bot_list());
         }
         if has_json {
-            for (_, user) in self.users.iter().filter(|(_, user)| user.in_list) {
+            for (_, user) in self.users.listed() {
                 list.extend_from_slice(&user.ext_json);
             }
         }
@@ -164,7 +157,7 @@ impl Hub {
             self.user_of(id).is_some_and(|user| user.class.number() >= self.settings.user_ip_class);
         if has_ips && sees_ips && self.settings.send_user_ip {
             list.extend_from_slice(b"$UserIP ");
-            for (_, user) in self.users.iter().filter(|(_, user)| user.in_list) {
+            for (_, user) in self.users.listed() {
                 self.append_ip(&mut list, user);
             }
             list.push(b'|');
@@ -190,7 +183,7 @@ impl Hub {
         {
             let Some(connection) = self.connections.get_mut(id) else { continue };
             connection.list_is_late = false;
-            if self.user_of(id).is_some_and(|user| user.in_list) {
+            if self.user_of(id).is_some_and(|user| user.is_listed()) {
                 self.send_list(id);
             }
         }
@@ -207,17 +200,16 @@ impl Hub {
 
     /// Puts a bot into the list. False when its nick is taken.
     pub(super) fn add_bot(&mut self, behind: Behind, class: Class, info: &MyInfo<'_>) -> bool {
-        if self.online(info.nick).is_some() {
+        let mut user = User::new(info.nick, class, behind);
+        user.shown = info.message();
+        user.login_time = self.clock.seconds;
+        let id = self.users.insert(user);
+        let share = super::text::number(info.size).and_then(|size| size.try_into().ok()).unwrap_or(0);
+        self.users.set_share(id, share);
+        if !self.users.enter(id, false) {
+            self.users.remove(id);
             return false;
         }
-        let mut user = User::new(info.nick, class, behind);
-        user.in_list = true;
-        user.shown = info.message();
-        user.share = super::text::number(info.size).and_then(|size| size.try_into().ok()).unwrap_or(0);
-        user.login_time = self.clock.seconds;
-        self.total_share = self.total_share.saturating_add(user.share);
-        let id = self.users.insert(user);
-        self.names.insert(nick_key(info.nick), id);
         match behind {
             Behind::HubBot => self.bot = Some(id),
             Behind::OpChat => self.opchat = Some(id),

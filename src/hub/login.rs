@@ -18,7 +18,7 @@ use super::database::{Account, Stored};
 use super::networks::Network;
 use super::passwords::{Check, Checked, Source, Trust};
 use super::protocol::{lock_to_key, nick_is_clean};
-use super::text::{nick_key, spoken_period, spoken_size};
+use super::text::{spoken_period, spoken_size};
 use super::user::{Behind, Class, User};
 use super::{CloseReason, ConnId, Hub, VERSION};
 
@@ -366,7 +366,7 @@ impl Hub {
         }
         // Whoever comes in the place of himself takes none.
         let ghost = self.online_user(nick).and_then(User::connection);
-        let count = self.online_clients - usize::from(ghost.is_some()).min(self.online_clients);
+        let count = self.users.listed_clients().saturating_sub(usize::from(ghost.is_some()));
         if i64::try_from(count).is_ok_and(|count| count >= self.settings.max_users) {
             let more = self.readable(&self.settings.hubfull_message);
             let text = format!("The hub is full: {count} users are online. {more}");
@@ -552,19 +552,15 @@ impl Hub {
         connection.stage = Stage::LoggedIn;
         connection.place = None;
         connection.deadline = None;
-        let wants_list = connection.wants_list;
-        if !connection.has(Supports::NO_HELLO) {
-            self.without_no_hello += 1;
-        }
+        let (wants_list, needs_hello) = (connection.wants_list, !connection.has(Supports::NO_HELLO));
         let Some(user) = connection.user else { return };
         let Some(entering) = self.users.get_mut(user) else { return };
-        entering.in_list = true;
         entering.login_time = now;
         entering.restrictions = restrictions;
-        self.total_share = self.total_share.saturating_add(entering.share);
         let class = entering.class;
-        self.names.insert(nick_key(&nick), user);
-        self.online_clients += 1;
+        if !self.users.enter(user, needs_hello) {
+            return self.close(id, CloseReason::InvalidUser);
+        }
         if self.raise_for(id, Hook::OnUserInList, &[Value::text(&*nick)]).blocked {
             // He has been seen by nobody, but the others' list may have been asked for meanwhile.
             return self.close(id, CloseReason::Plugin);
@@ -614,7 +610,7 @@ impl Hub {
         }
         let Some(user) = self.user_of(id) else { return };
         let must_set_password = user.account.as_ref().is_some_and(|account| account.pwd_change);
-        let (nick, share) = (Rc::clone(&user.nick), user.share);
+        let (nick, share) = (Rc::clone(&user.nick), user.share());
         if must_set_password {
             self.tell(id, "Please set a password of your own now: +passwd YOUR-PASSWORD");
         }

@@ -36,7 +36,7 @@
 //! - `passwords`: whose password is checked next
 //! - `nicks`: which nicks can be told apart
 //! - `login`, `my_info`, `chat`, `search`, `operators`: what clients' messages lead to
-//! - `user`, `slots`, `flood`: users, their ids, how much they may send
+//! - `user`: users and their list; `ids`, `slots`: what they are called; `flood`: how much they may send
 //! - `commands`: what is typed after `!` and `+`; `accounts`, `moderation`: what it leads to
 //! - `settings`, `configuration`: the variables and what a change leads to
 //! - `database`, `bans`, `sql`: what is kept
@@ -58,6 +58,7 @@ mod descriptors;
 mod flood;
 mod functions;
 mod geoip;
+mod ids;
 mod lists;
 mod login;
 mod moderation;
@@ -93,12 +94,14 @@ use plugin_abi::{Hook, Value};
 use crate::supervisor::{Supervisor, Verdict};
 use background::Background;
 pub use backup::{BackupError, Contents, Restored, backup, check as check_backup, restore};
+pub use connection::CloseReason;
 use connection::Connection;
-pub use connection::{CloseReason, ConnId};
 use database::Database;
 pub use database::DatabaseError;
 pub use descriptors::raise_limit;
 use geoip::GeoIp;
+use ids::OfConnections;
+pub use ids::{ConnId, UserId};
 pub use options::{HubError, Options};
 use output::Broadcast;
 pub use protocol::lock_to_key;
@@ -108,8 +111,8 @@ use slots::Slots;
 pub use stored_configuration::{StoredConfiguration, StoredConfigurationError, Variable};
 pub use text::Charset;
 pub use upkeep::{Accounts, UpkeepError};
-use user::User;
-pub use user::{Class, UserId};
+pub use user::Class;
+use user::{User, UserList};
 
 /// What the hub calls itself to clients.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -126,19 +129,13 @@ pub struct Hub {
     /// The same database as scripts have it.
     sql: sql::Sql,
     geoip: GeoIp,
-    connections: Slots<Connection>,
-    users: Slots<User>,
-    /// Who is in the user list, by the lower-case nick.
-    names: HashMap<Box<[u8]>, UserId>,
-    online_clients: usize,
+    connections: Slots<Connection, OfConnections>,
+    users: UserList,
     bot: Option<UserId>,
     opchat: Option<UserId>,
     broadcast: Broadcast,
     /// Whether anything waits to be sent.
     unsent: bool,
-    /// Clients in the list that need a `$Hello` for each newcomer.
-    without_no_hello: usize,
-    total_share: u64,
     closing: VecDeque<ConnId>,
     /// Who is sent the list of users as soon as there is room for it.
     late_lists: VecDeque<ConnId>,
@@ -208,7 +205,7 @@ impl Hub {
 
     /// How many clients' users are in the list.
     pub fn users_count(&self) -> usize {
-        self.online_clients
+        self.users.listed_clients()
     }
 
     /// The exit code that a script or operator asked for, once the hub is to stop.
@@ -236,16 +233,7 @@ impl Hub {
 
     /// Somebody in the user list.
     fn online(&self, nick: &[u8]) -> Option<UserId> {
-        // Nicks of up to this length, which are nearly all, are looked up without a copy.
-        let mut lower = [0; 64];
-        match lower.get_mut(..nick.len()) {
-            Some(lower) => {
-                lower.copy_from_slice(nick);
-                lower.make_ascii_lowercase();
-                self.names.get(&*lower).copied()
-            }
-            None => self.names.get(&text::nick_key(nick)).copied(),
-        }
+        self.users.find(nick)
     }
 
     fn online_user(&self, nick: &[u8]) -> Option<&User> {

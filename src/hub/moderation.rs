@@ -95,7 +95,7 @@ impl Hub {
             ip: Some(connection.ip),
             range,
             host: connection.host.clone().unwrap_or_default().into_bytes(),
-            share: Some(user.share),
+            share: Some(user.share()),
         })
     }
 
@@ -248,7 +248,7 @@ impl Hub {
             time: self.clock.seconds,
             ip: &connection.ip_text,
             host: connection.host.as_deref().unwrap_or_default().as_bytes(),
-            share_size: other.share,
+            share_size: other.share(),
             reason,
             op,
             is_drop,

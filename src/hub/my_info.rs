@@ -49,16 +49,15 @@ impl Hub {
         let share = number(info.size).and_then(|size| u64::try_from(size).ok()).unwrap_or(share);
         let shown = self.shown_info(&info);
         let Some(user) = self.user_of_mut(id) else { return };
-        let old_share = if user.in_list { user.share } else { 0 };
-        let in_list = user.in_list;
-        (user.share, user.active, user.sent) = (share, tag.active, message.to_vec());
-        if !in_list {
-            user.shown = shown;
+        (user.active, user.sent) = (tag.active, message.to_vec());
+        let (is_new, changed) = (!user.is_listed(), user.shown != shown);
+        user.shown.clone_from(&shown);
+        if let Some(user) = self.connections.get(id).and_then(|connection| connection.user) {
+            self.users.set_share(user, share);
+        }
+        if is_new {
             return self.enter(id);
         }
-        let changed = user.shown != shown;
-        user.shown.clone_from(&shown);
-        self.total_share = self.total_share.saturating_sub(old_share).saturating_add(share);
         if changed {
             self.send_to_all(&[&shown]);
         }

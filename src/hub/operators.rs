@@ -31,7 +31,7 @@ impl Hub {
         }
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.wants_list = true;
-        if self.user_of(id).is_some_and(|user| user.in_list) {
+        if self.user_of(id).is_some_and(|user| user.is_listed()) {
             self.send_list(id);
         }
     }
@@ -142,7 +142,7 @@ impl Hub {
             return;
         }
         user.ext_json.clone_from(&message);
-        if user.in_list {
+        if user.is_listed() {
             self.send_to_some(|_, connection| connection.has(Supports::EXT_JSON2), &[&message]);
         }
     }

@@ -18,7 +18,7 @@ use super::slots::Slots;
 use super::sql::{Sql, is_of_verlihub};
 use super::text::Charset;
 use super::turn::{Frequency, Timers};
-use super::user::Class;
+use super::user::{Class, UserList};
 use super::{Clock, Hub};
 use crate::supervisor::{self, LoadError, Loaded, Supervisor};
 
@@ -133,16 +133,12 @@ impl Hub {
             sql,
             geoip,
             connections: Slots::default(),
-            users: Slots::default(),
-            names: HashMap::new(),
-            online_clients: 0,
+            users: UserList::default(),
             lingering: Vec::new(),
             bot: None,
             opchat: None,
             broadcast: Broadcast::default(),
             unsent: false,
-            without_no_hello: 0,
-            total_share: 0,
             closing: VecDeque::new(),
             late_lists: VecDeque::new(),
             logouts: Vec::new(),

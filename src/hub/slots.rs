@@ -3,7 +3,8 @@
 
 use std::marker::PhantomData;
 
-/// Names one value in [`Slots`]. A removed value's name never finds another value.
+/// Names one value in [`Slots`]. A removed value's name never finds another value. `T` keeps the
+/// names of different tables apart; it is the type of the values, or one that stands for it.
 pub struct Id<T> {
     slot: u32,
     generation: u32,
@@ -47,20 +48,21 @@ impl<T> std::fmt::Debug for Id<T> {
 }
 
 /// A table whose places are used again, each time under a new name.
-pub struct Slots<T> {
+pub struct Slots<T, Of = T> {
     places: Vec<(u32, Option<T>)>,
     free: Vec<u32>,
+    names: PhantomData<fn() -> Of>,
 }
 
-impl<T> Default for Slots<T> {
-    fn default() -> Slots<T> {
-        Slots { places: Vec::new(), free: Vec::new() }
+impl<T, Of> Default for Slots<T, Of> {
+    fn default() -> Slots<T, Of> {
+        Slots { places: Vec::new(), free: Vec::new(), names: PhantomData }
     }
 }
 
-impl<T> Slots<T> {
+impl<T, Of> Slots<T, Of> {
     /// Puts a value in.
-    pub fn insert(&mut self, value: T) -> Id<T> {
+    pub fn insert(&mut self, value: T) -> Id<Of> {
         if let Some(slot) = self.free.pop()
             && let Some((generation, place)) = self.places.get_mut(slot as usize)
         {
@@ -73,7 +75,7 @@ impl<T> Slots<T> {
     }
 
     /// Takes a value out.
-    pub fn remove(&mut self, id: Id<T>) -> Option<T> {
+    pub fn remove(&mut self, id: Id<Of>) -> Option<T> {
         let (generation, place) = self.places.get_mut(id.slot())?;
         if *generation != id.generation {
             return None;
@@ -86,7 +88,7 @@ impl<T> Slots<T> {
 
     /// The value of this name, if it still exists.
     #[inline]
-    pub fn get(&self, id: Id<T>) -> Option<&T> {
+    pub fn get(&self, id: Id<Of>) -> Option<&T> {
         match self.places.get(id.slot()) {
             Some((generation, Some(value))) if *generation == id.generation => Some(value),
             _ => None,
@@ -95,7 +97,7 @@ impl<T> Slots<T> {
 
     /// The value of this name, if it still exists.
     #[inline]
-    pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+    pub fn get_mut(&mut self, id: Id<Of>) -> Option<&mut T> {
         match self.places.get_mut(id.slot()) {
             Some((generation, Some(value))) if *generation == id.generation => Some(value),
             _ => None,
@@ -103,19 +105,19 @@ impl<T> Slots<T> {
     }
 
     /// The name of whatever is in this place now.
-    pub fn id_at(&self, slot: usize) -> Option<Id<T>> {
+    pub fn id_at(&self, slot: usize) -> Option<Id<Of>> {
         let (generation, value) = self.places.get(slot)?;
         value.as_ref()?;
         Some(Id { slot: slot as u32, generation: *generation, of: PhantomData })
     }
 
     /// All names, in the order of their places.
-    pub fn ids(&self) -> Vec<Id<T>> {
+    pub fn ids(&self) -> Vec<Id<Of>> {
         self.iter().map(|(id, _)| id).collect()
     }
 
     /// All values, in the order of their places.
-    pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Id<Of>, &T)> {
         self.places.iter().enumerate().filter_map(|(slot, (generation, value))| {
             let id = Id { slot: slot as u32, generation: *generation, of: PhantomData };
             Some((id, value.as_ref()?))
@@ -123,7 +125,7 @@ impl<T> Slots<T> {
     }
 
     /// All values, in the order of their places.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Id<T>, &mut T)> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Id<Of>, &mut T)> {
         self.places.iter_mut().enumerate().filter_map(|(slot, (generation, value))| {
             let id = Id { slot: slot as u32, generation: *generation, of: PhantomData };
             Some((id, value.as_mut()?))
@@ -137,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_place_that_is_used_again_has_a_new_name() {
-        let mut slots = Slots::default();
+        let mut slots = Slots::<&str>::default();
         let first = slots.insert("first");
         assert_eq!(slots.remove(first), Some("first"));
         let second = slots.insert("second");

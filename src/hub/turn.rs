@@ -548,7 +548,7 @@ impl Hub {
         let user = connection.user;
         let nick = self.nick_of(id).unwrap_or_else(|| Rc::from(&b""[..]));
         if let Some(user) = user {
-            if self.users.get(user).is_some_and(|user| user.in_list) {
+            if self.users.get(user).is_some_and(|user| user.is_listed()) {
                 self.raise(Hook::OnUserLogout, &[Value::text(&*nick)]);
                 self.note_logout(user);
                 self.hide(user);

@@ -1,16 +1,15 @@
-//! Somebody in the user list, or on the way there: a client's user, a bot, a script's robot;
-//! connections and what users may do are left to others.
+//! Somebody in the user list, or on the way there: a client's user, a bot, a script's robot; and
+//! the list itself, which alone changes what it counts.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::connection::ConnId;
 use super::database::{Account, Restrictions};
+use super::ids::{ConnId, OfUsers, UserId};
 use super::protocol::MyInfo;
-use super::slots::Id;
+use super::slots::Slots;
+use super::text::nick_key;
 use crate::host::ScriptId;
-
-/// Names one user.
-pub type UserId = Id<User>;
 
 /// What a user may do, as a rank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,14 +93,14 @@ pub struct User {
     pub class: Class,
     /// Who or what he is.
     pub behind: Behind,
-    /// Whether others see him.
-    pub in_list: bool,
+    /// The list's.
+    listed: Option<Listed>,
     /// The whole `$MyINFO …|` as others see it.
     pub shown: Vec<u8>,
     /// The `$MyINFO …` as his client sent it last, without the `|`.
     pub sent: Vec<u8>,
-    /// What he shares, in bytes.
-    pub share: u64,
+    /// The list's.
+    share: u64,
     /// Whether others can connect to him.
     pub active: bool,
     /// His registration, if he has one.
@@ -123,7 +122,7 @@ impl User {
             nick: nick.into(),
             class,
             behind,
-            in_list: false,
+            listed: None,
             shown: Vec::new(),
             sent: Vec::new(),
             share: 0,
@@ -134,6 +133,16 @@ impl User {
             login_time: 0,
             ext_json: Vec::new(),
         }
+    }
+
+    /// Whether others see them: they are in the list.
+    pub fn is_listed(&self) -> bool {
+        self.listed.is_some()
+    }
+
+    /// What they share, in bytes.
+    pub fn share(&self) -> u64 {
+        self.share
     }
 
     /// The connection of a client's user.
@@ -163,6 +172,130 @@ impl User {
         let text = self.shown.strip_suffix(b"|").unwrap_or(&self.shown);
         let parsed = text.strip_prefix(b"$MyINFO $ALL ").and_then(MyInfo::parse);
         parsed.unwrap_or(MyInfo { nick: &self.nick, size: b"0", ..MyInfo::default() })
+    }
+}
+
+/// A place in the list.
+#[derive(Clone, Copy, Debug)]
+struct Listed {
+    /// Whether their client needs a `$Hello` for each newcomer.
+    needs_hello: bool,
+}
+
+/// All users, and which of them are in the list. Nobody else can change whether somebody is in
+/// it or what they share, so these hold after every call: `names` has exactly those in the list,
+/// each under the key of their nick, and the sums are over exactly them.
+#[derive(Default)]
+pub struct UserList {
+    users: Slots<User, OfUsers>,
+    names: HashMap<Box<[u8]>, UserId>,
+    clients: usize,
+    needing_hello: usize,
+    /// Of so many bits that no sum of shares is too large.
+    share: u128,
+}
+
+impl UserList {
+    /// Takes somebody in who is not in the list yet.
+    pub fn insert(&mut self, mut user: User) -> UserId {
+        user.listed = None;
+        self.users.insert(user)
+    }
+
+    /// Puts a user into the list. False when they are gone or another one there has their nick.
+    #[must_use]
+    pub fn enter(&mut self, id: UserId, needs_hello: bool) -> bool {
+        let Some(user) = self.users.get_mut(id) else { return false };
+        if user.listed.is_some() {
+            return true;
+        }
+        let key = nick_key(&user.nick);
+        if self.names.contains_key(&*key) {
+            return false;
+        }
+        user.listed = Some(Listed { needs_hello });
+        self.share += u128::from(user.share);
+        self.clients += usize::from(!user.is_bot());
+        self.needing_hello += usize::from(needs_hello);
+        self.names.insert(key, id);
+        true
+    }
+
+    /// Takes a user out of the list. False when they were not in it.
+    pub fn leave(&mut self, id: UserId) -> bool {
+        let Some(user) = self.users.get_mut(id) else { return false };
+        let Some(listed) = user.listed.take() else { return false };
+        self.share -= u128::from(user.share);
+        self.clients -= usize::from(!user.is_bot());
+        self.needing_hello -= usize::from(listed.needs_hello);
+        self.names.remove(&nick_key(&user.nick));
+        true
+    }
+
+    /// Forgets a user, who leaves the list too.
+    pub fn remove(&mut self, id: UserId) {
+        self.leave(id);
+        self.users.remove(id);
+    }
+
+    /// Says what a user shares now, in bytes.
+    pub fn set_share(&mut self, id: UserId, share: u64) {
+        let Some(user) = self.users.get_mut(id) else { return };
+        if user.listed.is_some() {
+            self.share = self.share - u128::from(user.share) + u128::from(share);
+        }
+        user.share = share;
+    }
+
+    /// Somebody in the list.
+    pub fn find(&self, nick: &[u8]) -> Option<UserId> {
+        // Nicks of up to this length, which are nearly all, are looked up without a copy.
+        let mut lower = [0; 64];
+        match lower.get_mut(..nick.len()) {
+            Some(lower) => {
+                lower.copy_from_slice(nick);
+                lower.make_ascii_lowercase();
+                self.names.get(&*lower).copied()
+            }
+            None => self.names.get(&nick_key(nick)).copied(),
+        }
+    }
+
+    /// A user, in the list or not.
+    #[inline]
+    pub fn get(&self, id: UserId) -> Option<&User> {
+        self.users.get(id)
+    }
+
+    /// A user, in the list or not.
+    #[inline]
+    pub fn get_mut(&mut self, id: UserId) -> Option<&mut User> {
+        self.users.get_mut(id)
+    }
+
+    /// All users, in the list or not.
+    pub fn iter(&self) -> impl Iterator<Item = (UserId, &User)> {
+        self.users.iter()
+    }
+
+    /// Those in the list.
+    pub fn listed(&self) -> impl Iterator<Item = (UserId, &User)> {
+        self.users.iter().filter(|(_, user)| user.is_listed())
+    }
+
+    /// How many in the list have a client.
+    pub fn listed_clients(&self) -> usize {
+        self.clients
+    }
+
+    /// Whether a client in the list needs a `$Hello` for each newcomer.
+    pub fn anybody_needs_hello(&self) -> bool {
+        self.needing_hello > 0
+    }
+
+    /// What those in the list share together, in bytes.
+    pub fn total_share(&self) -> u64 {
+        u64::try_from(self.share).unwrap_or(u64::MAX)
     }
 }
 
@@ -240,5 +373,47 @@ mod tests {
         assert_eq!(tag, Tag { active: true, hubs: 6, slots: 5 });
         assert!(!Tag::parse(b"<ncdc V:1,M:P,H:1/0/0,S:1>").active);
         assert_eq!(Tag::parse(b"nonsense"), Tag::default());
+    }
+
+    #[test]
+    fn the_list_is_what_its_users_are() {
+        let mut list = UserList::default();
+        let mut known: Vec<UserId> = Vec::new();
+        let mut random = 12345u32;
+        for _ in 0..20_000 {
+            random = random.wrapping_mul(1_103_515_245).wrapping_add(12345);
+            let (what, which, size) = (random >> 16 & 7, random >> 19 & 15, u64::from(random >> 8));
+            let id = known.get(which as usize).copied();
+            match (what, id) {
+                (0 | 1, _) => {
+                    let behind = if size & 1 == 0 {
+                        Behind::HubBot
+                    } else {
+                        Behind::Client(Slots::<(), super::super::ids::OfConnections>::default().insert(()))
+                    };
+                    let nick = [b'a' + (size % 8) as u8, if size & 16 == 0 { b'X' } else { b'x' }];
+                    known.push(list.insert(User::new(&nick, Class::Guest, behind)));
+                }
+                (2 | 3, Some(id)) => {
+                    let free = list.find(&list.get(id).unwrap().nick).is_none_or(|there| there == id);
+                    assert_eq!(list.enter(id, size & 2 != 0), free, "a nick is there once");
+                }
+                (4, Some(id)) => _ = list.leave(id),
+                (5, Some(id)) => {
+                    list.remove(id);
+                    known.remove(which as usize);
+                }
+                (_, Some(id)) => list.set_share(id, if size & 4 == 0 { u64::MAX } else { size }),
+                _ => {}
+            }
+            let listed: Vec<(UserId, &User)> = list.listed().collect();
+            assert_eq!(listed.len(), list.names.len());
+            assert!(listed.iter().all(|(id, user)| list.find(&user.nick) == Some(*id)));
+            assert_eq!(list.share, listed.iter().map(|(_, user)| u128::from(user.share)).sum());
+            assert_eq!(list.listed_clients(), listed.iter().filter(|(_, user)| !user.is_bot()).count());
+            let needing = listed.iter().filter(|(_, user)| user.listed.unwrap().needs_hello).count();
+            assert_eq!(list.anybody_needs_hello(), needing > 0);
+        }
+        assert!(!known.is_empty());
     }
 }

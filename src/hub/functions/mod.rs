@@ -124,7 +124,7 @@ impl Host for Hub {
             Call::SQL => self.call_sql(script, args),
             Call::GetServFreq => Value::Float(self.frequency.mean(self.clock.seconds, self.started)),
             Call::GetUsersCount => Value::Int(i64::try_from(self.users_count()).unwrap_or(i64::MAX)),
-            Call::GetTotalShareSize => Value::from(self.total_share.to_string()),
+            Call::GetTotalShareSize => Value::from(self.users.total_share().to_string()),
             Call::Topic => self.call_topic(args),
             Call::name_and_version => self.call_name_and_version(script, args),
             Call::StopHub => self.call_stop_hub(args),

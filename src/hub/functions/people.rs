@@ -70,9 +70,8 @@ impl Hub {
         let Some(user) = self.users.get_mut(id) else { return Value::Nil };
         let nick = Rc::clone(&user.nick);
         let shown = MyInfo { nick: &nick, desc, tag, speed, mail, size }.message();
-        self.total_share = self.total_share.saturating_sub(user.share).saturating_add(share);
-        user.share = share;
         user.shown.clone_from(&shown);
+        self.users.set_share(id, share);
         self.send_to_all(&[&shown]);
         done(true)
     }

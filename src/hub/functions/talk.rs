@@ -54,10 +54,8 @@ impl Hub {
             return Value::Nil;
         }
         let from = shown_nick(from);
-        let wanted = self
-            .users
-            .iter()
-            .filter(|(_, user)| user.in_list && !user.is_bot() && classes.contains(&user.class.number()));
+        let wanted =
+            self.users.listed().filter(|(_, user)| !user.is_bot() && classes.contains(&user.class.number()));
         let users: Vec<(ConnId, Rc<[u8]>)> =
             wanted.filter_map(|(_, user)| Some((user.connection()?, Rc::clone(&user.nick)))).collect();
         let rest = self.shared(&[b" From: ", &from, b" $<", &from, b"> ", &chat_text(message), b"|"]);
