@@ -14,10 +14,12 @@ use vhpy::supervisor::{Config, RestartLimits};
 /// Stores ever new values under two keys, each of which shows whether it is whole; every
 /// change is told once the hub has it.
 const STORES: &str = "
-    def put(first, count, size):
+    def put(first, count, size, marked=0, mark=None):
         for number in range(first, first + count):
             vh.store['big'] = [number] * size
             vh.store['pair'] = {'a': number, 'b': -number}
+            if mark and number == first + marked:
+                open(mark, 'w').close()
         return number
     def get(): return [vh.store.get('big'), vh.store.get('pair')]
     def fill(size):
@@ -57,14 +59,23 @@ fn a_script_killed_while_it_stores_loses_no_stored_value() {
         let args = [known.into(), 20i64.into(), 10_000i64.into()];
         known = stage.call(id, "put", &args).as_int().unwrap();
         let pid = stage.pid(id);
+        let mark = folder.path().join(format!("mark{round}"));
+        let marked = i64::try_from(7 * round).unwrap();
+        let args = [
+            known.into(),
+            1_000_000i64.into(),
+            10_000i64.into(),
+            marked.into(),
+            mark.to_str().unwrap().to_string().into(),
+        ];
         let killer = std::thread::spawn(move || {
-            // The call goes on for much longer. A death before it would be noticed by the call
-            // itself, and the next process would serve it.
-            std::thread::sleep(Duration::from_millis(300 + 3 * round));
+            // The call has stored something, and goes on for much longer. A death before it would
+            // be noticed by the call itself, and the next process would serve it.
+            support::wait_until("the call to store something", || mark.exists());
             kill(pid, libc::SIGKILL);
         });
-        let args = [known.into(), 1_000_000i64.into(), 10_000i64.into()];
         assert!(stage.supervisor.call(&mut stage.host, id, "put", &args).is_err(), "it is killed");
+        known += marked;
         killer.join().unwrap();
         let restarts = round + 1;
         stage.serve_until("the restart", |supervisor, _| {
