@@ -339,3 +339,68 @@ fn a_forked_child_cannot_speak_for_its_dead_parent() {
     assert!(chat(&mut stage, "x").blocked);
     assert!(stage.host.texts(Call::mc).is_empty());
 }
+
+// ---------------------------------------------------------------- an upgrade meanwhile
+
+/// A worker library of its own for the test, as it is built.
+fn copied_worker(folder: &Path) -> std::path::PathBuf {
+    let built = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("libvh_worker.so");
+    let worker = folder.join("libvh_worker.so");
+    std::fs::copy(built, &worker).unwrap();
+    worker
+}
+
+/// What a hub of another version has.
+fn of_another_build(worker: &Path) -> Vec<u8> {
+    let mut bytes = std::fs::read(worker).unwrap();
+    let mark = plugin_abi::start::MARK;
+    let at = bytes.windows(mark.len()).position(|window| window == mark).unwrap() + mark.len();
+    bytes[at..at + 5].copy_from_slice(b"9.8.7");
+    bytes
+}
+
+#[test]
+fn a_script_is_restarted_with_the_library_that_the_hub_began_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let worker = copied_worker(folder.path());
+    let mut stage = Stage::with(Config { worker: Some(worker.clone()), ..patient() });
+    let source = "
+import multiprocessing, os, vh
+def OnTimer(): pass
+def loaded(): return str([line for line in open('/proc/self/maps') if 'worker' in line])
+def version(): return vh.__version__
+def in_another(): return multiprocessing.get_context('spawn').Pool(1).apply(version)
+";
+    let id = stage.load("script.py", source).id;
+    // A package is upgraded: another file under the name, and then none, as when it is removed.
+    let newer = folder.path().join("new");
+    std::fs::write(&newer, "no library at all").unwrap();
+    std::fs::rename(&newer, &worker).unwrap();
+    for restarts in 1..3 {
+        kill(stage.pid(id), libc::SIGKILL);
+        wait_until_ready(&mut stage, id, restarts);
+        let loaded = support::text(&stage.call(id, "loaded", &[]));
+        assert!(loaded.contains("libvh_worker.so (deleted)"), "{loaded}");
+        let version = stage.call(id, "in_another", &[]);
+        assert_eq!(version, env!("CARGO_PKG_VERSION").into(), "what the script starts has it too");
+        let _ = std::fs::remove_file(&worker);
+    }
+}
+
+#[test]
+fn a_worker_library_of_another_version_is_refused_with_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let worker = copied_worker(folder.path());
+    std::fs::write(&worker, of_another_build(&worker)).unwrap();
+    let refused = |worker: &Path| {
+        let config = Config { worker: Some(worker.to_path_buf()), ..config() };
+        vhpy::Supervisor::new(config).err().expect("it fits another hub").to_string()
+    };
+    let said = refused(&worker);
+    let own = plugin_abi::start::BUILD;
+    for part in [own, "9.8.7, protocol", &worker.display().to_string(), "from one package"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    std::fs::write(&worker, "no library at all").unwrap();
+    assert!(refused(&worker).contains("an unknown version"), "{}", refused(&worker));
+}

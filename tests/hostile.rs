@@ -22,6 +22,10 @@ use plugin_abi::{Answer, Args, Call, FromWorker, HookSet, ToWorker, start};
 use vhpy::supervisor::{Config, RestartLimits};
 use vhpy::{Hook, Host, ScriptId, Supervisor, Value};
 
+/// A hub takes nothing for a worker library that does not say so.
+#[used]
+static BUILD: &str = start::MARKED_BUILD;
+
 fn main() {
     if std::env::args().nth(1).as_deref() == Some("-c") {
         return Worker::new().run();

@@ -1,4 +1,4 @@
-//! Which Python runs a script, and where the worker library is; starting it is left to
+//! Which Python runs a script, and where this code lies; starting it is left to
 //! [`process`](super::process).
 
 use std::cell::RefCell;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::spawn::is_readable_within;
 
-/// Why no interpreter or worker was found.
+/// Why no interpreter was found.
 #[derive(Debug, thiserror::Error)]
 pub enum NotFound {
     /// There is no `python3` on the PATH.
@@ -27,16 +27,10 @@ pub enum NotFound {
         /// What it said instead.
         reason: String,
     },
-    /// `libvh_worker.so` is not where it is expected.
-    #[error("libvh_worker.so is not at {0}: build it with `make`, or let VHPY_WORKER point to it")]
-    Worker(PathBuf),
     /// The place of the running program or library is unknown.
     #[error("cannot tell where vhpy itself lies: let VHPY_WORKER point to libvh_worker.so")]
     Nowhere,
 }
-
-/// The file name of the worker library.
-const WORKER: &str = "libvh_worker.so";
 
 /// Finds interpreters and remembers those that a launcher script stands for.
 #[derive(Debug, Default)]
@@ -147,20 +141,9 @@ fn is_script(file: &Path) -> bool {
     std::fs::File::open(file).and_then(|mut file| file.read_exact(&mut start)).is_ok() && &start == b"#!"
 }
 
-/// Where the worker library is: as configured, where `VHPY_WORKER` points, or beside this code.
-pub fn worker_library(configured: Option<&Path>) -> Result<PathBuf, NotFound> {
-    let path = match (configured, std::env::var_os("VHPY_WORKER")) {
-        (Some(path), _) => path.to_path_buf(),
-        (None, Some(path)) if !path.is_empty() => PathBuf::from(path),
-        _ => beside_this_code()?,
-    };
-    let path = std::path::absolute(&path).unwrap_or(path);
-    if path.is_file() { Ok(path) } else { Err(NotFound::Worker(path)) }
-}
-
 /// The file that holds this function: the program `vhpy`, a test, or `libvhpy.so` inside
 /// somebody else's program.
-fn this_code() -> Result<PathBuf, NotFound> {
+pub(super) fn this_code() -> Result<PathBuf, NotFound> {
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
     let here = this_code as *const libc::c_void;
     // SAFETY: `here` is an address in this object and `info` is valid for writing; dladdr
@@ -178,15 +161,6 @@ fn this_code() -> Result<PathBuf, NotFound> {
     let named = PathBuf::from(OsStr::from_bytes(&name));
     // A program's name here is how it was called; the kernel knows where it is.
     named.canonicalize().or_else(|_| std::env::current_exe()).map_err(|_| NotFound::Nowhere)
-}
-
-/// The worker library beside this code, one folder up (for tests), or where packages put it.
-fn beside_this_code() -> Result<PathBuf, NotFound> {
-    let file = this_code()?;
-    let folder = file.parent().ok_or(NotFound::Nowhere)?;
-    let candidates = ["", "../lib", "../lib/vhpy", ".."].map(|place| folder.join(place).join(WORKER));
-    let first = candidates[0].clone();
-    Ok(candidates.into_iter().find(|file| file.is_file()).unwrap_or(first))
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ mod store;
 pub(crate) mod visits;
 mod waiting;
 mod wanted;
+mod worker_library;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -70,6 +71,7 @@ pub use kept_options::SetError;
 pub use lifecycle::{LoadError, Loaded};
 pub use script::Overrides;
 pub use spawn::Exit;
+pub use worker_library::{WorkerError, describe as describe_worker};
 
 use crate::host::{Host, ScriptId};
 use agenda::Agenda;
@@ -79,6 +81,7 @@ use process::{Birth, Process};
 use script::Script;
 use spawn::SpawnThread;
 use visits::{HookBoard, Pace};
+use worker_library::WorkerLibrary;
 
 /// How deeply events and calls may be nested in each other.
 pub const MAX_NESTING: u32 = 32;
@@ -93,9 +96,9 @@ type DynamicFunctions = HashMap<String, DynamicFunction>;
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The worker library or Python is missing.
+    /// The worker library is missing, or another version's.
     #[error(transparent)]
-    NotFound(#[from] NotFound),
+    Worker(#[from] WorkerError),
     /// The system refused a thread or a descriptor.
     #[error("cannot prepare for scripts: {0}")]
     System(#[from] io::Error),
@@ -166,7 +169,7 @@ impl Engine {
 /// The scripts of one hub. It belongs to the hub's thread.
 pub struct Supervisor {
     config: RefCell<Config>,
-    worker: PathBuf,
+    worker: WorkerLibrary,
     engine: RefCell<Rc<Engine>>,
     interpreters: Interpreters,
     processors: usize,
@@ -216,7 +219,7 @@ pub struct Supervisor {
 impl Supervisor {
     /// A supervisor without scripts. Finds the worker library, starts two threads.
     pub fn new(config: Config) -> Result<Supervisor, StartError> {
-        let worker = interpreter::worker_library(config.worker.as_deref())?;
+        let worker = WorkerLibrary::open(config.worker.as_deref())?;
         forks::watch()?;
         let none: Rc<[Rc<Script>]> = Rc::from([]);
         Ok(Supervisor {

@@ -25,6 +25,7 @@ use super::limits;
 use super::output::{Output, OutputThread, Pipes};
 use super::script::Script;
 use super::spawn::{Child, Coming, Command, Exit, SpawnThread};
+use super::worker_library::WorkerLibrary;
 
 /// What became of an event or function call.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,7 +145,7 @@ pub struct Recipe<'a> {
     /// The interpreter.
     pub python: &'a Path,
     /// `libvh_worker.so`.
-    pub worker: &'a Path,
+    pub worker: &'a WorkerLibrary,
     /// The size of a ring in bytes.
     pub ring_bytes: usize,
 }
@@ -184,13 +185,14 @@ impl Birth {
         let arguments = vec![
             CString::new("-c")?,
             CString::new(start::BOOT)?,
-            CString::new(recipe.worker.as_os_str().as_bytes())?,
+            CString::new(recipe.worker.path().as_os_str().as_bytes())?,
             CString::new(std::process::id().to_string())?,
         ];
         let coming = spawner.begin(Command {
             program: recipe.python.to_path_buf(),
             arguments,
             fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.bell, fds.life],
+            library: recipe.worker.file(),
             credentials: credentials.clone(),
         })?;
         reader.watch(serial, Pipes { stdout, stderr }, output.clone());

@@ -10,23 +10,28 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use plugin_abi::start;
 
 use super::credentials::Credentials;
 use super::forks::{ThisProcess, Unforked};
 
+/// How many descriptors a new process gets besides the worker library.
+const LINK_FDS: usize = start::LIBRARY_FD as usize;
+
 /// The first descriptor that a new process does not get.
-const FIRST_CLOSED: RawFd = 7;
+const FIRST_CLOSED: RawFd = start::LIBRARY_FD + 1;
 
 /// A process to start.
 #[derive(Debug)]
@@ -35,8 +40,10 @@ pub struct Command {
     pub program: PathBuf,
     /// Its arguments without its own name.
     pub arguments: Vec<CString>,
-    /// Its descriptors 0 to 6.
-    pub fds: [OwnedFd; FIRST_CLOSED as usize],
+    /// Its first descriptors.
+    pub fds: [OwnedFd; LINK_FDS],
+    /// The worker library, its descriptor [`start::LIBRARY_FD`].
+    pub library: Arc<File>,
     /// What it is to be allowed: a thread with other credentials does not start it.
     pub credentials: Credentials,
 }
@@ -296,12 +303,39 @@ impl Drop for Attributes {
 /// A `posix_spawn_file_actions_t` that is destroyed again.
 struct FileActions(libc::posix_spawn_file_actions_t);
 
-unsafe extern "C" {
-    /// In glibc since 2.34.
-    fn posix_spawn_file_actions_addclosefrom_np(
-        actions: *mut libc::posix_spawn_file_actions_t,
-        from: c_int,
-    ) -> c_int;
+/// `posix_spawn_file_actions_addclosefrom_np`.
+type AddCloseFrom = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, c_int) -> c_int;
+
+/// Looked up when it is needed, since glibc has it only from 2.34 on and older ones are to do.
+fn add_close_from() -> Option<AddCloseFrom> {
+    static FOUND: OnceLock<Option<AddCloseFrom>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let name = c"posix_spawn_file_actions_addclosefrom_np";
+        // SAFETY: the name ends with NUL; the symbol of this name is a function of this type, which
+        // glibc documents in <spawn.h>, and a null pointer is `None`.
+        unsafe {
+            std::mem::transmute::<*mut c_void, Option<AddCloseFrom>>(libc::dlsym(
+                libc::RTLD_DEFAULT,
+                name.as_ptr(),
+            ))
+        }
+    })
+}
+
+/// How many numbers above the highest open descriptor are closed one by one: other threads open
+/// more while the process is being started.
+const SLACK: RawFd = 256;
+
+/// The highest descriptor of this process, and how many there may be.
+fn highest_open() -> io::Result<(RawFd, RawFd)> {
+    let (limit, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)?;
+    let limit = RawFd::try_from(limit).unwrap_or(RawFd::MAX);
+    let mut highest = 0;
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        highest = highest.max(number.unwrap_or(0));
+    }
+    Ok((highest, limit))
 }
 
 impl FileActions {
@@ -320,8 +354,27 @@ impl FileActions {
     }
 
     fn close_from(&mut self, first: RawFd) -> io::Result<()> {
-        // SAFETY: the actions are initialised.
-        check(unsafe { posix_spawn_file_actions_addclosefrom_np(&mut self.0, first) })
+        match add_close_from() {
+            // SAFETY: the actions are initialised.
+            Some(add) => check(unsafe { add(&mut self.0, first) }),
+            None => self.close_each_from(first),
+        }
+    }
+
+    /// The same with an older glibc. It passes over numbers that are not open, but takes none from
+    /// the limit of open files on; a descriptor there is from before the limit was lowered, and gets
+    /// close-on-exec.
+    fn close_each_from(&mut self, first: RawFd) -> io::Result<()> {
+        let (highest, limit) = highest_open()?;
+        for number in first..highest.saturating_add(SLACK).min(limit) {
+            // SAFETY: the actions are initialised.
+            check(unsafe { libc::posix_spawn_file_actions_addclose(&mut self.0, number) })?;
+        }
+        for number in first.max(limit)..=highest {
+            // SAFETY: a system call without pointers; a number that is not open is refused.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+        Ok(())
     }
 }
 
@@ -347,7 +400,8 @@ fn spawn(command: &Command) -> io::Result<Child> {
     attributes.isolate()?;
     // Copies above the range into which they go, so that no duplication overwrites the
     // source of a later one.
-    let copies: Vec<OwnedFd> = command.fds.iter().map(copy_above).collect::<io::Result<_>>()?;
+    let given = command.fds.iter().map(AsFd::as_fd).chain([command.library.as_fd()]);
+    let copies: Vec<OwnedFd> = given.map(copy_above).collect::<io::Result<_>>()?;
     let mut actions = FileActions::new()?;
     for (to, from) in (0..FIRST_CLOSED).zip(&copies) {
         actions.duplicate(from.as_raw_fd(), to)?;
@@ -387,7 +441,7 @@ fn is_refusal(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
 }
 
-fn copy_above(fd: &OwnedFd) -> io::Result<OwnedFd> {
+fn copy_above(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
     let copy = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(FIRST_CLOSED))?;
     // SAFETY: the descriptor was made just now and belongs to nobody else.
@@ -536,6 +590,8 @@ fn reap(pidfd: BorrowedFd<'_>, pid: libc::pid_t, block: bool) -> Option<Exit> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::FromRawFd;
+
     use super::*;
 
     extern "C" fn nothing(_signal: c_int) {}
@@ -549,6 +605,7 @@ mod tests {
             program: "/bin/sleep".into(),
             arguments: vec![c"3600".into()],
             fds: [null(), null(), null(), null(), null(), null(), null()],
+            library: Arc::new(File::open("/dev/null").expect("/dev/null")),
             credentials: Credentials::of_this_thread().expect("credentials"),
         });
         let child = coming.expect("a request").wait().expect("a process");
@@ -570,6 +627,46 @@ mod tests {
         assert!(child.ends_within(Duration::from_secs(60)), "waited a minute for process {pid}");
         interrupter.join().expect("the signals");
         assert_eq!(child.reap(), Exit::Signal(libc::SIGKILL));
+    }
+
+    /// What glibc before 2.34 is given. The shell shows what is open in it.
+    #[test]
+    fn descriptors_are_closed_one_by_one_too() {
+        let (output, writer) = nix::unistd::pipe().expect("a pipe");
+        // Without close-on-exec, as C hubs open theirs: one in the midst, one far above.
+        let leaky = [9, 300].map(|least| {
+            let copy = nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_DUPFD(least)).expect("a copy");
+            // SAFETY: the descriptor was made just now and belongs to nobody else.
+            unsafe { OwnedFd::from_raw_fd(copy) }
+        });
+        let mut actions = FileActions::new().expect("actions");
+        actions.duplicate(writer.as_raw_fd(), 1).expect("an action");
+        actions.close_each_from(3).expect("actions");
+        let arguments = [c"sh", c"-c", c"echo /proc/self/fd/*"];
+        let mut arguments = arguments.map(|word| word.as_ptr().cast_mut()).to_vec();
+        arguments.push(std::ptr::null_mut());
+        let mut pid = 0;
+        // SAFETY: as in `spawn`.
+        let spawned = unsafe {
+            let arguments = arguments.as_ptr();
+            libc::posix_spawn(
+                &mut pid,
+                c"/bin/sh".as_ptr(),
+                &actions.0,
+                std::ptr::null(),
+                arguments,
+                environ.cast(),
+            )
+        };
+        check(spawned).expect("a process");
+        drop((writer, leaky));
+        let mut said = String::new();
+        std::io::Read::read_to_string(&mut File::from(output), &mut said).expect("what is open");
+        // SAFETY: a child of this test, which nobody else waits for.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+        // The shell has the folder open that it lists.
+        let open: Vec<&str> = said.split_whitespace().filter_map(|path| path.rsplit('/').next()).collect();
+        assert_eq!(open, ["0", "1", "2", "3"], "{said}");
     }
 
     #[test]

@@ -47,6 +47,10 @@ use py::{Gil, Obj};
 const DOC: &std::ffi::CStr = c"The hub, as its scripts see it: functions that the hub answers, what it is \
 called, and the numbers that its functions take and give.";
 
+/// Tells the hub which build this is.
+#[used]
+static BUILD: &str = plugin_abi::start::MARKED_BUILD;
+
 /// What the interpreter calls to load the module.
 #[unsafe(no_mangle)]
 pub extern "C" fn PyInit_vh() -> *mut ffi::PyObject {

@@ -32,7 +32,7 @@ pub use write::{write_command, write_event, write_function};
 pub const MAX_FRAME: usize = 64 << 20;
 
 /// The version of everything in this module; both sides must have the same.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = crate::start::protocol!();
 
 /// The number of events whose answer nobody waits for: there is to be none.
 pub const NOT_AWAITED: u64 = 0;
