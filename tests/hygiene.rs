@@ -203,13 +203,15 @@ const BECOMES_NOBODY: &str = "becomes nobody";
 const BECOMES_NOBODY_MEANWHILE: &str = "becomes nobody while a process is started";
 /// With the system call, which is for one thread: the one that starts processes stays root.
 const ITS_THREAD_BECOMES_NOBODY: &str = "its thread becomes nobody";
+/// The limit of processes does not hold for root.
+const NOBODY_FEW_PROCESSES: &str = "nobody, few processes";
 /// After its spare was started.
 const OTHER_UMASK: &str = "sets its umask";
 
 /// Name and what it does to the process before there is a supervisor; false: not possible here.
 type Case = (&'static str, fn() -> bool);
 
-const CASES: [Case; 16] = [
+const CASES: [Case; 24] = [
     ("plain", || true),
     ("spare", || true),
     ("forks", || true),
@@ -236,6 +238,15 @@ const CASES: [Case; 16] = [
     (BECOMES_NOBODY_MEANWHILE, is_root),
     (ITS_THREAD_BECOMES_NOBODY, is_root),
     (OTHER_UMASK, || true),
+    (NOBODY_FEW_PROCESSES, become_nobody),
+    // Older filters of containers do not know it; there is another way.
+    ("pidfd_open forbidden", || forbid(libc::SYS_pidfd_open, libc::EPERM)),
+    ("pidfd_open unknown", || forbid(libc::SYS_pidfd_open, libc::ENOSYS)),
+    ("memfd_create refused", || forbid(libc::SYS_memfd_create, libc::EPERM)),
+    ("memfd_create not known", || forbid(libc::SYS_memfd_create, libc::ENOSYS)),
+    ("eventfd2 refused", || forbid(libc::SYS_eventfd2, libc::EPERM)),
+    ("timerfd_create refused", || forbid(libc::SYS_timerfd_create, libc::EPERM)),
+    ("epoll_create1 refused", || forbid(libc::SYS_epoll_create1, libc::EPERM)),
 ];
 
 fn set_signal(signal: i32, handler: libc::sighandler_t) -> bool {
@@ -282,6 +293,37 @@ fn interrupt_all_the_time() -> bool {
         }
     });
     true
+}
+
+/// Makes a system call fail from now on in this thread and those that it starts, and their children,
+/// as the filters of containers do.
+fn forbid(call: libc::c_long, number: i32) -> bool {
+    let call = u32::try_from(call).unwrap();
+    let code = |code| u16::try_from(code).unwrap();
+    let number = u32::try_from(number).unwrap();
+    let mut filter = [
+        // The call's number; if it is this one, the error, else nothing.
+        libc::sock_filter { code: code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS), jt: 0, jf: 0, k: 0 },
+        libc::sock_filter { code: code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K), jt: 0, jf: 1, k: call },
+        libc::sock_filter {
+            code: code(libc::BPF_RET | libc::BPF_K),
+            jt: 0,
+            jf: 0,
+            k: libc::SECCOMP_RET_ERRNO | number,
+        },
+        libc::sock_filter {
+            code: code(libc::BPF_RET | libc::BPF_K),
+            jt: 0,
+            jf: 0,
+            k: libc::SECCOMP_RET_ALLOW,
+        },
+    ];
+    let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
+    // SAFETY: the program and its four steps live until the calls return.
+    unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) == 0
+    }
 }
 
 fn is_root() -> bool {
@@ -393,6 +435,10 @@ fn the_case() {
         BECOMES_NOBODY_MEANWHILE => becomes_nobody_meanwhile(config),
         ITS_THREAD_BECOMES_NOBODY => its_thread_becomes_nobody(config),
         OTHER_UMASK => other_umask(config),
+        NOBODY_FEW_PROCESSES => few_processes(config),
+        refused if refused.ends_with("refused") || refused.ends_with("not known") => {
+            says_what_is_refused(refused)
+        }
         _ => one_life(config, name == "few descriptors"),
     }
     println!("CASE OK");
@@ -551,6 +597,50 @@ fn its_thread_becomes_nobody(config: Config) {
         });
         case.join().unwrap();
     }
+}
+
+/// No process more is allowed when the script dies: that is no death of its own, however often
+/// it is tried, and it is back once one is allowed.
+fn few_processes(config: Config) {
+    let restart = RestartLimits { max_deaths: 2, ..RestartLimits::default() };
+    let mut stage = Stage::with(Config { restart, ..config });
+    let id = stage.load("asked.py", ASKED).id;
+    let allow = |processes| {
+        let limit = libc::rlimit { rlim_cur: processes, rlim_max: 10_000 };
+        // SAFETY: the structure is valid for reading.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NPROC, &limit) }, 0);
+    };
+    allow(1);
+    kill(stage.pid(id), libc::SIGKILL);
+    // The first pause is a second, the next ones are longer.
+    stage.serve_until("three attempts that fail", |supervisor, _| {
+        let status = supervisor.status(id).unwrap();
+        assert_ne!(status.state, "failed", "it was given up");
+        status.restarts >= 3
+    });
+    let told: Vec<_> = stage.host.told.iter().filter(|told| told.contains("cannot be restarted")).collect();
+    assert_eq!(told.len(), 1, "operators hear of it once: {:?}", stage.host.told);
+    allow(10_000);
+    stage.serve_until("the restart", |supervisor, _| supervisor.status(id).unwrap().state == "ready");
+    assert_eq!(stage.call(id, "ask", &["1".into()]), Value::Int(1));
+}
+
+/// Where there is no other way, the message says which call it is and what to do.
+fn says_what_is_refused(case: &str) {
+    let (call, advice) = match case.split_once(' ') {
+        Some((call, "refused")) => (call, "seccomp"),
+        Some((call, _)) => (call, "newer kernel"),
+        None => (case, ""),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let said = match vhpy::Supervisor::new(config()) {
+        Err(error) => error.to_string(),
+        Ok(supervisor) => {
+            let path = support::write_script(folder.path(), "asked.py", ASKED);
+            supervisor.load(&mut Recorder::default(), &path).unwrap_err().to_string()
+        }
+    };
+    assert!(said.contains(call) && said.contains(advice), "{said}");
 }
 
 /// What a script writes has the rights that the hub wants now, not when the spare was started.

@@ -10,6 +10,7 @@
 //! - [`frame`]: messages in MessagePack
 //! - [`ring`]: a ring of frames between processes that do not trust each other
 //! - [`segment`]: the memory with the two rings
+//! - [`refusal`]: which system call is not allowed here
 //! - [`link`]: both ends, and who wakes whom
 //! - [`wait`]: how long to stay awake
 //! - [`start`]: how a worker process begins
@@ -32,6 +33,8 @@ pub mod value;
 // loom replaces the atomics of `ring`, which cannot lie in shared memory then.
 #[cfg(not(loom))]
 pub mod link;
+#[cfg(not(loom))]
+pub mod refusal;
 #[cfg(not(loom))]
 pub mod segment;
 #[cfg(not(loom))]

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::refusal;
 use crate::ring::{Consumer, Corrupt, Producer, Push};
 use crate::segment::{Direction, RingMemory, Segment};
 use crate::wait::{Crowd, Patience};
@@ -296,7 +297,8 @@ pub struct WorkerReceiver {
 /// Both halves of the worker's end, from the descriptors it was given.
 pub fn open(fds: WorkerFds) -> io::Result<(WorkerSender, WorkerReceiver)> {
     let segment = Arc::new(Segment::map(fds.memory.as_fd())?);
-    let nudge = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+    let nudge = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+        .map_err(|number| refusal::named("eventfd2", number))?;
     Ok((
         WorkerSender {
             producer: Producer::new(RingMemory::new(segment.clone(), Direction::ToHub)),

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 use memmap2::{MmapOptions, MmapRaw};
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::refusal;
 use crate::ring::{MIN_WORDS, Storage};
 
 /// The usual size of each ring in bytes.
@@ -42,32 +42,6 @@ enum Control {
     Crowd = 5,
 }
 
-/// The system lets nobody use what there is no other way for.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    /// A filter forbids the call, as those of older container runtimes do.
-    #[error(
-        "the system call {0} is forbidden: allow it in the container's filter (its seccomp profile), \
-         or use a newer container runtime"
-    )]
-    Forbidden(&'static str),
-    /// The kernel, or what stands in for it, has no such call.
-    #[error("the system has no call {0}: a newer kernel is needed, or one that is built with it")]
-    Unknown(&'static str),
-}
-
-impl Refusal {
-    /// What a failed call's error number means for an operator; other numbers speak for
-    /// themselves.
-    fn or_plain(call: &'static str, number: Errno) -> io::Error {
-        match number {
-            Errno::EPERM => io::Error::new(io::ErrorKind::PermissionDenied, Refusal::Forbidden(call)),
-            Errno::ENOSYS => io::Error::new(io::ErrorKind::Unsupported, Refusal::Unknown(call)),
-            other => other.into(),
-        }
-    }
-}
-
 /// A mapping of the shared memory.
 #[derive(Debug)]
 pub struct Segment {
@@ -83,7 +57,7 @@ impl Segment {
     pub fn create(ring_bytes: usize) -> io::Result<(Segment, OwnedFd)> {
         let ring_words = (ring_bytes / 8).next_power_of_two().max(MIN_WORDS);
         let fd = memfd_create("vhpy", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)
-            .map_err(|number| Refusal::or_plain("memfd_create", number))?;
+            .map_err(|number| refusal::named("memfd_create", number))?;
         let file = File::from(fd);
         file.set_len((CONTROL_BYTES + 2 * ring_words * 8) as u64)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
@@ -201,53 +175,6 @@ mod tests {
         let file = File::from(fd);
         assert!(file.set_len(0).is_err());
         assert!(file.set_len(1 << 20).is_err());
-    }
-
-    /// Makes a system call fail from now on in this thread.
-    fn forbid(call: libc::c_long, number: i32) {
-        let call = u32::try_from(call).unwrap();
-        let code = |code| u16::try_from(code).unwrap();
-        let number = u32::try_from(number).unwrap();
-        let mut filter = [
-            // The call's number; if it is this one, the error, else nothing.
-            libc::sock_filter { code: code(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS), jt: 0, jf: 0, k: 0 },
-            libc::sock_filter {
-                code: code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K),
-                jt: 0,
-                jf: 1,
-                k: call,
-            },
-            libc::sock_filter {
-                code: code(libc::BPF_RET | libc::BPF_K),
-                jt: 0,
-                jf: 0,
-                k: libc::SECCOMP_RET_ERRNO | number,
-            },
-            libc::sock_filter {
-                code: code(libc::BPF_RET | libc::BPF_K),
-                jt: 0,
-                jf: 0,
-                k: libc::SECCOMP_RET_ALLOW,
-            },
-        ];
-        let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
-        // SAFETY: the program and its four steps live until the calls return.
-        unsafe {
-            assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-            assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program), 0);
-        }
-    }
-
-    #[test]
-    fn a_filter_that_forbids_the_memory_is_named() {
-        for (number, advice) in [(libc::EPERM, "seccomp"), (libc::ENOSYS, "newer kernel")] {
-            let said = std::thread::spawn(move || {
-                forbid(libc::SYS_memfd_create, number);
-                Segment::create(4096).unwrap_err().to_string()
-            });
-            let said = said.join().unwrap();
-            assert!(said.contains("memfd_create") && said.contains(advice), "{said}");
-        }
     }
 
     #[test]

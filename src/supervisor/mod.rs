@@ -58,11 +58,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
+use nix::sys::eventfd::EventFd;
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use plugin_abi::wait::Patience;
-use plugin_abi::{Hook, HookSet, Value};
+use plugin_abi::{Hook, HookSet, Value, refusal};
 
 pub use config::{Config, Identity, Limits, RestartLimits};
 pub use dispatch::{CallError, Replacement, Verdict};
@@ -78,8 +78,9 @@ use agenda::Agenda;
 use interpreter::Interpreters;
 use output::OutputThread;
 use process::{Birth, Process};
+use restart::Pauses;
 use script::Script;
-use spawn::SpawnThread;
+use spawn::{SpawnThread, epoll, eventfd};
 use visits::{HookBoard, Pace};
 use worker_library::WorkerLibrary;
 
@@ -151,12 +152,10 @@ impl Engine {
         let engine = Engine {
             spawner: SpawnThread::start()?,
             reader: OutputThread::start()?,
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            timer: TimerFd::new(
-                ClockId::CLOCK_MONOTONIC,
-                TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
-            )?,
-            nudge: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
+            epoll: epoll()?,
+            timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)
+                .map_err(|number| refusal::named("timerfd_create", number))?,
+            nudge: eventfd()?,
         };
         let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
         engine.epoll.add(engine.timer.as_fd(), event(waiting::TIMER))?;
@@ -186,6 +185,7 @@ pub struct Supervisor {
     spares: RefCell<Vec<Rc<Process>>>,
     /// No spare is started before this: the last one came to nothing.
     spares_from: Cell<Option<Instant>>,
+    spare_pauses: RefCell<Pauses>,
     /// Ids that were given out before their scripts are loaded, with what the host lets those
     /// call by name.
     reserved: RefCell<Vec<(ScriptId, DynamicFunctions)>>,
@@ -234,6 +234,7 @@ impl Supervisor {
             births: RefCell::default(),
             spares: RefCell::default(),
             spares_from: Cell::default(),
+            spare_pauses: RefCell::default(),
             reserved: RefCell::default(),
             agenda: Agenda::default(),
             pace: Pace::default(),

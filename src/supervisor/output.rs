@@ -12,10 +12,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use log::Level;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::EventFd;
 
 use super::forks::Unforked;
+use super::spawn::{epoll, eventfd};
 
 use crate::log_level::SCRIPT;
 
@@ -195,8 +196,8 @@ const LAST: u32 = 256;
 impl OutputThread {
     /// Starts the thread.
     pub fn start() -> std::io::Result<OutputThread> {
-        let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let stop = eventfd()?;
+        let epoll = epoll()?;
         epoll.add(stop.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
         let shared = Arc::new(Shared { epoll, stop, streams: Mutex::default() });
         let reader = shared.clone();

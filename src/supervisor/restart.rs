@@ -11,8 +11,26 @@ use super::config::RestartLimits;
 #[derive(Debug, Default)]
 pub struct Deaths {
     recent: VecDeque<Instant>,
-    /// How many starts in a row the system had no room for.
-    put_off: u32,
+    /// For starts that the system had no room for.
+    pauses: Pauses,
+}
+
+/// Pauses between attempts, each of them twice as long as the one before: 1, 2, 4 … 60 s.
+#[derive(Debug, Default)]
+pub struct Pauses(u32);
+
+impl Pauses {
+    /// How long to wait with the next attempt; at first [`FIRST_PAUSE`].
+    pub fn another(&mut self) -> Duration {
+        let doubled = 2u32.saturating_pow(self.0);
+        self.0 = self.0.saturating_add(1);
+        FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
+    }
+
+    /// The last attempt came to something.
+    pub fn end(&mut self) {
+        self.0 = 0;
+    }
 }
 
 /// What follows a death.
@@ -49,14 +67,12 @@ impl Deaths {
     /// The system has no room for a process at this moment, which is no death of the script.
     /// How long to wait with the next attempt; the first pause is [`FIRST_PAUSE`].
     pub fn put_off(&mut self) -> Duration {
-        let doubled = 2u32.saturating_pow(self.put_off);
-        self.put_off = self.put_off.saturating_add(1);
-        FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
+        self.pauses.another()
     }
 
     /// The system had room for a process.
     pub fn started(&mut self) {
-        self.put_off = 0;
+        self.pauses.end();
     }
 
     /// Forgets all deaths, as an operator's reload does.

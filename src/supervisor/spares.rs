@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::credentials::{Credentials, umask};
 use super::output::Output;
@@ -11,15 +11,13 @@ use super::process::Process;
 use super::spawn::Exit;
 use super::{LoadError, Supervisor};
 
-/// How long to wait with the next spare after one that came to nothing.
-const PAUSE: Duration = Duration::from_secs(1);
-
 impl Supervisor {
     /// A spare that runs this interpreter and is allowed what the hub is, if there is one.
     pub(super) fn take_spare(&self, python: &Path) -> Option<Rc<Process>> {
         self.end_foreign_spares();
         let mut spares = self.spares.borrow_mut();
         let at = spares.iter().position(|spare| spare.python == python && !spare.has_ended())?;
+        self.spare_pauses.borrow_mut().end();
         Some(spares.swap_remove(at))
     }
 
@@ -85,16 +83,50 @@ impl Supervisor {
     }
 
     fn no_spare(&self, error: &LoadError) {
-        log::warn!("no spare interpreter: {error}");
-        self.spares_from.set(Some(Instant::now() + PAUSE));
+        self.try_again_later(&format!("no spare interpreter: {error}"));
+    }
+
+    /// Scripts do without a spare meanwhile; what is wrong may stay wrong for long, and need not
+    /// be said every second.
+    fn try_again_later(&self, why: &str) {
+        let pause = self.spare_pauses.borrow_mut().another();
+        log::warn!("{why}; the next attempt is in {} s", pause.as_secs());
+        self.spares_from.set(Some(Instant::now() + pause));
     }
 
     /// A spare has ended before it was of any use.
     pub(super) fn spare_died(&self, process: &Process, exit: Exit) {
         self.spares.borrow_mut().retain(|spare| spare.serial != process.serial);
         if !self.ending.get() {
-            log::warn!("the spare interpreter {} ended with {exit}", process.python.display());
-            self.spares_from.set(Some(Instant::now() + PAUSE));
+            self.try_again_later(&format!(
+                "the spare interpreter {} ended with {exit}",
+                process.python.display()
+            ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::Config;
+    use super::*;
+
+    #[test]
+    fn attempts_that_fail_become_rarer() {
+        // Any file will do: it is never used.
+        let config = Config { worker: std::env::current_exe().ok(), ..Config::default() };
+        let supervisor = Supervisor::new(config).expect("a supervisor");
+        let pauses_are = |seconds: &[u64]| {
+            for seconds in seconds {
+                let pause = Duration::from_secs(*seconds);
+                let before = Instant::now();
+                supervisor.spare_born(Err(LoadError::TooDeep));
+                let from = supervisor.spares_from.get().expect("a pause");
+                assert!((before + pause..=Instant::now() + pause).contains(&from), "{seconds}");
+            }
+        };
+        pauses_are(&[1, 2, 4, 8, 16, 32, 60, 60]);
     }
 }

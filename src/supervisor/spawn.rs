@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use plugin_abi::start;
+use plugin_abi::{refusal, start};
 
 use super::credentials::Credentials;
 use super::forks::{ThisProcess, Unforked};
@@ -213,7 +214,7 @@ fn spawn_as_asked(command: &Command) -> io::Result<Child> {
 impl SpawnThread {
     /// Starts the thread.
     pub fn start() -> io::Result<SpawnThread> {
-        let started = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let started = Arc::new(eventfd()?);
         let thread = Thread::start(started.clone())?;
         Ok(SpawnThread { threads: Unforked::new(RefCell::new(vec![thread])), started })
     }
@@ -436,6 +437,17 @@ fn spawn(command: &Command) -> io::Result<Child> {
     }
 }
 
+/// A counter to wait for.
+pub(super) fn eventfd() -> io::Result<EventFd> {
+    EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+        .map_err(|number| refusal::named("eventfd2", number))
+}
+
+/// What waits for several descriptors.
+pub(super) fn epoll() -> io::Result<Epoll> {
+    Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|number| refusal::named("epoll_create1", number))
+}
+
 /// Whether the system does not know a call or a filter of a container forbids it.
 fn is_refusal(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM))
@@ -465,7 +477,7 @@ fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
 /// thread waits for the end of the process, without taking its status, and makes the
 /// descriptor readable.
 fn watch_end(pid: libc::pid_t) -> io::Result<OwnedFd> {
-    let ended = EventFd::from_flags(EfdFlags::EFD_CLOEXEC)?;
+    let ended = eventfd()?;
     let told = ended.as_fd().try_clone_to_owned()?;
     std::thread::Builder::new().name("vhpy-watch".into()).spawn(move || {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
