@@ -420,6 +420,65 @@ fn who_waits_for_the_hub_is_not_late() {
     assert!(stage.host.told.is_empty(), "{:?}", stage.host.told);
 }
 
+/// The same while a script loads, while it has so much time until it is killed, and in its
+/// `UnLoad`.
+#[test]
+fn who_waits_for_the_hub_loads_returns_and_ends_in_time() {
+    let deadline = Duration::from_secs(2);
+    let config = Config { load_timeout: LIMIT, kill_timeout: deadline, ..impatient() };
+    let mut stage = Stage::with(config);
+    let [begun, go] = ["begun", "go"].map(|name| stage.folder.path().join(name));
+    let asks = format!(
+        "import os, threading, time\ndef work():\n    while not os.path.exists({begun:?}): time.sleep(0.001)\n    \
+         vh.SQL('select 1')\ndef ask(): threading.Thread(target=work).start()"
+    );
+    let asks = stage.load("asks.py", &asks).id;
+    may_take(&stage, asks, LIMIT);
+    stage.host = Recorder::answering({
+        let (begun, go) = (begun.clone(), go.clone());
+        move |_, _, call, _| {
+            if call == Call::SQL {
+                let pid = std::fs::read_to_string(&begun).unwrap().parse().unwrap();
+                std::fs::write(&go, "").unwrap();
+                // It waits for the hub now, longer than it may take.
+                wait_for_answer(pid);
+                std::thread::sleep(2 * deadline + DEADLINE);
+            }
+            Value::Int(1)
+        }
+    });
+    let source = format!(
+        "import os, time\ndef step(name):\n    with open({begun:?} + '.new', 'w') as file: file.write(str(os.getpid()))\n    \
+         os.rename({begun:?} + '.new', {begun:?})\n    while not os.path.exists({go:?}): pass\n    \
+         vh.usermc(name, 'nick')\n    time.sleep(0.05)\n    vh.usermc(name, 'nick')\n\
+         step('loading')\ndef OnParsedMsgChat(nick, message): step('stuck')\ndef UnLoad(): step('ending')"
+    );
+    let next = |stage: &mut Stage| {
+        for file in [&begun, &go] {
+            let _ = std::fs::remove_file(file);
+        }
+        stage.call(asks, "ask", &[]);
+    };
+    next(&mut stage);
+    stage.supervisor.configure(|config| config.load_timeout = deadline);
+    let waits = stage.load("waits.py", &source).id;
+
+    next(&mut stage);
+    let pid = stage.pid(waits);
+    chat(&mut stage, "go");
+    serve_until_it_is(&mut stage, waits, "ready");
+    assert_eq!(stage.pid(waits), pid, "it was not killed");
+
+    next(&mut stage);
+    may_take(&stage, waits, deadline);
+    assert!(stage.supervisor.unload(&mut stage.host, waits));
+    assert_eq!(
+        stage.host.texts(Call::usermc),
+        ["loading", "loading", "stuck", "stuck", "ending", "ending"],
+        "each step was done to its end"
+    );
+}
+
 #[test]
 fn a_script_cannot_buy_time_with_calls() {
     let mut stage = Stage::with(impatient());

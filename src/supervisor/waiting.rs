@@ -29,6 +29,8 @@ const LOOKS: usize = 4;
 /// From here on a call of the host is not the calling script's fault. Shorter ones are: a
 /// script can make as many of them as it likes.
 const LONG_CALL: Duration = Duration::from_millis(10);
+/// For how long other scripts' calls may keep who is waited for, in one wait.
+const MOST_KEPT: Duration = Duration::from_secs(60);
 /// How long one process keeps the others and the clock waiting at most, but for one call.
 const SLICE: Duration = Duration::from_millis(5);
 
@@ -378,11 +380,13 @@ impl Watch<'_> {
     }
 
     /// When a wait of this length is over. The time for which the calls of others `kept` who is
-    /// waited for is not counted. Other time in which they could not go on, because of what they
+    /// waited for is not counted, up to [`MOST_KEPT`]: else two scripts could hold the hub for
+    /// ever, one by long calls and the other by waiting for them. Other time in which they could not go on, because of what they
     /// have raised or of the host, is forgiven, but not more than as much again: else a script
     /// could buy time by raising events.
     fn deadline(&self, patience: Duration, kept: Duration) -> Instant {
         let inner = self.supervisor.inner_waits.get().saturating_sub(self.inner_before);
+        let kept = kept.min(MOST_KEPT);
         self.start + patience + kept + inner.saturating_sub(kept).min(patience)
     }
 }
@@ -392,5 +396,26 @@ impl Drop for Watch<'_> {
     fn drop(&mut self) {
         self.supervisor.inner_waits.set(self.inner_before + self.start.elapsed());
         self.supervisor.watches.set(self.supervisor.watches.get() - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::*;
+
+    #[test]
+    fn what_is_forgiven_has_an_end() {
+        let supervisor =
+            Supervisor::new(Config::default()).expect("a supervisor; was `cargo build --workspace` run?");
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        let watch = Watch::new(&supervisor);
+        let allowed = |kept| watch.deadline(second, kept) - watch.start;
+        assert_eq!(allowed(Duration::ZERO), second);
+        assert_eq!(allowed(10 * second), 11 * second, "so long the hub was somebody else's");
+        assert_eq!(allowed(hour), second + MOST_KEPT);
+        supervisor.inner_waits.set(supervisor.inner_waits.get() + hour);
+        assert_eq!(allowed(Duration::ZERO), 2 * second, "events that it has raised");
+        assert_eq!(allowed(hour), 2 * second + MOST_KEPT);
     }
 }
