@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
-use vhpy::hub::{Accounts, Charset, Options, Server, ServerError, Settings};
+use vhpy::hub::{Acceptor, Accounts, Charset, Identity, Options, Server, ServerError, Settings};
 use vhpy::supervisor::Config;
 use vhpy::supervisor::option::{OptionSpec, of_operators_for_scripts};
 
@@ -92,9 +92,23 @@ struct HubArgs {
     #[arg(value_name = "SCRIPT")]
     scripts: Vec<PathBuf>,
 
-    /// Where clients connect: ADDRESS:PORT. Port 0 takes any free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4111")]
-    listen: String,
+    /// Where clients connect: ADDRESS:PORT, more than once if you like. Port 0 takes any free one
+    /// [default: 127.0.0.1:4111, unless there is --listen-tls].
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<String>,
+
+    /// Where clients connect with TLS (nmdcs://), as with --listen.
+    #[arg(long, value_name = "ADDRESS")]
+    listen_tls: Vec<String>,
+
+    /// The certificate for TLS, in PEM format, with those that vouch for it
+    /// [default: one that the hub makes, in the folder tls of the data folder].
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "listen_tls"])]
+    tls_cert: Option<PathBuf>,
+
+    /// The certificate's key, in PEM format.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 
     /// Where the hub keeps accounts, bans and its configuration
     /// [default: vhpy in the XDG state folder, such as ~/.local/state/vhpy].
@@ -353,16 +367,41 @@ fn run_hub(args: HubArgs) -> Result<i64, String> {
         Ok(before) => options.script_files = Some(before),
         Err(error) => log::warn!("the limit of open files stays as it is: {error}"),
     }
-    let mut server = Server::bind(&args.listen, options).map_err(|error| match error {
-        ServerError::Hub(error) => error.to_string(),
-        error => error.to_string(),
-    })?;
+    let mut server = listening(&args, options)?;
     server.handle_signals().map_err(|error| format!("cannot handle signals: {error}"))?;
     if let Some(socket) = test_control {
         server.steer_by(socket).map_err(|error| format!("--test-control: {error}"))?;
     }
     greet(&mut server, &args.scripts)?;
     server.run().map_err(|error| error.to_string())
+}
+
+/// A hub that listens where it was told to.
+fn listening(args: &HubArgs, options: Options) -> Result<Server, String> {
+    let told = |error: ServerError| error.to_string();
+    let own = options.data.join("tls");
+    let mut plain = args.listen.iter().map(String::as_str);
+    let first = plain.next().or(args.listen_tls.is_empty().then_some("127.0.0.1:4111"));
+    let mut server = match first {
+        Some(first) => Server::bind(first, options).map_err(told)?,
+        None => Server::open(options).map_err(told)?,
+    };
+    for address in plain {
+        server.listen(address).map_err(told)?;
+    }
+    if !args.listen_tls.is_empty() {
+        let identity = match (&args.tls_cert, &args.tls_key) {
+            (Some(certificate), Some(key)) => {
+                Identity::Files { certificate: absolute(certificate)?, key: absolute(key)? }
+            }
+            _ => Identity::Own(own),
+        };
+        let acceptor = Acceptor::open(identity).map_err(|error| error.to_string())?;
+        for address in &args.listen_tls {
+            server.listen_tls(address, acceptor.clone()).map_err(told)?;
+        }
+    }
+    Ok(server)
 }
 
 fn options(args: &HubArgs) -> Result<Options, String> {
@@ -403,6 +442,11 @@ fn greet(server: &mut Server, scripts: &[PathBuf]) -> Result<(), String> {
         loaded => format!("{loaded} scripts"),
     };
     said += &format!("The hub listens on {}, with {count}.\n", server.local_addr());
+    for (at, url) in server.urls().iter().enumerate() {
+        if at > 0 || url.starts_with("nmdcs:") {
+            said += &format!("  {url}\n");
+        }
+    }
     for (path, result) in &results {
         match result {
             Ok(loaded) => {

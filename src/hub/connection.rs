@@ -9,13 +9,16 @@ use std::time::Instant;
 use mio::net::TcpStream;
 
 use super::ids::UserId;
-use super::output::{Kept, Queue};
+use super::output::{Broadcast, Kept, Queue};
 use super::places::Place;
+use super::tls::TlsStream;
 
 /// What a connection's bytes go to.
 pub enum Link {
     /// A client's socket.
     Tcp(TcpStream),
+    /// A client's socket with TLS.
+    Tls(Box<TlsStream>),
     /// Nowhere: for benchmarks and tests without sockets. Counts the bytes; keeps them if
     /// there is a place for them.
     Sink {
@@ -34,6 +37,7 @@ impl std::io::Write for &mut Link {
     fn write_vectored(&mut self, data: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
         match self {
             Link::Tcp(stream) => stream.write_vectored(data),
+            Link::Tls(stream) => stream.write_vectored(data),
             Link::Sink { bytes, kept } => {
                 let count = data.iter().map(|part| part.len()).sum();
                 *bytes += count as u64;
@@ -55,7 +59,39 @@ impl Link {
     pub fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         match self {
             Link::Tcp(stream) => stream.read(buffer),
+            Link::Tls(stream) => stream.read(buffer),
             Link::Sink { .. } => Err(std::io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// The socket, if there is one.
+    pub fn socket(&mut self) -> Option<&mut TcpStream> {
+        match self {
+            Link::Tcp(stream) => Some(stream),
+            Link::Tls(stream) => Some(stream.socket()),
+            Link::Sink { .. } => None,
+        }
+    }
+
+    /// Whether the client has not been sent all that was written.
+    fn has_waiting(&self) -> bool {
+        matches!(self, Link::Tls(stream) if stream.has_waiting())
+    }
+
+    /// Sends what was written. True when nothing is left.
+    fn flush(&mut self) -> std::io::Result<bool> {
+        match self {
+            Link::Tls(stream) => stream.flush(),
+            Link::Tcp(_) | Link::Sink { .. } => Ok(true),
+        }
+    }
+
+    /// Says that nothing more comes.
+    pub fn end(&mut self) -> std::io::Result<()> {
+        match self {
+            Link::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Link::Tls(stream) => stream.end(),
+            Link::Sink { .. } => Ok(()),
         }
     }
 }
@@ -333,6 +369,16 @@ impl Connection {
         self.ip = peer.ip().to_canonical();
         self.ip_text = self.ip.to_string().into_bytes().into();
         self.port = peer.port();
+    }
+
+    /// Whether something waits to be sent.
+    pub fn has_unsent(&self, broadcast: &Broadcast) -> bool {
+        self.queue.len(broadcast) > 0 || self.link.has_waiting()
+    }
+
+    /// Sends what waits, as far as the client takes it. True when nothing is left.
+    pub fn send(&mut self, broadcast: &Broadcast) -> std::io::Result<bool> {
+        Ok(self.queue.write(broadcast, &mut self.link)? && self.link.flush()?)
     }
 
     /// Whether its messages are listened to.

@@ -196,8 +196,8 @@ impl Hub {
         let Hub { connections, broadcast, closing, .. } = self;
         let mut needed_from = u64::MAX;
         for (id, connection) in connections.iter_mut() {
-            if connection.queue.len(broadcast) > 0 && connection.blocked.is_none() {
-                match connection.queue.write(broadcast, &mut connection.link) {
+            if connection.blocked.is_none() && connection.has_unsent(broadcast) {
+                match connection.send(broadcast) {
                     Ok(true) => {}
                     Ok(false) => connection.blocked = Some(now),
                     Err(error) => {
@@ -260,7 +260,7 @@ impl Hub {
         let Hub { connections, broadcast, closing, .. } = self;
         for (id, connection) in connections.iter_mut() {
             let stuck = connection.blocked.is_some_and(|since| now.saturating_duration_since(since) > STUCK);
-            if stuck && connection.queue.len(broadcast) > 0 {
+            if stuck && connection.has_unsent(broadcast) {
                 log::info!("{} reads nothing, and others wait for room", connection.ip);
                 give_up(connection, id, closing);
             }
@@ -269,7 +269,7 @@ impl Hub {
 
     /// Whether anything waits that clients have not taken.
     pub(super) fn has_unsent(&self) -> bool {
-        self.connections.iter().any(|(_, connection)| connection.queue.len(&self.broadcast) > 0)
+        self.connections.iter().any(|(_, connection)| connection.has_unsent(&self.broadcast))
     }
 
     /// Lets a connection be closed at the end of the turn.
@@ -292,7 +292,7 @@ impl Hub {
             Link::Sink { bytes, kept } => {
                 Some((*bytes, kept.as_mut().map(std::mem::take).unwrap_or_default()))
             }
-            Link::Tcp(_) => None,
+            Link::Tcp(_) | Link::Tls(_) => None,
         }
     }
 }

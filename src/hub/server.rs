@@ -17,18 +17,22 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::connection::{Connection, Link};
+use super::connection::Link;
 use super::descriptors::first_kept;
 use super::test_control::TestControl;
+use super::tls::Acceptor;
 use super::{ConnId, Hub, HubError, Options};
 use crate::supervisor::console::script_files;
 use crate::supervisor::{LoadError, Loaded};
 
-const LISTENER: Token = Token(usize::MAX - 1);
 const SCRIPTS: Token = Token(usize::MAX - 2);
 const SIGNALS: Token = Token(usize::MAX - 3);
 const WAKER: Token = Token(usize::MAX - 4);
 const TEST_CONTROL: Token = Token(usize::MAX - 5);
+/// The first listener's; the next ones have those below.
+const LISTENERS: usize = usize::MAX - 6;
+/// On how many addresses a hub can listen.
+const MOST_LISTENERS: usize = 64;
 
 /// How many connections are taken in a turn, so that those that are there have theirs.
 const ACCEPT_PER_TURN: usize = 256;
@@ -51,6 +55,14 @@ pub enum ServerError {
     /// The address is none of this machine's, or may not be listened on.
     #[error("cannot listen on {0}: {1}; give another address with --listen")]
     Listen(String, std::io::Error),
+    /// The port is one of those below 1,024.
+    #[error(
+        "cannot listen on {0}: a port below 1024 takes the right CAP_NET_BIND_SERVICE (AmbientCapabilities= of systemd, or setcap cap_net_bind_service+ep on the program); or give a higher one, and let a firewall redirect the port to it"
+    )]
+    Privileged(String),
+    /// There are very many.
+    #[error("a hub listens on {MOST_LISTENERS} addresses at most")]
+    TooMany,
     /// The kernel.
     #[error("the hub's loop cannot run: {0}")]
     Loop(#[from] std::io::Error),
@@ -60,8 +72,9 @@ pub enum ServerError {
 pub struct Server {
     hub: Hub,
     poll: Poll,
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Vec<Listener>,
+    /// For those who connect with TLS.
+    acceptor: Option<Acceptor>,
     /// Connections that may have more to read.
     unread: Vec<ConnId>,
     /// When connections are taken again.
@@ -74,10 +87,35 @@ pub struct Server {
     test_control: Option<TestControl>,
 }
 
+/// An address where clients connect.
+struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    has_tls: bool,
+}
+
 /// Signals as readable descriptors.
 struct Signals {
     stop: UnixStream,
     reload: UnixStream,
+}
+
+fn listen_on(listen: &str) -> Result<TcpListener, ServerError> {
+    let is_low =
+        || listen.rsplit(':').next().and_then(|port| port.parse().ok()).is_some_and(|port: u16| port < 1024);
+    let cannot = |error: std::io::Error| match error.kind() {
+        ErrorKind::AddrInUse => ServerError::InUse(listen.into()),
+        ErrorKind::PermissionDenied if is_low() => ServerError::Privileged(listen.into()),
+        _ => ServerError::Listen(listen.into(), error),
+    };
+    let found = listen.to_socket_addrs().map_err(cannot)?.next();
+    let address = found.ok_or_else(|| cannot(ErrorKind::AddrNotAvailable.into()))?;
+    let listener = TcpListener::bind(address).map_err(cannot)?;
+    // Whoever does not fit into the queue tries again a second later; after a hub's restart all
+    // its users come at once.
+    nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::MAXCONN)
+        .map_err(|error| cannot(error.into()))?;
+    Ok(listener)
 }
 
 impl Server {
@@ -87,20 +125,19 @@ impl Server {
     /// # Errors
     /// When the state cannot be used, or the address; see [`ServerError`].
     pub fn bind(listen: &str, options: Options) -> Result<Server, ServerError> {
-        let cannot = |error: std::io::Error| match error.kind() {
-            ErrorKind::AddrInUse => ServerError::InUse(listen.into()),
-            _ => ServerError::Listen(listen.into(), error),
-        };
-        let found = listen.to_socket_addrs().map_err(cannot)?.next();
-        let address = found.ok_or_else(|| cannot(ErrorKind::AddrNotAvailable.into()))?;
-        let mut listener = TcpListener::bind(address).map_err(cannot)?;
-        // Whoever does not fit into the queue tries again a second later; after a hub's restart all
-        // its users come at once.
-        nix::sys::socket::listen(&listener, nix::sys::socket::Backlog::MAXCONN)
-            .map_err(|error| cannot(error.into()))?;
-        let address = listener.local_addr()?;
+        // Whether it is free is known before anything is made in the data folder.
+        let socket = listen_on(listen)?;
+        let mut server = Server::open(options)?;
+        server.add(socket, false)?;
+        Ok(server)
+    }
+
+    /// Opens the hub, which listens nowhere yet; no script is loaded either.
+    ///
+    /// # Errors
+    /// When the state cannot be used; see [`ServerError`].
+    pub fn open(options: Options) -> Result<Server, ServerError> {
         let poll = Poll::new()?;
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut options = options;
         options.wake = Arc::new(move || {
@@ -113,8 +150,8 @@ impl Server {
         Ok(Server {
             hub,
             poll,
-            listener,
-            address,
+            listeners: Vec::new(),
+            acceptor: None,
             unread: Vec::new(),
             accept_after: None,
             first_kept: first_kept(),
@@ -124,9 +161,49 @@ impl Server {
         })
     }
 
-    /// Where the hub listens.
+    /// Listens on one more address, and gives it; port 0 is any.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn listen(&mut self, address: &str) -> Result<SocketAddr, ServerError> {
+        self.add(listen_on(address)?, false)
+    }
+
+    /// Listens on one more address for clients with TLS, and gives it. The certificate is read
+    /// again at SIGHUP.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub fn listen_tls(&mut self, address: &str, acceptor: Acceptor) -> Result<SocketAddr, ServerError> {
+        self.acceptor = Some(acceptor);
+        self.add(listen_on(address)?, true)
+    }
+
+    fn add(&mut self, mut socket: TcpListener, has_tls: bool) -> Result<SocketAddr, ServerError> {
+        if self.listeners.len() == MOST_LISTENERS {
+            return Err(ServerError::TooMany);
+        }
+        let token = Token(LISTENERS - self.listeners.len());
+        self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
+        let address = socket.local_addr()?;
+        self.listeners.push(Listener { socket, address, has_tls });
+        Ok(address)
+    }
+
+    /// Where the hub listens: the first address, or one that nobody can reach if there is none.
     pub fn local_addr(&self) -> SocketAddr {
-        self.address
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.listeners.first().map_or(nowhere, |listener| listener.address)
+    }
+
+    /// All addresses where it listens, as clients write them.
+    pub fn urls(&self) -> Vec<String> {
+        let keyprint = self.acceptor.as_ref().map_or("", Acceptor::keyprint);
+        let url = |listener: &Listener| match listener.has_tls {
+            true => format!("nmdcs://{}/?kp={keyprint}", listener.address),
+            false => format!("dchub://{}", listener.address),
+        };
+        self.listeners.iter().map(url).collect()
     }
 
     /// The hub.
@@ -173,8 +250,9 @@ impl Server {
 
     /// Tells the test kit, if there is one, that the hub is ready.
     pub fn say_ready(&mut self, loaded: &[(PathBuf, Result<Loaded, LoadError>)]) {
+        let address = self.local_addr();
         if let Some(control) = &mut self.test_control {
-            control.say_ready(self.address, loaded);
+            control.say_ready(address, loaded);
         }
     }
 
@@ -224,11 +302,11 @@ impl Server {
         let mut readable = std::mem::take(&mut self.unread);
         for event in events.iter() {
             match event.token() {
-                LISTENER => accept = true,
                 SCRIPTS => scripts = true,
                 SIGNALS => signals = true,
                 TEST_CONTROL => control = true,
                 WAKER => {}
+                Token(number) if number > LISTENERS - MOST_LISTENERS => accept = true,
                 Token(slot) => {
                     let Some(id) = self.hub.connections.id_at(slot) else { continue };
                     if event.is_writable() {
@@ -289,12 +367,19 @@ impl Server {
 
     fn accept(&mut self) {
         self.accept_after = None;
+        for at in 0..self.listeners.len() {
+            self.accept_from(at);
+        }
+    }
+
+    fn accept_from(&mut self, at: usize) {
         let mut short = 0;
         for _ in 0..ACCEPT_PER_TURN {
-            match self.listener.accept() {
-                Ok((stream, peer)) if stream.as_raw_fd() < self.first_kept => self.take(stream, peer),
+            let Some(listener) = self.listeners.get(at) else { return };
+            match listener.socket.accept() {
+                Ok((stream, peer)) if stream.as_raw_fd() < self.first_kept => self.take(at, stream, peer),
                 Ok((stream, peer)) => {
-                    self.take_when_short(stream, peer);
+                    self.take_when_short(at, stream, peer);
                     short += 1;
                     // What goes for them goes at the end of the turn.
                     if short >= ACCEPT_WHEN_SHORT {
@@ -319,11 +404,11 @@ impl Server {
 
     /// Takes a connection although only such descriptors are left as the hub needs itself: for
     /// one that is idle on its way in, or not at all.
-    fn take_when_short(&mut self, stream: mio::net::TcpStream, peer: SocketAddr) {
+    fn take_when_short(&mut self, at: usize, stream: mio::net::TcpStream, peer: SocketAddr) {
         self.say_short("what is left is kept for scripts and files");
         if self.hub.make_room(None) {
-            self.take(stream, peer);
-        } else {
+            self.take(at, stream, peer);
+        } else if self.listeners.get(at).is_some_and(|listener| !listener.has_tls) {
             // If it does not fit, the end of the connection says it too.
             let _ = (&stream).write(b"$HubIsFull|");
         }
@@ -339,17 +424,24 @@ impl Server {
         }
     }
 
-    fn take(&mut self, stream: mio::net::TcpStream, peer: SocketAddr) {
+    fn take(&mut self, at: usize, stream: mio::net::TcpStream, peer: SocketAddr) {
         // Without these a hub works too.
         let _ = stream.set_nodelay(true);
         let _ = setsockopt(&stream, sockopt::KeepAlive, &true);
         let _ = setsockopt(&stream, sockopt::TcpKeepIdle, &300);
-        let id = self.hub.connect(Link::Tcp(stream), peer, self.address.port());
-        let Some(Connection { link: Link::Tcp(stream), .. }) = self.hub.connections.get_mut(id) else {
-            return;
+        let Some(listener) = self.listeners.get(at) else { return };
+        let link = match &self.acceptor {
+            Some(acceptor) if listener.has_tls => match acceptor.accept(stream) {
+                Ok(stream) => Link::Tls(Box::new(stream)),
+                Err(error) => return log::error!("cannot begin TLS with {peer}: {error}"),
+            },
+            _ => Link::Tcp(stream),
         };
+        let id = self.hub.connect(link, peer, listener.address.port());
+        let link = self.hub.connections.get_mut(id).map(|connection| &mut connection.link);
+        let Some(socket) = link.and_then(Link::socket) else { return };
         let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(stream, Token(id.slot()), interest) {
+        if let Err(error) = self.poll.registry().register(socket, Token(id.slot()), interest) {
             log::error!("cannot wait for a connection: {error}");
             self.hub.connections.remove(id);
         }
@@ -358,12 +450,23 @@ impl Server {
     fn take_signals(&mut self) {
         let Some(signals) = &mut self.signals else { return };
         let mut byte = [0; 64];
-        if signals.reload.read(&mut byte).is_ok_and(|count| count > 0) {
+        let mut came = |stream: &mut UnixStream| stream.read(&mut byte).is_ok_and(|count| count > 0);
+        let (reload, stop) = (came(&mut signals.reload), came(&mut signals.stop));
+        if reload {
             self.hub.reload();
+            self.reload_certificate();
         }
-        if signals.stop.read(&mut byte).is_ok_and(|count| count > 0) {
+        if stop {
             log::info!("a signal ends the hub");
             self.hub.stop.get_or_insert(0);
+        }
+    }
+
+    fn reload_certificate(&mut self) {
+        let Some(acceptor) = &mut self.acceptor else { return };
+        match acceptor.reload() {
+            Ok(()) => log::info!("the certificate was read again; keyprint {}", acceptor.keyprint()),
+            Err(error) => log::error!("the certificate stays as it is: {error}"),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::ErrorKind;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -589,13 +589,11 @@ impl Hub {
     fn finish_lingering(&mut self) {
         let mut lingering = std::mem::take(&mut self.lingering);
         lingering.retain(|id| {
-            let Some(connection) = self.connections.get(*id) else { return false };
-            if connection.queue.len(&self.broadcast) > 0 {
+            let Some(connection) = self.connections.get_mut(*id) else { return false };
+            if connection.has_unsent(&self.broadcast) {
                 return true;
             }
-            if let Link::Tcp(stream) = &connection.link
-                && (connection.hung_up || stream.shutdown(Shutdown::Write).is_err())
-            {
+            if connection.link.socket().is_some() && (connection.hung_up || connection.link.end().is_err()) {
                 self.connections.remove(*id);
             }
             false

@@ -300,7 +300,11 @@ impl Client {
         let from = Ipv4Addr::new(127, 0, 0, host).octets();
         bind(fd.as_raw_fd(), &SockaddrIn::new(from[0], from[1], from[2], from[3], 0)).unwrap();
         connect(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, hub.address.port())).unwrap();
-        let stream = TcpStream::from(fd);
+        Client::on(TcpStream::from(fd))
+    }
+
+    /// A connection that is there already.
+    pub fn on(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Client {
