@@ -350,3 +350,58 @@ fn a_hook_that_is_assigned_anew_brings_its_own_filter_or_none() {
     let error = stage.supervisor.call(&mut stage.host, loaded.id, "nothing", &[]);
     assert!(matches!(error, Err(CallError::Raised(_))));
 }
+
+/// The first example of a page of the manual.
+fn example(page: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let after = text.split("```python\n").nth(1).unwrap_or_else(|| panic!("{page} has no example"));
+    after.split("```").next().unwrap().to_string()
+}
+
+#[test]
+fn the_example_of_the_page_on_filters_does_what_it_says() {
+    let mut stage = Stage::new();
+    stage.host = Recorder::answering(|_, _, call, _| match call {
+        Call::GetUserClass => Value::Int(0),
+        _ => Value::Int(1),
+    });
+    stage.load("example.py", &example("filters.md"));
+    for (message, blocked) in [
+        ("The Casino is open", true),
+        ("see http://bad.example now", true),
+        ("see http://good.org now", false),
+        ("hello", false),
+    ] {
+        assert_eq!(chat(&mut stage, "n", message.as_bytes()), blocked, "{message}");
+    }
+    for tag in ["<++ V:1>", "<lurker V:1>"] {
+        let args = ["n".into(), "me".into(), tag.into(), "".into(), "".into(), "0".into()];
+        stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgMyINFO, &args);
+    }
+    assert_eq!(stage.host.texts(Call::usermc), ["Not here.", "Not here.", "me: who would have thought"]);
+}
+
+#[test]
+fn the_example_of_the_page_on_commands_does_what_it_says() {
+    let mut stage = Stage::new();
+    let id = stage.load("example.py", &example("commands.md")).id;
+    let mut give = |command: &str, class: i64, prefix: &str| {
+        let args = ["nick".into(), command.into(), Value::Int(class), Value::Int(0), prefix.into()];
+        stage.supervisor.event(&mut stage.host, Hook::OnHubCommand, &args).blocked
+    };
+    assert!(give("dice", 0, "+") && give("DICE 2 1", 0, "+") && give("dice many", 0, "!"));
+    assert!(!give("wall hello there", 0, "+") && give("wall hello  there", 3, "!"));
+    let said = stage.host.texts(Call::usermc);
+    assert!(said[0].starts_with("nick rolls ["), "{said:?}");
+    assert_eq!(said[1..], ["nick rolls [1, 1]", "Usage: !dice [count] [sides]"]);
+    assert_eq!(stage.host.texts(Call::mc), ["nick says: hello  there"]);
+    // A host that asks one script after the other gets the same.
+    let args = ["nick".into(), "dice".into(), Value::Int(0), Value::Int(1), "+".into()];
+    let answer = stage.supervisor.event_to(&mut stage.host, id, Hook::OnHubCommand, &args);
+    assert_eq!(answer, Some(plugin_abi::Answer::Block));
+    assert_eq!(stage.host.texts(Call::pm).len(), 1);
+    assert!(stage.supervisor.has_hook(id, Hook::OnHubCommand));
+    let commands = stage.supervisor.commands(&mut stage.host, 2);
+    assert_eq!(commands.iter().map(|command| &*command.usage).collect::<Vec<_>>(), ["[count] [sides]"]);
+}

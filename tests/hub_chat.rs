@@ -99,3 +99,102 @@ fn pingers_and_old_clients_are_served() {
     old.send("$Quit|");
     old.closed();
 }
+
+const DICE: &str = "
+import vh
+
+@vh.command('dice', help='rolls a die')
+def dice(nick: str, count: int = 1):
+    vh.answer(nick, f'{nick} rolls {count}')
+
+@vh.command('tell')
+def tell(nick, to, text):
+    vh.answer(nick, f'[{to}] [{text}]')
+
+@vh.command('echo')
+def echo(nick, args):
+    vh.answer(nick, f'[{args}]')
+
+@vh.command('all')
+def every(nick, first: float, *words: bool):
+    vh.answer(nick, f'{first} {words}')
+
+@vh.command('bare')
+def bare():
+    vh.mc('bare was called')
+
+@vh.command('secret', min_class=10)
+def secret(nick):
+    vh.answer(nick, 'a secret')
+
+@vh.command('help')
+@vh.command('broken')
+def broken(nick):
+    raise KeyError('broken on purpose')
+
+@vh.when(startswith='mine')
+def OnHubCommand(nick, command, user_class, in_pm, prefix):
+    vh.answer(nick, f'hook: {command}')
+    return 0
+";
+
+#[test]
+fn a_scripts_commands_are_given_as_the_hubs_are() {
+    let second = "
+        import vh
+        @vh.command('dice')
+        def dice(nick):
+            vh.answer(nick, 'the second')
+        @vh.command('other', help='of the second script')
+        def other(nick, a='', b: int = 0):
+            vh.answer(nick, 'other')
+        ";
+    let mut hub = HubBuilder::new().script("a.py", DICE).script("b.py", second).start();
+    let mut alice = hub.guest("alice");
+    for (given, expected) in [
+        ("+dice", "<vhpy> alice rolls 1"),
+        ("!dice 6", "<vhpy> alice rolls 6"),
+        ("+DICE   7 ", "<vhpy> alice rolls 7"),
+        ("+dice six", "<vhpy> Usage: +dice [count]"),
+        ("!dice 1 2", "<vhpy> Usage: !dice [count]"),
+        ("+tell bob hello  there", "<vhpy> [bob] [hello  there]"),
+        ("+tell bob", "<vhpy> Usage: +tell to text"),
+        ("+echo", "<vhpy> []"),
+        ("+echo  a  b ", "<vhpy> [a  b]"),
+        ("+all 1.5 yes off", "<vhpy> 1.5 (True, False)"),
+        ("+all 1.5 perhaps", "<vhpy> Usage: +all first [words …]"),
+        ("+bare", "<vhpy> bare was called"),
+        ("+bare x", "<vhpy> Usage: +bare"),
+        ("+other x 2", "<vhpy> other"),
+        // Not of this class, and of no command.
+        ("+secret", "<vhpy> Unknown command: secret"),
+        ("+dices", "<vhpy> Unknown command: dices"),
+        ("+mine x", "<vhpy> hook: mine x"),
+    ] {
+        alice.chat(given);
+        assert_eq!(alice.wait_for("<vhpy> ").split(';').next().unwrap(), expected, "{given}");
+    }
+    alice.chat("+broken");
+    hub.logs("KeyError: 'broken on purpose'");
+    alice.private("vhpy", "+dice 3");
+    alice.wait_for("$To: alice From: vhpy $<vhpy> alice rolls 3");
+    alice.private("vhpy", "+dice x");
+    alice.wait_for("$To: alice From: vhpy $<vhpy> Usage: +dice [count]");
+    let mut master = hub.master();
+    master.chat("!secret");
+    assert_eq!(master.wait_for("<vhpy> "), "<vhpy> a secret");
+    // The hub's own help lists them.
+    alice.chat("+help");
+    let help = alice.wait_for("<vhpy> Commands:");
+    assert!(help.contains("\n+dice [count] - rolls a die\n"), "{help}");
+    assert!(help.contains("\n+other [a] [b] - of the second script"), "{help}");
+    assert!(!help.contains("secret") && help.matches("+help").count() == 1, "{help}");
+    assert!(hub.has_logged("the hub has a command help of its own: the script's is not called"));
+    let twice = "the script a has a command dice, too: that of a is called, which was loaded first";
+    assert!(hub.has_logged(twice), "{}", twice);
+    // Who comes next has it when the first is gone.
+    master.chat("!pyunload a");
+    master.wait_for("<vhpy> ");
+    alice.chat("+dice");
+    assert_eq!(alice.wait_for("<vhpy> "), "<vhpy> the second");
+}
