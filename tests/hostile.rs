@@ -239,6 +239,10 @@ impl Worker {
                     let wants = Wants { hooks: observers, observers: hooks, ..Wants::default() };
                     self.send(&FromWorker::Hooks(wants));
                 }
+                for _ in 0..self.random.below(200) {
+                    let wants = self.filters();
+                    self.send(&FromWorker::Hooks(wants));
+                }
             }
             _ => self.send(&FromWorker::Dynamic { id: 1, name: b"nothing"[..].into(), args: Args::new() }),
         }
@@ -319,6 +323,41 @@ impl Worker {
             bytes.truncate(self.random.below(bytes.len() as u64) as usize);
         }
         self.send_bytes(&bytes);
+    }
+
+    /// Filters that take long to build, match everything, or are none.
+    fn filters(&mut self) -> Wants<'static> {
+        let number = self.random.next();
+        let texts = match self.random.below(5) {
+            0 => vec![format!(r"(\w{{20}}){{2}}{number}"); 40],
+            1 => vec![format!("(a|b|{number})*(?i)x{{99}}")],
+            2 => (0..5000).map(|at| format!("{at}{number}")).collect(),
+            3 => vec!["(".repeat(4000)],
+            _ => vec![String::new()],
+        };
+        let test = Value::List(vec![
+            Value::Int(self.random.below(5) as i64),
+            Value::Int(self.random.below(4) as i64),
+            Value::Bool(self.random.below(2) == 0),
+            Value::List(texts.into_iter().map(Value::from).collect()),
+        ]);
+        let clause = Value::List(vec![Value::Int(self.random.below(4) as i64), Value::List(vec![test])]);
+        let hook = Value::Int(Hook::OnParsedMsgChat as i64);
+        let mut hooks = HookSet::EMPTY;
+        hooks.insert(Hook::OnParsedMsgChat);
+        let command = Value::List(vec!["x".into(), "".into(), "".into(), Value::Int(0)]);
+        let table = match self.random.below(3) {
+            0 => Value::List(vec![Value::Int(0xD800); 256]),
+            1 => Value::Bool(true),
+            _ => Value::Nil,
+        };
+        Wants {
+            hooks,
+            filters: Value::List(vec![Value::List(vec![hook, Value::List(vec![clause])])]),
+            table,
+            commands: Value::List(vec![command; self.random.below(300) as usize]),
+            ..Wants::default()
+        }
     }
 
     /// Anything, anywhere in the memory, also while the hub reads it.

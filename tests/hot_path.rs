@@ -30,6 +30,12 @@ import vh
 def OnParsedMsgChat(nick, message):
     return vh.GetUserClass(nick) == 3
 
+@vh.when(startswith=\"!\", contains=[\"casino\", \"poker\"])
+@vh.when(matches=r\"https?://\\S+\\.example\", min_class=3)
+@vh.when(endswith=\"привет\", ignore_case=True)
+def OnOpChatMessage(nick, message):
+    return 0
+
 def add(a, b):
     return a + b
 ";
@@ -81,10 +87,21 @@ impl Rig {
         assert_eq!(self.hub.calls - before, count, "every event reaches the script and its call the hub");
     }
 
-    /// So many events, each with a call of the hub, and as many calls of a function.
+    /// So many events, each with a call of the hub, as many that are not for their hook, and as
+    /// many calls of a function.
     fn stretch(&mut self, length: u64) {
         self.events(length);
+        self.kept_back(length);
         self.functions(length);
+    }
+
+    fn kept_back(&mut self, count: u64) {
+        // One that reached the script would be blocked.
+        for at in 0..count {
+            let message = ["good morning", "! https://good.org", "доброе утро", "\u{fffd}"][at as usize % 4];
+            let args = [Value::text("alice"), Value::text(message)];
+            assert!(!self.supervisor.event(&mut self.hub, Hook::OnOpChatMessage, &args).blocked);
+        }
     }
 
     fn functions(&mut self, count: u64) {

@@ -575,3 +575,124 @@ impl<'a> Texts<'a> {
         matcher.fits(if self.decoded == Some(at) { self.scratch.as_bytes() } else { bytes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::borrow::Cow;
+
+    fn value() -> impl Strategy<Value = Value<'static>> {
+        let leaf = prop_oneof![
+            Just(Value::Nil),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::Int),
+            (0..60i64).prop_map(Value::Int),
+            any::<Vec<u8>>().prop_map(|bytes| Value::Text(Cow::Owned(bytes))),
+            r"[a-z(\[{*+?.)\]}|^$\\0-9,]{0,12}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(8, 128, 4, |inner| prop::collection::vec(inner, 0..6).prop_map(Value::List))
+    }
+
+    /// What is nearly a filter.
+    fn filter() -> impl Strategy<Value = Value<'static>> {
+        let text = prop_oneof![
+            4 => r"[a-z(\[{*+?.)\]}|^$\\0-9,]{0,12}".prop_map(Value::from),
+            1 => value(),
+        ];
+        let test = (0..6i64, 0..8i64, any::<bool>(), prop::collection::vec(text, 0..4)).prop_map(
+            |(relation, arg, ignore_case, texts)| {
+                Value::List(vec![
+                    Value::Int(relation),
+                    Value::Int(arg),
+                    Value::Bool(ignore_case),
+                    Value::List(texts),
+                ])
+            },
+        );
+        let clause = (prop_oneof![Just(Value::Nil), any::<i64>().prop_map(Value::Int)], test)
+            .prop_map(|(class, test)| Value::List(vec![class, Value::List(vec![test])]));
+        (0..50i64, prop::collection::vec(clause, 0..4))
+            .prop_map(|(hook, clauses)| Value::List(vec![Value::Int(hook), Value::List(clauses)]))
+    }
+
+    fn try_all(filters: &Value<'_>, message: &[u8]) {
+        let Ok(filters) = Filters::read(filters, Decoder::Utf8, None) else { return };
+        let args = vec![Value::text(message); 6];
+        for spec in &crate::HOOKS {
+            if let Some(filter) = filters.of(spec.hook) {
+                let mut scratch = String::new();
+                filter.test(&mut Texts::new(&args, filters.decoder(), &mut scratch));
+            }
+        }
+        // What was read travels as it came, and what was built is not built again.
+        let source = Value::List(filters.source().iter().map(HookFilter::to_value).collect());
+        let again = Filters::read(&source, Decoder::Utf8, Some(&filters)).expect("it was read before");
+        assert_eq!(again.source(), filters.source());
+        assert_eq!(again.new_patterns(Some(&filters)), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_an_error_and_nothing_worse(garbage in value(), message: Vec<u8>) {
+            try_all(&garbage, &message);
+            let _ = Decoder::table(&garbage);
+            let _ = crate::command::read(&garbage);
+        }
+
+        #[test]
+        fn what_is_nearly_a_filter_is_an_error_and_nothing_worse(
+            filters in prop::collection::vec(filter(), 0..4).prop_map(Value::List),
+            message: Vec<u8>,
+        ) {
+            try_all(&filters, &message);
+        }
+
+        #[test]
+        fn texts_are_found_where_python_finds_them(
+            relation in 0..3usize,
+            texts in prop::collection::vec("[abé ]{0,3}", 1..4),
+            message in "[abé ]{0,8}",
+            ignore_case: bool,
+        ) {
+            let relation = Relation::ALL[relation];
+            let test = Test { relation, arg: 1, ignore_case, texts: texts.clone() };
+            let clauses = vec![Clause { tests: vec![test], min_class: None }];
+            let filter = HookFilter { hook: Hook::OnParsedMsgChat, clauses };
+            let filters = Filters::build(vec![filter], Decoder::Utf8, None).unwrap();
+            let args = [Value::from("nick"), Value::from(message.as_str())];
+            let mut scratch = String::new();
+            let filter = filters.of(Hook::OnParsedMsgChat).unwrap();
+            let passes = filter.test(&mut Texts::new(&args, filters.decoder(), &mut scratch));
+            let expected = texts.iter().any(|text| match relation {
+                Relation::StartsWith => message.starts_with(text.as_str()),
+                Relation::EndsWith => message.ends_with(text.as_str()),
+                _ => message.contains(text.as_str()),
+            });
+            prop_assert_eq!(passes == Passes::Yes, expected);
+        }
+    }
+
+    fn one(relation: Relation, texts: Vec<String>) -> Result<Filters, FilterError> {
+        let test = Test { relation, arg: 1, ignore_case: false, texts };
+        let clauses = vec![Clause { tests: vec![test], min_class: None }];
+        Filters::build(vec![HookFilter { hook: Hook::OnParsedMsgChat, clauses }], Decoder::Utf8, None)
+    }
+
+    #[test]
+    fn limits_hold() {
+        let pattern = |text: &str| one(Relation::Matches, vec![text.to_owned()]);
+        assert!(matches!(pattern(r"(\w{100}){100}"), Err(FilterError::TooLarge(_))));
+        assert!(matches!(pattern(&"a".repeat(MAX_PATTERN + 1)), Err(FilterError::TooLarge(_))));
+        assert!(matches!(pattern(&"(".repeat(MAX_PATTERN)), Err(FilterError::Pattern { .. })));
+        assert!(matches!(pattern("(?=a)"), Err(FilterError::Pattern { .. })));
+        let many = |count| vec![String::from("a"); count];
+        assert!(matches!(
+            one(Relation::Matches, many(MAX_PATTERNS + 1)),
+            Err(FilterError::TooMany { most: MAX_PATTERNS, .. })
+        ));
+        assert!(one(Relation::Contains, many(MAX_TEXTS)).is_ok());
+        assert!(one(Relation::Contains, many(MAX_TEXTS + 1)).is_err());
+        assert!(one(Relation::StartsWith, vec!["a".repeat(MAX_BYTES + 1)]).is_err());
+    }
+}
