@@ -39,6 +39,7 @@ pub trait Host {
     /// | `Rows` | `List`: `Int` 0 or 1, then a `List` of rows, each a `List` of `Text`s or `Nil`s |
     /// | `Restrictions` | `Int`, bits 1 chat, 2 pm, 4 search, 8 ctm |
     /// | `Pair` | `List` of two `Text`s |
+    /// | `Users` | as `Rows`: for everybody in the user list a row with a `Text` or `Int` for each of the [fields](plugin_abi::call::USER_FIELDS) whose names, with a blank between them, are the argument; `Nil` for what is missing |
     ///
     /// [`Value::Nil`] means that the call failed; the script sees `False` or `None`.
     fn call(

@@ -562,3 +562,31 @@ fn no_function_is_without_a_test() {
         assert!(is_called, "vh.{name} is called in no test");
     }
 }
+
+#[test]
+fn everybody_is_told_of_at_once() {
+    let hub = builder().start();
+    let mut master = hub.master();
+    let _guest = hub.guest("guest");
+    let everybody = "sorted(vh.users('nick', 'class', 'ip', 'share', 'tag'), key=lambda user: user['nick'])";
+    all(
+        &mut master,
+        &[
+            (&format!("[user['nick'] for user in {everybody}]"), "['OpChat', 'guest', 'master', 'vhpy']"),
+            (
+                &format!("{everybody}[1]"),
+                "{'nick': 'guest', 'class': 0, 'ip': '127.0.0.1', 'share': 100, 'tag': '<test V:1,M:A,H:1/0/0,S:1>'}",
+            ),
+            ("len(vh.users()[0])", "9"),
+            ("all(user['class'] == vh.GetUserClass(user['nick']) for user in vh.users())", "True"),
+            ("all(user['ip'] == vh.GetUserIP(user['nick']) for user in vh.users('nick', 'ip'))", "True"),
+            (
+                "all((user['desc'], user['tag'], user['speed'], user['mail'], str(user['share'])) == \
+                 vh.GetMyINFO(user['nick'])[1:] for user in vh.users())",
+                "True",
+            ),
+        ],
+    );
+    let wrong = eval(&mut master, "vh.users('nik')");
+    assert!(wrong.contains("there is no field 'nik'; there are: nick, class, ip"), "{wrong}");
+}

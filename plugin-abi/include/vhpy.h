@@ -389,7 +389,11 @@ enum {
     W_HOOK_COUNT = 41
 };
 
-/* Places in the table for w_Begin. 42 to 44 stay NULL. */
+/* Places in the table for w_Begin. 42 to 44 and 56 stay NULL.
+ *
+ * users gets the names of fields with a blank between them, and gives a table as SQL does: a
+ * row for everybody in the user list, NULL for what is missing. Hubs without it are asked for
+ * each user and field. */
 enum {
     W_CALL_SendToOpChat = 0,
     W_CALL_SendToActive = 1,
@@ -445,6 +449,7 @@ enum {
     W_CALL_name_and_version = 54,
     W_CALL_StopHub = 55,
     W_CALL_COUNT = 56,
+    W_CALL_users = 57,
     W_CALL_PLACES = 100
 };
 

@@ -105,6 +105,8 @@ pub enum Gives {
     Restrictions,
     /// Two texts as a tuple.
     Pair,
+    /// A list of `dict`s, from rows with a text or NULL for each field that was asked for.
+    Users,
 }
 
 impl Gives {
@@ -122,6 +124,7 @@ impl Gives {
             Gives::Rows => "tuple[int, list[list[str]]]",
             Gives::Restrictions => "dict[str, bool]",
             Gives::Pair => "tuple[str, str]",
+            Gives::Users => "list[dict[str, Any]]",
         }
     }
 }
@@ -279,17 +282,18 @@ calls! {
     54 name_and_version(name: Text = None, version: Text = None) -> "ss" Pair, [0, 1] AsWritten, "The script's name and version as operators see them; with arguments, sets them.";
     55 StopHub(code: Int, delay: Int = None) -> "l" Bool, [0, 1] AsWritten, "Stops the hub with this exit code after so many seconds.";
     56 GetIPCity(ip: Text, database / db: Text = None) -> "s" OptionalText, [0, 1] AsWritten, "An address's city; only on hubs of the later callback table.";
+    57 users(fields: Text) -> "lllp" Users, [0] AsWritten, "Everybody in the user list, with the fields that are asked for, or all: `nick`, `class`, `ip`, `cc`, `desc`, `tag`, `speed`, `mail`, `share`.";
 }
 
 impl Call {
     /// How many calls there are, without the three reserved numbers.
-    pub const COUNT: usize = 54;
+    pub const COUNT: usize = 55;
 
     /// The call with this number.
     pub fn from_number(number: usize) -> Option<Call> {
         let at = match number {
             0..=41 => number,
-            45..=56 => number - 3,
+            45..=57 => number - 3,
             _ => return None,
         };
         Some(CALLS[at].call)
@@ -327,6 +331,28 @@ impl Call {
         CALLS.iter().map(|spec| spec.call).find(|call| call.place(numbering) == Some(place))
     }
 }
+
+/// A field that `vh.users` can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserField {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is a number; otherwise it is a text.
+    pub is_number: bool,
+}
+
+/// The fields of `vh.users`. What a user lacks is NULL.
+pub static USER_FIELDS: [UserField; 9] = [
+    UserField { name: "nick", is_number: false },
+    UserField { name: "class", is_number: true },
+    UserField { name: "ip", is_number: false },
+    UserField { name: "cc", is_number: false },
+    UserField { name: "desc", is_number: false },
+    UserField { name: "tag", is_number: false },
+    UserField { name: "speed", is_number: false },
+    UserField { name: "mail", is_number: false },
+    UserField { name: "share", is_number: true },
+];
 
 /// Which of the two callback tables of the C ABI a hub fills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -379,7 +405,7 @@ mod tests {
             assert_eq!(spec.call.spec().name, spec.name);
             assert_eq!(spec.host_order.len(), spec.params.len(), "{}", spec.name);
         }
-        for reserved in [42, 43, 44, 57, 1000] {
+        for reserved in [42, 43, 44, 58, 1000] {
             assert_eq!(Call::from_number(reserved), None);
         }
     }

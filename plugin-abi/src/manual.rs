@@ -40,7 +40,10 @@ pub fn functions_table() -> String {
     let mut table = String::from("| # | function | gives | what it does |\n| ---: | --- | --- | --- |\n");
     for spec in &CALLS {
         let number = spec.call as usize;
-        let params = spec.params.iter().map(manual_param).collect::<Vec<_>>().join(", ");
+        let params = match spec.gives {
+            Gives::Users => String::from("*fields"),
+            _ => spec.params.iter().map(manual_param).collect::<Vec<_>>().join(", "),
+        };
         let gives = spec.gives.python().replace('|', "or");
         let _ = write!(table, "| {number} | `{}({params})` | {gives} | {}", spec.name, spec.summary);
         for param in spec.params.iter().filter(|param| !param.aliases.is_empty()) {

@@ -3,13 +3,13 @@
 
 use std::fmt::Write;
 
-use crate::call::{CALLS, CONSTANTS, Call, CallSpec, Gives, Omitted, Order, Param, ParamKind};
+use crate::call::{CALLS, CONSTANTS, Call, CallSpec, Gives, Omitted, Order, Param, ParamKind, USER_FIELDS};
 
 const HEAD: &str = r#"# Generated from the tables of plugin-abi; a test fails when it is edited by hand.
 """The hub, as its scripts see it."""
 
 from collections.abc import Callable, Iterable, MutableMapping
-from typing import Any, Final, SupportsIndex, TypeVar, overload
+from typing import Any, Final, Literal, SupportsIndex, TypeVar, overload
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -120,6 +120,16 @@ pub fn pyi() -> String {
 }
 
 fn function(out: &mut String, spec: &CallSpec) {
+    if spec.gives == Gives::Users {
+        let fields: Vec<String> = USER_FIELDS.iter().map(|field| format!("{:?}", field.name)).collect();
+        let (fields, gives) = (fields.join(", "), spec.gives.python());
+        let _ = write!(
+            out,
+            "\ndef {}(*fields: Literal[{fields}]) -> {gives}:\n    \"\"\"{}\"\"\"\n",
+            spec.name, spec.summary
+        );
+        return;
+    }
     let other = other_order(spec);
     out.push('\n');
     if let Some(other) = &other {

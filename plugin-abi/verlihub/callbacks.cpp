@@ -280,7 +280,7 @@ w_Targs *script_command(int script, w_Targs *args)
     });
 }
 
-// 42 to 44 are nobody's; name_and_version is answered by the library.
+// 42 to 44 and 56 are nobody's; name_and_version is answered by the library.
 const std::pair<int, w_Tcallback> TABLE[] = {
     {W_CALL_SendToOpChat, callback<&Hub::send_to_op_chat>},
     {W_CALL_SendToActive, callback<&Hub::send_to_active>},
@@ -334,6 +334,7 @@ const std::pair<int, w_Tcallback> TABLE[] = {
     {W_CALL_classmc, callback<&Hub::chat_to_class>},
     {W_CALL_pm, callback<&Hub::pm>},
     {W_CALL_StopHub, callback<&Hub::stop_hub>},
+    {W_CALL_users, callback<&Hub::users>},
 };
 
 } // namespace

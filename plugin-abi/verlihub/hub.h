@@ -99,6 +99,8 @@ public:
     virtual std::optional<std::string> ip_country(const char *ip) = 0;
     virtual std::optional<std::string> ip_asn(const char *ip, const char *database) = 0;
     virtual std::optional<Place> ip_place(const char *ip, const char *database) = 0;
+    // Everybody in the user list; the fields' names, with a blank between them, are the columns.
+    virtual std::optional<Table> users(const char *fields) = 0;
     virtual std::string nick_list() = 0; // "$NickList a$$b$$"
     virtual std::string op_list() = 0;
     virtual std::string bot_list() = 0;

@@ -5,6 +5,7 @@
 #include "server.h"
 #include "text.h"
 
+#include <algorithm>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
@@ -371,6 +372,42 @@ std::optional<std::string> Server::user_country_code(const char *nick)
     if (!who)
         return std::nullopt;
     return who->mxConn->GetGeoCC();
+}
+
+std::optional<Table> Server::users(const char *fields)
+{
+    std::vector<std::string> names;
+    std::istringstream words(fields ? fields : "");
+    for (std::string name; words >> name;)
+        names.push_back(name);
+    const std::vector<std::string> parts = {"", "desc", "tag", "speed", "mail", "share"};
+    Table table;
+    table.columns = names.size();
+    const std::string list = nick_list(), prefix = "$NickList ", separator = "$$";
+    size_t from = list.compare(0, prefix.size(), prefix) ? 0 : prefix.size();
+    for (size_t end; (end = list.find(separator, from)) != std::string::npos; from = end + separator.size()) {
+        const std::string nick = list.substr(from, end - from);
+        std::optional<MyInfo> info;
+        for (const std::string &name : names) {
+            const auto part = std::find(parts.begin() + 1, parts.end(), name);
+            if (name == "nick") {
+                table.cells.push_back(nick);
+            } else if (name == "class") {
+                table.cells.push_back(std::to_string(user_class(nick.c_str())));
+            } else if (name == "ip") {
+                table.cells.push_back(user_ip(nick.c_str()));
+            } else if (name == "cc") {
+                table.cells.push_back(user_country_code(nick.c_str()));
+            } else if (part != parts.end()) {
+                if (!info)
+                    info = my_info(nick.c_str());
+                table.cells.push_back(info ? std::optional((*info)[size_t(part - parts.begin())]) : std::nullopt);
+            } else {
+                table.cells.push_back(std::nullopt);
+            }
+        }
+    }
+    return table;
 }
 
 std::string Server::nick_list()

@@ -77,6 +77,7 @@ public:
     std::optional<std::string> ip_country(const char *ip) override;
     std::optional<std::string> ip_asn(const char *ip, const char *database) override;
     std::optional<Place> ip_place(const char *ip, const char *database) override;
+    std::optional<Table> users(const char *fields) override;
     std::string nick_list() override;
     std::string op_list() override;
     std::string bot_list() override;

@@ -108,6 +108,9 @@ impl CHost {
 
     fn ask(&self, script: ScriptId, call: Call, args: &[Value<'_>]) -> Result<Value<'static>, Fault> {
         let Some(function) = self.running.table.function(call) else {
+            if call == Call::users {
+                return self.users_one_by_one(script, args);
+            }
             log::debug!("script {script} called {}, which this hub does not have", call.name());
             return Ok(Value::Nil);
         };
@@ -118,6 +121,40 @@ impl CHost {
         };
         // SAFETY: the host put a callback of this type into the table.
         unsafe { self.run(function, script.0, script.0, &parts, read) }
+    }
+
+    /// Everybody in the user list for a host without a function for that: by those that it has.
+    fn users_one_by_one(&self, script: ScriptId, args: &[Value<'_>]) -> Result<Value<'static>, Fault> {
+        let fields = args.first().and_then(Value::as_text).unwrap_or_default();
+        let fields: Vec<&[u8]> = fields.split(|byte| *byte == b' ').collect();
+        let list = self.ask(script, Call::GetNickList, &[])?;
+        let nicks: Vec<&[u8]> = match &list {
+            Value::List(list) => list.iter().filter_map(Value::as_text).collect(),
+            list => split_nicks(list.as_text().unwrap_or_default()),
+        };
+        // Of a $MyINFO one call gives several.
+        let part = |field: &[u8]| MY_INFO.iter().position(|known| known.as_bytes() == field);
+        let wants_info = fields.iter().any(|field| part(field).is_some());
+        let mut rows = Vec::with_capacity(nicks.len());
+        for nick in nicks {
+            let nick = Value::text(nick);
+            let about = |call| self.ask(script, call, std::slice::from_ref(&nick));
+            let info = if wants_info { about(Call::GetMyINFO)? } else { Value::Nil };
+            let value = |field: &&[u8]| {
+                Ok(match *field {
+                    b"nick" => nick.clone().into_owned(),
+                    b"class" => about(Call::GetUserClass)?,
+                    b"ip" => about(Call::GetUserIP)?,
+                    b"cc" => about(Call::GetUserCC)?,
+                    field => {
+                        let parts = info.as_list().unwrap_or_default();
+                        part(field).and_then(|at| parts.get(at)).cloned().unwrap_or_default()
+                    }
+                })
+            };
+            rows.push(Value::List(fields.iter().map(value).collect::<Result<_, Fault>>()?));
+        }
+        Ok(Value::List(vec![Value::Int(1), Value::List(rows)]))
     }
 
     /// Calls a function of the host, reads its answer and frees it. NULL is `Nil`.
@@ -166,7 +203,7 @@ impl CHost {
             match (spec.gives, format) {
                 (Gives::Nicks(_), b"s" | b"D" | b"L") => one(0),
                 (Gives::Float, b"l") => Ok(Value::Float(elements[0].value.long as f64)),
-                (Gives::Rows, b"lllp" | b"lllL") => read_table(elements).ok_or_else(wrong),
+                (Gives::Rows | Gives::Users, b"lllp" | b"lllL") => read_table(elements).ok_or_else(wrong),
                 (Gives::Geo, b"D") => one(0),
                 (Gives::Geo, b"sdsdslslp" | b"sdsdslslL") => read_place(format, elements),
                 (_, given) if given != spec.answer.as_bytes() => Err(wrong()),
@@ -194,6 +231,22 @@ impl Host for CHost {
             self.call(supervisor, ScriptId(-1), Call::SendToOpChat, &[Value::Text(text), Value::Nil]);
         }
     }
+}
+
+/// The parts of what `GetMyINFO` gives, as `users` calls them.
+const MY_INFO: [&str; 6] = ["", "desc", "tag", "speed", "mail", "share"];
+
+/// The nicks of `$NickList a$$b$$`.
+fn split_nicks(list: &[u8]) -> Vec<&[u8]> {
+    let mut rest = list.strip_prefix(b"$NickList ").unwrap_or(list);
+    let mut nicks = Vec::new();
+    while let Some(end) = rest.windows(2).position(|pair| pair == b"$$") {
+        nicks.push(rest.get(..end).unwrap_or_default());
+        rest = rest.get(end + 2..).unwrap_or_default();
+    }
+    nicks.push(rest.strip_suffix(b"|").unwrap_or(rest));
+    nicks.retain(|nick| !nick.is_empty());
+    nicks
 }
 
 /// Arguments of the table's functions are texts and numbers; `None` is NULL.

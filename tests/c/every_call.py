@@ -43,6 +43,10 @@ def run():
     check(vh.GetRawNickList(), "$NickList alice$$bob$$Bot$$")
     check(vh.GetRawOpList(), "$OpList alice$$")
     check(vh.GetRawBotList(), "$BotList Bot$$")
+    everybody = vh.users("nick", "class", "ip", "share", "tag", "cc")
+    check([user["nick"] for user in everybody], ["alice", "bob", "Bot"])
+    check(everybody[1], {"nick": "bob", "class": vh.GetUserClass("bob"), "ip": "10.0.0.7", "share": 1234,
+                         "tag": "<++ V:1>", "cc": "bob"})
     check(vh.AddRegUser("new", 1), True)
     check(vh.DelRegUser("new"), False)
     check(vh.SetRegClass("new", 3), False)

@@ -52,7 +52,7 @@ macro_rules! entries {
 
 const ENTRIES: [ffi::PyCFunctionFastWithKeywords; Call::COUNT] = entries!(false:
     0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33
-    34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53);
+    34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 49 50 51 52 53 54);
 
 /// The raw forms of the three lists of nicks.
 const RAW: [(&str, Call, ffi::PyCFunctionFastWithKeywords); 3] = [
@@ -78,7 +78,9 @@ pub fn add_functions(gil: Gil, module: &Obj) -> PyResult<()> {
     for (spec, entry) in CALLS.iter().zip(ENTRIES) {
         // The hub says later whether it has this one.
         if spec.call != Call::GetIPCity {
-            add(gil, module, spec.name, &help(spec), entry)?;
+            // Behind a function that makes dicts of its rows.
+            let name = if spec.gives == Gives::Users { "_users" } else { spec.name };
+            add(gil, module, name, &help(spec), entry)?;
         }
     }
     for (name, call, entry) in RAW {

@@ -251,3 +251,19 @@ def answer(nick, text):
     if who is not None and who == (nick, True):
         return vh.pm(text, nick)
     return vh.usermc(text, nick)
+
+
+# ---------------------------------------------------------------------- users
+
+
+def users(*fields):
+    for field in fields:
+        if field not in USER_FIELDS:
+            raise ValueError(f"users(): there is no field {field!r}; there are: {', '.join(USER_FIELDS)}")
+    fields = fields or tuple(USER_FIELDS)
+    numbers = [at for at, field in enumerate(fields) if USER_FIELDS[field]]
+    rows = vh._users(" ".join(fields))
+    for row in rows:
+        for at in numbers:
+            row[at] = int(row[at] or 0)
+    return [dict(zip(fields, row)) for row in rows]

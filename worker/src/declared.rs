@@ -4,6 +4,7 @@
 use std::ffi::CStr;
 use std::ptr::null_mut;
 
+use plugin_abi::call::USER_FIELDS;
 use plugin_abi::command;
 use plugin_abi::filter::{Decoder, Filters};
 use plugin_abi::hook::ArgKind;
@@ -37,7 +38,7 @@ unsafe extern "C" fn enter<const AT: usize>(
 type Entry = ffi::PyCFunctionFastWithKeywords;
 
 /// Functions that are written in Python: name, help, where a call arrives.
-const FORWARDED: [(&CStr, &CStr, Entry); 3] = [
+const FORWARDED: [(&CStr, &CStr, Entry); 4] = [
     (
         c"when",
         c"when(*, startswith=None, endswith=None, contains=None, matches=None, min_class=None, ignore_case=False, arg=None)\n--\n\nSays for which events a hook is; the hub keeps the others back.",
@@ -52,6 +53,11 @@ const FORWARDED: [(&CStr, &CStr, Entry); 3] = [
         c"answer",
         c"answer(nick, text)\n--\n\nWrites to a user where the command came from: in the main chat, seen by that user only, or by private message.",
         enter::<2>,
+    ),
+    (
+        c"users",
+        c"users(*fields)\n--\n\nEverybody in the user list, each as a dict with the fields that are asked for, or all.",
+        enter::<3>,
     ),
 ];
 
@@ -99,6 +105,7 @@ fn scope(gil: Gil) -> PyResult<Obj> {
     for (key, value) in [
         ("vh", import(gil, c"vh")?),
         ("hooks", table_of_hooks(gil)?),
+        ("USER_FIELDS", table_of_fields(gil)?),
         ("__builtins__", builtins.again()),
         ("__name__", name),
     ] {
@@ -140,6 +147,15 @@ fn table_of_hooks(gil: Gil) -> PyResult<Obj> {
         let has_nick = Obj::bool(gil, spec.hook.actor().is_some());
         let row = Obj::tuple(gil, [Obj::int(gil, spec.hook as i64)?, places, usual, has_nick])?;
         table.set_item(&Obj::text(gil, spec.name)?, &row)?;
+    }
+    Ok(table)
+}
+
+/// Which fields `vh.users` has, and whether they are numbers.
+fn table_of_fields(gil: Gil) -> PyResult<Obj> {
+    let table = Obj::dict(gil)?;
+    for field in &USER_FIELDS {
+        table.set_item(&Obj::text(gil, field.name)?, &Obj::bool(gil, field.is_number))?;
     }
     Ok(table)
 }

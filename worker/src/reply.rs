@@ -138,6 +138,13 @@ fn structure(gil: Gil, gives: Gives, value: &Value<'_>) -> PyResult<Obj> {
             })?;
             Obj::tuple(gil, [Obj::int(gil, ok)?, rows])
         }
+        Gives::Users => {
+            let rows = list.and_then(|list| list.last()?.as_list()).unwrap_or_default();
+            Obj::list(gil, rows.len(), |row| {
+                let row = rows[row].as_list().unwrap_or_default();
+                Obj::list(gil, row.len(), |column| to_python(gil, &row[column], text::hub()))
+            })
+        }
         Gives::Restrictions => {
             let dict = Obj::dict(gil)?;
             if let Some(bits) = value.as_int().filter(|bits| *bits >= 0) {

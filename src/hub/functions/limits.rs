@@ -34,7 +34,7 @@ const LIMITS: &[(&[&str], usize)] = &[
     (&["value", "default", "topic"], 65_535),
     (&["reason", "address", "note_op", "note_user"], 4096),
     (&["command"], 65_535),
-    (&["password"], 255),
+    (&["password", "fields"], 255),
     // SQLite's own limit holds as well.
     (&["query"], 4 << 20),
 ];

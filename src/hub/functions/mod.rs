@@ -110,6 +110,7 @@ impl Host for Hub {
             Call::GetNickList => self.call_nicks(|_| true),
             Call::GetOpList => self.op_nicks().into_iter().map(<[u8]>::to_vec).collect(),
             Call::GetBotList => self.call_nicks(super::User::is_bot),
+            Call::users => self.call_users(args),
             Call::IsRobotNickBad => Value::Int(self.robot_nick_problem(args.text_or_empty(0)) as i64),
             Call::AddRobot => self.call_add_robot(script, args),
             Call::DelRobot => self.call_del_robot(args),

@@ -11,7 +11,7 @@ use super::super::moderation::KickNotes;
 use super::super::protocol::{MyInfo, field, split_tag};
 use super::super::text::{number, period};
 use super::super::turn::Due;
-use super::super::{CloseReason, Hub, UserId};
+use super::super::{CloseReason, Hub, User, UserId};
 use super::{Args, done, text};
 
 /// How long a script waits for a user's host name.
@@ -93,6 +93,33 @@ impl Hub {
             return done(true);
         }
         self.change_info(id, &parts)
+    }
+
+    /// Everybody in the user list, a row with the fields for each.
+    pub(super) fn call_users(&mut self, args: Args<'_>) -> Value<'static> {
+        let fields: Vec<&[u8]> = args.text_or_empty(0).split(|byte| *byte == b' ').collect();
+        let row = |(_, user): (UserId, &User)| {
+            let info = user.info();
+            let [desc, tag, speed, mail, size] = info.parts();
+            let connection = user.connection().and_then(|id| self.connections.get(id));
+            let value = |field: &&[u8]| match *field {
+                b"nick" => text(&*user.nick),
+                b"class" => Value::Int(user.class.number()),
+                b"ip" => text(connection.map_or(&b"127.0.0.1"[..], |connection| &connection.ip_text)),
+                b"cc" => {
+                    self.encoded(connection.and_then(|connection| Some(self.geoip.country(connection.ip)?.0)))
+                }
+                b"desc" => text(desc),
+                b"tag" => text(tag),
+                b"speed" => text(speed),
+                b"mail" => text(mail),
+                b"share" => text(size),
+                _ => Value::Nil,
+            };
+            Value::List(fields.iter().map(value).collect())
+        };
+        let rows = self.users.iter().filter(|(_, user)| user.in_list).map(row).collect();
+        Value::List(vec![Value::Int(1), Value::List(rows)])
     }
 
     pub(super) fn call_get_user_class(&mut self, args: Args<'_>) -> Value<'static> {

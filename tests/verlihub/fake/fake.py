@@ -37,6 +37,7 @@ def functions():
     check((place["latitude"], place["longitude"], place["metro_code"], place["area_code"]), (64.125, -21.5, 7, 0))
     check((place["host"], place["city"]), ("1", "Reykjav\u00edk"))
     check(vh.GetGeoIP("nobody"), None)
+    check(vh.users("nick", "class"), [{"nick": "op", "class": 3}, {"nick": "Bot", "class": 0}])
     check((list(vh.GetNickList()), list(vh.GetOpList()), list(vh.GetBotList())), (["op", "user"], ["op"], ["Bot"]))
     check(vh.GetRawNickList(), "$NickList op$$user$$")
     check(vh.AddRegUser("new", 1, "pass"), True)

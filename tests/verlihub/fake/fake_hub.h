@@ -146,6 +146,11 @@ public:
         place.texts = {{"host", ip}, {"city", "Reykjav\xedk"}};
         return place;
     }
+    std::optional<vhpy_verlihub::Table> users(const char *fields) override
+    {
+        note("users", fields);
+        return vhpy_verlihub::Table{2, {"op", "3", "Bot", std::nullopt}};
+    }
     std::string nick_list() override { return "$NickList op$$user$$"; }
     std::string op_list() override { return "$OpList op$$"; }
     std::string bot_list() override { return "$BotList Bot$$"; }
