@@ -118,7 +118,7 @@ impl Hub {
             };
             Value::List(fields.iter().map(value).collect())
         };
-        let rows = self.users.iter().filter(|(_, user)| user.in_list).map(row).collect();
+        let rows = self.users.listed().map(row).collect();
         Value::List(vec![Value::Int(1), Value::List(rows)])
     }
 
