@@ -3,21 +3,26 @@
 
 mod backup;
 mod config;
+mod generated;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
-use vhpy::hub::{Acceptor, Accounts, Charset, Identity, Options, Server, ServerError, Settings};
-use vhpy::supervisor::Config;
+use vhpy::hub::{
+    Acceptor, Accounts, Charset, Identity, Options, Server, ServerError, ServiceManager, Settings,
+};
 use vhpy::supervisor::option::{OptionSpec, of_operators_for_scripts};
+use vhpy::supervisor::{Config, describe_worker};
 
 /// Python scripting for Direct Connect hubs, every script in a process of its own.
 #[derive(Parser)]
-#[command(name = "vhpy", version, arg_required_else_help = true)]
+#[command(name = "vhpy", version, long_version = long_version(), arg_required_else_help = true)]
 struct Program {
     #[command(subcommand)]
     command: Command,
@@ -81,6 +86,13 @@ enum Command {
     /// Editors, mypy and pyright find it as vh.pyi in the folder of the scripts.
     #[command(after_help = "Example:\n  vhpy stub > ~/.local/state/vhpy/scripts/vh.pyi")]
     Stub,
+
+    /// Write manual pages and completions below a share folder, for packages.
+    #[command(hide = true)]
+    Generate {
+        /// The folder.
+        share: PathBuf,
+    },
 
     /// Measure what scripts cost, beside the same scripts in-process where that was built in.
     Bench(vhpy::bench::Options),
@@ -221,8 +233,17 @@ fn folder(text: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// Version, commit, worker, protocol: what somebody who helps wants to know. The commit is known to
+/// builds by `make`.
+fn long_version() -> String {
+    let commit = option_env!("VHPY_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
+    format!("{}\ncommit {commit}\nworker {}", plugin_abi::start::BUILD, describe_worker())
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // SAFETY: no other thread runs yet.
+    let service = unsafe { take_service_manager() };
     let program = Program::parse();
     if let Err(error) = start_log() {
         eprintln!("vhpy: {error}");
@@ -232,12 +253,13 @@ pub fn main() -> ExitCode {
         end_with_the_reader();
     }
     let result = match program.command {
-        Command::Hub(args) => run_hub(args),
+        Command::Hub(args) => run_hub(args, service),
         Command::Passwd(args) => set_password(&args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Config(args) => config::run(&args),
         Command::Stub => print_stub(),
+        Command::Generate { share } => generated::write(&share),
         Command::Bench(options) => return run_bench(&options),
     };
     match result {
@@ -360,7 +382,25 @@ fn inherited_socket(fd: RawFd) -> Result<UnixStream, String> {
     Ok(UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
-fn run_hub(args: HubArgs) -> Result<i64, String> {
+/// The service manager that has started the hub, if one has. Scripts are not to inherit the way to
+/// it.
+///
+/// # Safety
+/// No other thread may run: the environment is changed.
+unsafe fn take_service_manager() -> Option<(OsString, Option<Duration>)> {
+    let [socket, limit, process] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"].map(|name| {
+        let value = std::env::var_os(name);
+        // SAFETY: the caller's promise.
+        unsafe { std::env::remove_var(name) };
+        value
+    });
+    let number = |text: Option<OsString>| text?.to_str()?.parse::<u64>().ok();
+    let is_ours = number(process).is_none_or(|process| process == u64::from(std::process::id()));
+    let limit = number(limit).filter(|limit| is_ours && *limit > 0).map(Duration::from_micros);
+    Some((socket?, limit))
+}
+
+fn run_hub(args: HubArgs, service: Option<(OsString, Option<Duration>)>) -> Result<i64, String> {
     let test_control = args.test_control.map(inherited_socket).transpose()?;
     let mut options = options(&args)?;
     match vhpy::hub::raise_limit() {
@@ -371,6 +411,12 @@ fn run_hub(args: HubArgs) -> Result<i64, String> {
     server.handle_signals().map_err(|error| format!("cannot handle signals: {error}"))?;
     if let Some(socket) = test_control {
         server.steer_by(socket).map_err(|error| format!("--test-control: {error}"))?;
+    }
+    if let Some((socket, watchdog)) = service {
+        match ServiceManager::at(&socket, watchdog) {
+            Ok(service) => server.report_to(service),
+            Err(error) => log::warn!("the service manager at {}: {error}", socket.display()),
+        }
     }
     greet(&mut server, &args.scripts)?;
     server.run().map_err(|error| error.to_string())

@@ -308,3 +308,50 @@ fn what_scripts_give_to_the_hub_has_limits() {
     has_grown_little(&hub, before, 160);
     drop(clients);
 }
+
+// ---------------------------------------------------------------- as a service
+
+/// Waits for a message with this line.
+fn wait_for_line(messages: &std::os::unix::net::UnixDatagram, wanted: &str) {
+    let mut seen = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let Ok(length) = messages.recv(&mut buffer) else {
+            panic!("waited for {wanted:?}; there were {seen:?}")
+        };
+        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if text.lines().any(|line| line == wanted) {
+            return;
+        }
+        seen.push(text);
+    }
+}
+
+#[test]
+fn a_service_manager_hears_how_the_hub_is_doing() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let messages = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    messages.set_read_timeout(Some(LIMIT)).unwrap();
+    let builder = HubBuilder::new().script("eval.py", EVAL);
+    let hub = builder.env("NOTIFY_SOCKET", socket.to_str().unwrap()).env("WATCHDOG_USEC", "20000").start();
+    wait_for_line(&messages, "READY=1");
+    wait_for_line(&messages, "WATCHDOG=1");
+    let mut master = hub.master();
+    wait_for_line(&messages, "STATUS=1 user, 1 script");
+    wait_for_line(&messages, "WATCHDOG=1");
+    assert_eq!(eval(&mut master, "__import__('os').environ.get('NOTIFY_SOCKET')"), "None");
+    kill(hub.pid(), Signal::SIGTERM).unwrap();
+    wait_for_line(&messages, "STOPPING=1");
+    assert_eq!(hub.ended().0, 0);
+}
+
+#[test]
+fn the_version_says_what_fits_together() {
+    let vhpy = std::process::Command::new(env!("CARGO_BIN_EXE_vhpy")).arg("--version").output().unwrap();
+    let said = String::from_utf8_lossy(&vhpy.stdout).into_owned();
+    let build = plugin_abi::start::BUILD;
+    for part in [format!("vhpy {build}\n"), "\ncommit ".into(), format!("\nworker {build}, ")] {
+        assert!(said.contains(&part), "{part}: {said}");
+    }
+}

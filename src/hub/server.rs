@@ -19,6 +19,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::connection::Link;
 use super::descriptors::first_kept;
+use super::service::{Numbers, ServiceManager};
 use super::test_control::TestControl;
 use super::tls::Acceptor;
 use super::{ConnId, Hub, HubError, Options};
@@ -85,6 +86,7 @@ pub struct Server {
     short_since: Option<Instant>,
     signals: Option<Signals>,
     test_control: Option<TestControl>,
+    service: Option<ServiceManager>,
 }
 
 /// An address where clients connect.
@@ -158,6 +160,7 @@ impl Server {
             short_since: None,
             signals: None,
             test_control: None,
+            service: None,
         })
     }
 
@@ -256,6 +259,15 @@ impl Server {
         }
     }
 
+    /// Tells a service manager when the hub is ready, and from then on how it is doing.
+    pub fn report_to(&mut self, service: ServiceManager) {
+        self.service = Some(service);
+    }
+
+    fn numbers(&self) -> Numbers {
+        Numbers { users: self.hub.users_count(), scripts: self.hub.supervisor().count() }
+    }
+
     /// Loads the scripts of the scripts folder, in the order of their names, and then these.
     /// All start at the same time.
     pub fn load_scripts(&mut self, more: &[PathBuf]) -> Vec<(PathBuf, Result<Loaded, LoadError>)> {
@@ -280,9 +292,12 @@ impl Server {
     pub fn run(&mut self) -> Result<i64, ServerError> {
         let mut events = Events::with_capacity(1024);
         let mut buffer = vec![0; 64 << 10];
+        let numbers = self.numbers();
+        self.service.iter_mut().for_each(|service| service.ready(numbers));
         while self.hub.stop_code().is_none() {
             self.turn(&mut events, &mut buffer)?;
         }
+        self.service.iter().for_each(ServiceManager::stopping);
         let code = self.hub.shut_down();
         self.linger(&mut events, &mut buffer)?;
         Ok(code)
@@ -346,6 +361,10 @@ impl Server {
         if let Some(test_control) = &mut self.test_control {
             test_control.finish_turn(&self.hub);
         }
+        if self.service.is_some() {
+            let numbers = self.numbers();
+            self.service.iter_mut().for_each(|service| service.turn(numbers));
+        }
         Ok(())
     }
 
@@ -361,7 +380,8 @@ impl Server {
         if self.unread.iter().any(|id| !self.hub.is_paused(*id)) {
             return Some(Duration::ZERO);
         }
-        let next = [self.hub.next_turn(), self.accept_after].into_iter().flatten().min()?;
+        let service = self.service.as_ref().and_then(ServiceManager::next_turn);
+        let next = [self.hub.next_turn(), self.accept_after, service].into_iter().flatten().min()?;
         Some(next.saturating_duration_since(Instant::now()))
     }
 

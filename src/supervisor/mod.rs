@@ -263,6 +263,11 @@ impl Supervisor {
         self.wanted.get().contains(hook)
     }
 
+    /// How many scripts there are, ready or not. Costs nothing.
+    pub fn count(&self) -> usize {
+        self.scripts.borrow().len()
+    }
+
     /// Whether there is a script with this id, ready or not.
     pub fn contains(&self, id: ScriptId) -> bool {
         self.script(id).is_some()

@@ -18,6 +18,7 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 pub struct HubBuilder {
     data: tempfile::TempDir,
     args: Vec<String>,
+    environment: Vec<(String, String)>,
     scripts: usize,
     open_files: Option<(u32, u32)>,
 }
@@ -48,7 +49,7 @@ impl HubBuilder {
     /// A hub with the data folder of another that has ended.
     pub fn in_folder(data: tempfile::TempDir) -> HubBuilder {
         let scripts = std::fs::read_dir(data.path().join("scripts")).map_or(0, Iterator::count);
-        HubBuilder { data, args: Vec::new(), scripts, open_files: None }
+        HubBuilder { data, args: Vec::new(), environment: Vec::new(), scripts, open_files: None }
             .set("int_flood_chat_period", "0")
             .set("int_flood_to_period", "0")
             .set("int_flood_other_period", "0")
@@ -92,6 +93,13 @@ impl HubBuilder {
         self
     }
 
+    /// A variable of its environment.
+    #[allow(dead_code, reason = "not every test program has one")]
+    pub fn env(mut self, name: &str, value: &str) -> HubBuilder {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// The data folder.
     pub fn folder(&self) -> PathBuf {
         self.data.path().into()
@@ -116,6 +124,7 @@ impl HubBuilder {
             }
         };
         command.args(["hub", "--listen", "127.0.0.1:0", "--data"]).arg(self.data.path()).args(&self.args);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
