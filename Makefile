@@ -5,8 +5,11 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 RUN_ARGS ?= --scripts examples/scripts
 
-.PHONY: all library run test venv docs sessions bench lint fmt install wheel clean help chaos check-release \
+.PHONY: all library run test venv docs sessions bench lint fmt install uninstall deb wheel clean help chaos check-release \
 	verlihub-plugin install-verlihub test-verlihub test-mariadb
+
+# What `vhpy --version` says; a source archive has it in a file.
+export VHPY_COMMIT ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || cat COMMIT 2>/dev/null)
 
 all: ## build everything, optimised
 	$(CARGO) build --workspace --release
@@ -58,33 +61,59 @@ fmt: ## format the sources
 library: ## build libvhpy.so alone, as hubs load it: without the embedded hub
 	$(CARGO) build --release --lib --no-default-features --target-dir target/library
 
-# $(call install_stripped,FILE,FOLDER): what only debuggers need goes where they look for it.
+# Where what was built lies, and what the files are that `make install` needs.
+BUILT ?= target/release
+LIBRARY ?= target/library/release
+LIBDIR ?= $(PREFIX)/lib
+# Whether what only debuggers need is kept, where they look for it.
+DEBUG_FILES ?= yes
+
+# $(call install_stripped,FILE,FOLDER,MODE)
 define install_stripped
-	install -D -m 755 $(1) $(DESTDIR)$(2)/$(notdir $(1))
-	mkdir -p $(DESTDIR)$(2)/.debug
-	objcopy --only-keep-debug $(1) $(DESTDIR)$(2)/.debug/$(notdir $(1)).debug
-	objcopy --strip-unneeded --add-gnu-debuglink=$(DESTDIR)$(2)/.debug/$(notdir $(1)).debug $(DESTDIR)$(2)/$(notdir $(1))
+	install -D -m $(3) $(1) $(DESTDIR)$(2)/$(notdir $(1))
+	if [ "$(DEBUG_FILES)" = yes ]; then \
+		mkdir -p $(DESTDIR)$(2)/.debug && \
+		objcopy --only-keep-debug $(1) $(DESTDIR)$(2)/.debug/$(notdir $(1)).debug && \
+		objcopy --strip-unneeded --add-gnu-debuglink=$(DESTDIR)$(2)/.debug/$(notdir $(1)).debug $(DESTDIR)$(2)/$(notdir $(1)); \
+	else objcopy --strip-unneeded $(DESTDIR)$(2)/$(notdir $(1)); fi
 endef
 
-install: all library ## install to PREFIX (default /usr/local)
-	$(call install_stripped,target/release/vhpy,$(PREFIX)/bin)
-	$(call install_stripped,target/library/release/libvhpy.so,$(PREFIX)/lib)
-	$(call install_stripped,target/release/libvh_worker.so,$(PREFIX)/lib)
+install: ## install what was built to PREFIX (default /usr/local); builds nothing
+	@for file in $(BUILT)/vhpy $(BUILT)/libvh_worker.so $(LIBRARY)/libvhpy.so; do \
+		[ -e $$file ] || { echo "$$file is not there: run  make all library  first, as the user who has Rust" >&2; exit 1; }; done
+	$(call install_stripped,$(BUILT)/vhpy,$(PREFIX)/bin,755)
+	$(call install_stripped,$(LIBRARY)/libvhpy.so,$(LIBDIR),644)
+	$(call install_stripped,$(BUILT)/libvh_worker.so,$(LIBDIR),644)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include plugin-abi/include/*.h*
+	mkdir -p $(DESTDIR)$(PREFIX)/share/pkgconfig
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|' -e "s|@VERSION@|$$(sed -n 's/^version = \"\(.*\)\"$$/\1/p' Cargo.toml | head -1)|" \
+		packaging/vhpy.pc.in >$(DESTDIR)$(PREFIX)/share/pkgconfig/vhpy.pc
+	chmod 644 $(DESTDIR)$(PREFIX)/share/pkgconfig/vhpy.pc
 	install -D -m 644 worker/vh.pyi $(DESTDIR)$(PREFIX)/share/vhpy/stubs/vh.pyi
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vhpy/examples examples/scripts/*.py
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vhpy README.md
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vhpy/docs docs/*.md
+	[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
+
+uninstall: ## remove what `make install` has put into PREFIX
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/vhpy bin/.debug/vhpy.debug include/vhpy.h include/vhpy.hpp share/pkgconfig/vhpy.pc)
+	rm -f $(foreach name,libvhpy.so libvh_worker.so,$(DESTDIR)$(LIBDIR)/$(name) $(DESTDIR)$(LIBDIR)/.debug/$(name).debug)
+	rm -rf $(DESTDIR)$(PREFIX)/share/vhpy $(DESTDIR)$(PREFIX)/share/doc/vhpy
+
+deb: all library ## build the Debian packages, into target/deb
+	packaging/deb
 
 VERLIHUB_CONFIG = $(if $(VERLIHUB_PREFIX),$(VERLIHUB_PREFIX)/bin/verlihub_config,verlihub_config)
-VERLIHUB_MAKE = $(MAKE) --no-print-directory -C plugin-abi/verlihub LIBDIR=$(PREFIX)/lib
+VERLIHUB_MAKE = $(MAKE) --no-print-directory -C plugin-abi/verlihub LIBDIR=$(LIBDIR)
 
 verlihub-plugin: ## build libpython_pi.so for the Verlihub on the PATH or in VERLIHUB_PREFIX
 	@command -v $(VERLIHUB_CONFIG) >/dev/null || { echo "verlihub_config is not on the PATH: install Verlihub 1.7 with its headers, or set VERLIHUB_PREFIX to where it is installed" >&2; exit 1; }
 	$(CARGO) build --workspace --release
 	$(VERLIHUB_MAKE)
 
-install-verlihub: verlihub-plugin install ## install libpython_pi.so into Verlihub's folder of plugins, the rest to PREFIX
+install-verlihub: ## install the plugin that was built into Verlihub's folder of plugins, the rest to PREFIX; builds nothing
+	@[ -e target/verlihub/libpython_pi.so ] || { echo "target/verlihub/libpython_pi.so is not there: run  make verlihub-plugin library  first, as the user who has Rust" >&2; exit 1; }
+	$(MAKE) --no-print-directory install
 	plugins=$$($(VERLIHUB_CONFIG) --plugins); case "$$plugins" in /*) ;; *) plugins="$$($(VERLIHUB_CONFIG) --prefix)/$$plugins";; esac; \
 	install -D -m 755 target/verlihub/libpython_pi.so "$(DESTDIR)$$plugins/libpython_pi.so"
 

@@ -5,6 +5,9 @@ The program goes to `bin`, the two libraries to `lib`, headers and examples to `
 
 `VHPY_CARGO_TARGET` names a target of `cargo zigbuild`, such as
 `x86_64-unknown-linux-gnu.2.28`, for a wheel that runs on older systems than this one.
+
+`VHPY_BUILT` names a folder with the program and the worker library, `VHPY_BUILT_LIBRARY` the one with
+`libvhpy.so` if that is another: then nothing is built here.
 """
 
 import os
@@ -43,6 +46,11 @@ class CargoBuildHook(BuildHookInterface):
 
     def _build(self) -> tuple[str, list[str]]:
         """Builds everything; gives the program and the libraries, without symbols."""
+        if given := os.environ.get("VHPY_BUILT"):
+            built = ROOT / given
+            library = ROOT / os.environ.get("VHPY_BUILT_LIBRARY", given)
+            program, worker = (self._keep(built / name) for name in ("vhpy", "libvh_worker.so"))
+            return program, [self._keep(library / "libvhpy.so"), worker]
         if shutil.which("cargo") is None:
             raise SystemExit(
                 "vhpy-hub has no wheel for this system, and building it needs Rust: "
@@ -55,6 +63,10 @@ class CargoBuildHook(BuildHookInterface):
         cargo += ["--config", "profile.release.strip=true"]
         built = folder / target.rsplit(".2.", 1)[0] if target else folder
         built /= "release"
+        # Paths of this machine have no place in what is installed elsewhere, and would differ.
+        home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
+        remap = f"--remap-path-prefix={ROOT}=vhpy --remap-path-prefix={home}=cargo"
+        os.environ["RUSTFLAGS"] = f"{os.environ.get('RUSTFLAGS', '')} {remap}".strip()
         subprocess.run([*cargo, "-p", "vhpy", "-p", "vhpy-worker"], cwd=ROOT, check=True)
         program = self._keep(built / "vhpy")
         worker = self._keep(built / "libvh_worker.so")
@@ -67,6 +79,8 @@ class CargoBuildHook(BuildHookInterface):
         kept = file.parent / "for-the-wheel" / file.name
         kept.parent.mkdir(exist_ok=True)
         shutil.copy2(file, kept)
+        if shutil.which("objcopy"):
+            subprocess.run(["objcopy", "--strip-unneeded", kept], check=True)
         return str(kept)
 
     def _platform(self) -> str:
