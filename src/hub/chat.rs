@@ -11,9 +11,9 @@ use super::flood::Kind;
 use super::functions::limits;
 use super::protocol::{chat_text, shown_nick};
 use super::text::find;
-use super::turn::chat_replacement;
 use super::user::{Behind, Class};
 use super::{CloseReason, ConnId, Hub, UserId};
+use crate::supervisor::Replacement;
 
 /// A message that is too long, has too many lines, or comes too often.
 enum Excess {
@@ -250,5 +250,13 @@ impl Hub {
         }
         self.send_to_classes(min_class, max_class, &[b"<", &from, b"> ", &text, b"|"]);
         true
+    }
+}
+
+/// What a script put in the place of a chat message: nick and text.
+fn chat_replacement(replacement: Option<Replacement>) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+    match replacement {
+        Some(Replacement::Chat { nick, message }) => (nick, message),
+        _ => (None, None),
     }
 }

@@ -5,39 +5,14 @@
 //! bytes that clients sent, in the hub's encoding.
 
 use std::fs::File;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::data_folder::{DatabaseError, FILE, lock};
 use crate::private_files;
-
-/// The file in the data folder.
-pub const FILE: &str = "hub.db";
-
-/// Why the database cannot be used. The text tells an operator what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum DatabaseError {
-    /// The data folder cannot be made or read.
-    #[error("cannot use the data folder {0}: {1}; give another with --data")]
-    Folder(PathBuf, std::io::Error),
-    /// Another hub runs on this folder.
-    #[error("another hub uses the data folder {0}; stop it, or give another folder with --data")]
-    InUse(PathBuf),
-    /// It cannot be written.
-    #[error("the database {0} is read-only; make it and its folder writable for this user")]
-    ReadOnly(PathBuf),
-    /// It is no database, or a broken one.
-    #[error(
-        "the database {0} is damaged ({1}); nothing was changed: put a backup in its place, or move it away to start anew"
-    )]
-    Damaged(PathBuf, String),
-    /// Anything else.
-    #[error("cannot open the database {0}: {1}")]
-    Other(PathBuf, rusqlite::Error),
-}
 
 const SCHEMA: &str = "
 create table if not exists SetupList (
@@ -86,7 +61,6 @@ create table if not exists login_addresses (
 /// The hub's database. Statements take well under a millisecond: a write waits for no disk.
 pub struct Database {
     pub(super) connection: Connection,
-    /// Held while the hub runs, so that no second one uses the same folder.
     /// Held for as long as a hub uses the data folder.
     _lock: Option<Flock<File>>,
 }
@@ -188,7 +162,7 @@ pub struct Kick<'a> {
 impl Database {
     /// Opens the database of a data folder, and makes both if they are missing.
     pub fn open(folder: &Path) -> Result<Database, DatabaseError> {
-        let lock = lock_folder(folder)?;
+        let lock = lock(folder)?;
         let in_folder = |error| DatabaseError::Folder(folder.to_path_buf(), error);
         super::backup::finish_interrupted(folder).map_err(in_folder)?;
         Database::connect(&folder.join(FILE), Some(lock))
@@ -435,22 +409,6 @@ fn keep_private(database: &Path) {
             private_files::tighten(&file, &beside);
         }
     }
-}
-
-/// Makes the data folder if it is missing, and keeps other hubs out of it for as long as the
-/// value lives.
-pub(super) fn lock_folder(folder: &Path) -> Result<Flock<File>, DatabaseError> {
-    let in_folder = |error| DatabaseError::Folder(folder.to_path_buf(), error);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
-    let path = folder.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
-    let file = file.map_err(|error| match error.kind() {
-        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
-            DatabaseError::ReadOnly(folder.join(FILE))
-        }
-        _ => DatabaseError::Folder(folder.to_path_buf(), error),
-    })?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| DatabaseError::InUse(folder.to_path_buf()))
 }
 
 fn explain(path: &Path, error: rusqlite::Error) -> DatabaseError {

@@ -29,36 +29,44 @@
 //!
 //! # Modules
 //!
-//! - `server`: the loop; `turn`: what a turn does; `options`: how a hub is started
+//! - `server`: the loop; `turn`: what a turn does; `timers`: what happens later; `options`: how a hub is started
+//! - `arriving`, `input`, `leaving`: connections, from their first byte to their last
 //! - `lists`, `connection`, `output`: what clients see, a client's connection, what waits to be sent; `delivery`: to whom
 //! - `protocol`, `text`: messages, encodings
 //! - `networks`, `proxy`, `places`, `descriptors`: whose connections there are, and how many
-//! - `passwords`: whose password is checked next
+//! - `login`, `admission`, `password_login`, `entering`: the way in; `passwords`: whose password is checked next
 //! - `nicks`: which nicks can be told apart
-//! - `login`, `my_info`, `chat`, `search`, `operators`: what clients' messages lead to
+//! - `my_info`, `chat`, `search`, `operators`: what clients' messages lead to
 //! - `user`: users and their list; `ids`, `slots`: what they are called; `flood`: how much they may send
 //! - `commands`: what is typed after `!` and `+`; `accounts`, `moderation`: what it leads to
 //! - `settings`, `configuration`: the variables and what a change leads to
-//! - `database`, `bans`, `sql`: what is kept
+//! - `data_folder`, `database`, `banlist`, `sql`: what is kept; `bans`: what a ban is
 //! - `upkeep`: what is done to the data from outside of the hub
 //! - `background`: passwords and host names; `geoip`: places
 //! - `functions`: what scripts may call, the trait [`Host`](crate::host::Host)
 
 mod accounts;
+mod admission;
+mod arriving;
 mod background;
 mod backup;
+mod banlist;
 mod bans;
 mod chat;
 mod commands;
 mod configuration;
 mod connection;
+mod data_folder;
 mod database;
 mod delivery;
 mod descriptors;
+mod entering;
 mod flood;
 mod functions;
 mod geoip;
 mod ids;
+mod input;
+mod leaving;
 mod lists;
 mod login;
 mod moderation;
@@ -68,6 +76,7 @@ mod nicks;
 mod operators;
 mod options;
 mod output;
+mod password_login;
 mod passwords;
 mod places;
 mod protocol;
@@ -81,6 +90,7 @@ mod sql;
 mod stored_configuration;
 mod test_control;
 mod text;
+mod timers;
 mod tls;
 mod turn;
 mod upkeep;
@@ -98,8 +108,8 @@ use background::Background;
 pub use backup::{BackupError, Contents, Restored, backup, check as check_backup, restore};
 pub use connection::CloseReason;
 use connection::Connection;
+pub use data_folder::DatabaseError;
 use database::Database;
-pub use database::DatabaseError;
 pub use descriptors::raise_limit;
 use geoip::GeoIp;
 use ids::OfConnections;
@@ -147,13 +157,13 @@ pub struct Hub {
     logouts: Vec<Vec<u8>>,
     /// Those that still have something to take.
     lingering: Vec<ConnId>,
-    timers: turn::Timers,
+    timers: timers::Timers,
     clock: Clock,
     /// By how much a test has put the clock forward.
     ahead: Duration,
     /// Whether a test steers the hub: see [`test_control`].
     is_tested: bool,
-    frequency: turn::Frequency,
+    frequency: timers::Frequency,
     passwords: passwords::Passwords,
     /// Connections that have not logged in, by where they come from.
     places: places::Places,

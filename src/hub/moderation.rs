@@ -338,7 +338,7 @@ mod tests {
 
     /// How often bans have been looked for in the database.
     fn searches(hub: &Hub) -> i32 {
-        let statement = hub.database.connection.prepare_cached(crate::hub::bans::FIND).unwrap();
+        let statement = hub.database.connection.prepare_cached(crate::hub::banlist::FIND).unwrap();
         statement.get_status(rusqlite::StatementStatus::Run)
     }
 

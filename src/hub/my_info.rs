@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use plugin_abi::{Hook, Value};
 
+use super::admission::Refusal;
 use super::bans::Target;
 use super::connection::Stage;
 use super::flood::Kind;
 use super::functions::limits;
-use super::login::Refusal;
 use super::protocol::{MyInfo, split_tag};
 use super::text::{number, spoken_size};
 use super::user::{Class, Tag};

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::background::{Background, Wake, hash_password, host_name, random_password};
-use super::database::{Database, DatabaseError};
+use super::data_folder::DatabaseError;
+use super::database::Database;
 use super::geoip::GeoIp;
 use super::output::Broadcast;
 use super::passwords::Passwords;
@@ -17,7 +18,7 @@ use super::settings::{SettingError, Settings, canonical};
 use super::slots::Slots;
 use super::sql::{Sql, is_of_verlihub};
 use super::text::Charset;
-use super::turn::{Frequency, Timers};
+use super::timers::{Frequency, Timers};
 use super::user::{Class, UserList};
 use super::{Clock, Hub};
 use crate::supervisor::{self, LoadError, Loaded, Supervisor};

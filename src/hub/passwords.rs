@@ -1,5 +1,5 @@
 //! Whose password is checked next, and how long whoever guesses has to wait; what a right or a
-//! wrong one leads to is left to `login`.
+//! wrong one leads to is left to `password_login`.
 //!
 //! A check costs some ten milliseconds of another thread, and anybody may ask for one. So that
 //! nobody waits for strangers' guesses:
@@ -18,9 +18,8 @@ use std::time::{Duration, Instant};
 use rusqlite::params;
 
 use super::ConnId;
-use super::background::{Background, Wake};
+use super::background::{Background, Wake, hash_password, password_is};
 use super::database::{Database, Stored, Text};
-use super::login;
 use super::networks::Network;
 
 /// How many checks are handed to the thread at a time, so that it need not wait for the next.
@@ -159,7 +158,7 @@ impl Passwords {
     /// No thread is started yet.
     pub fn new(wake: Wake) -> Passwords {
         Passwords {
-            thread: Background::new("passwords", login::check, wake),
+            thread: Background::new("passwords", check, wake),
             lanes: HashMap::new(),
             turns: Default::default(),
             next: 0,
@@ -330,6 +329,18 @@ impl Database {
             .execute([Text(nick)])?;
         Ok(())
     }
+}
+
+/// Checks a password; takes some milliseconds.
+fn check(check: Check) -> Checked {
+    let plain = check.stored == Stored::Plain;
+    let right = match check.stored {
+        Stored::Argon2 => password_is(&check.password, &check.hash),
+        Stored::Plain => !check.hash.is_empty() && check.password == check.hash,
+        Stored::Unknown => false,
+    };
+    let rehashed = if right && plain { hash_password(&check.password) } else { None };
+    Checked { id: check.id, source: check.source, right, stored: check.hash, rehashed }
 }
 
 #[cfg(test)]

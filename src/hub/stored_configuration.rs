@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use super::configuration::CONFIG;
-use super::database::{Database, DatabaseError, FILE};
+use super::data_folder::{DatabaseError, FILE};
+use super::database::Database;
 use super::options::read_settings;
 use super::settings::{Kind, SettingError, Settings, canonical, setting, settings};
 use super::text::Charset;

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use super::background::{hash_password, random_password};
-use super::database::{Database, DatabaseError, FILE};
+use super::data_folder::{DatabaseError, FILE};
+use super::database::Database;
 use super::options::read_settings;
 use super::text::Charset;
 use super::{Class, HubError, Options};

@@ -10,8 +10,8 @@ use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use super::{BackupError, CHECKSUM, Contents, SCRIPTS, TITLE, TITLE_TEXT, is_left_out};
-use crate::hub::database;
+use super::contents::{BackupError, CHECKSUM, Contents, SCRIPTS, TITLE, TITLE_TEXT, hex, is_left_out};
+use crate::hub::data_folder;
 use crate::private_files;
 
 /// Writes a backup of the data folder to a file, which only its user can read. `scripts` is
@@ -29,7 +29,7 @@ pub fn backup(
     progress: impl FnMut(u64),
 ) -> Result<Contents, BackupError> {
     let write = |error| BackupError::Write(file.into(), error);
-    if !data.join(database::FILE).is_file() {
+    if !data.join(data_folder::FILE).is_file() {
         return Err(BackupError::NoHub(data.into()));
     }
     if file.exists() && !is_backup(file) {
@@ -81,7 +81,7 @@ fn sync_folder_of(file: &Path) -> io::Result<()> {
 
 /// The database as of one moment, in a new file. Other connections can write meanwhile.
 fn copy_database(data: &Path, copy: &Path) -> Result<(), BackupError> {
-    let path = data.join(database::FILE);
+    let path = data.join(data_folder::FILE);
     let explain = |error| BackupError::Copy(path.clone(), error);
     // Made first, for the rights that it is to have.
     let made = private_files::options().write(true).create(true).truncate(true).open(copy);
@@ -134,7 +134,7 @@ fn pack(
         progress,
     };
     archive.text(TITLE, TITLE_TEXT)?;
-    archive.file(database, Path::new(database::FILE))?;
+    archive.file(database, Path::new(data_folder::FILE))?;
     archive.folder(data, Path::new(""), &|relative| {
         is_left_out(relative) || (scripts.is_some() && relative == Path::new(SCRIPTS))
     })?;
@@ -262,9 +262,4 @@ impl<P: FnMut(u64)> Archive<P> {
         written.to.get_ref().sync_all()?;
         Ok(self.contents)
     }
-}
-
-/// As programs show digests.
-pub(super) fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -20,19 +20,10 @@ use rusqlite::{Connection, OpenFlags};
 use sha2::{Digest, Sha256};
 use tar::{Archive, EntryType};
 
-use super::pack::hex;
-use super::{BackupError, CHECKSUM, Contents, TITLE};
-use crate::hub::database;
-
-const UNPACKING: &str = "restore-unpacking";
-const READY: &str = "restore-ready-";
-const PLACING: &str = "restore-placing-";
-const BEFORE: &str = "before-restore-";
-
-/// Whether a name in the data folder is one of those above.
-pub(super) fn is_own(name: &str) -> bool {
-    name == UNPACKING || [READY, PLACING, BEFORE].iter().any(|start| name.starts_with(start))
-}
+use super::contents::{
+    BEFORE, BackupError, CHECKSUM, Contents, PLACING, READY, TITLE, UNPACKING, hex, is_of_a_restore,
+};
+use crate::hub::data_folder;
 
 /// The numbers of the folders whose names begin so.
 fn numbers(data: &Path, start: &str) -> io::Result<Vec<u64>> {
@@ -63,7 +54,7 @@ pub struct Restored {
 /// # Errors
 /// See [`BackupError`]; the text says what is where then. A hub that runs there is one.
 pub fn restore(data: &Path, file: &Path) -> Result<Restored, BackupError> {
-    let _lock = database::lock_folder(data)?;
+    let _lock = data_folder::lock(data)?;
     let mut all = |_: &str| Ok(());
     finish(data, &mut all).map_err(BackupError::Place)?;
     let contents = check(file)?;
@@ -202,7 +193,7 @@ fn unpack_into(folder: &Path, file: &Path) -> Result<(), BackupError> {
         let kind = entry.header().entry_type();
         let is_known = matches!(kind, EntryType::Regular | EntryType::Directory | EntryType::Symlink);
         let is_allowed = path.components().next().is_some_and(|part| match part.as_os_str().to_str() {
-            Some(name) => name != "lock" && !is_own(name),
+            Some(name) => name != "lock" && !is_of_a_restore(name),
             None => true,
         });
         if !is_plain || !is_known || !is_allowed {
@@ -218,7 +209,7 @@ fn unpack_into(folder: &Path, file: &Path) -> Result<(), BackupError> {
 }
 
 fn check_database(folder: &Path, file: &Path) -> Result<(), BackupError> {
-    let path = folder.join(database::FILE);
+    let path = folder.join(data_folder::FILE);
     let damaged = |reason: String| BackupError::Damaged(file.into(), reason);
     let check = || -> rusqlite::Result<String> {
         let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -260,7 +251,7 @@ fn put_aside(data: &Path, before: &Path, step: &mut dyn FnMut(&str) -> io::Resul
     let mut names = Vec::new();
     for entry in fs::read_dir(data)? {
         let name = entry?.file_name();
-        let is_kept = name.to_str().is_some_and(|name| name == "lock" || is_own(name));
+        let is_kept = name.to_str().is_some_and(|name| name == "lock" || is_of_a_restore(name));
         if !is_kept {
             names.push(name);
         }
@@ -423,7 +414,7 @@ mod tests {
         let (folder, file) = packed(old.path());
         let running = Database::open(new.path()).unwrap();
         let error = restore(new.path(), &file).unwrap_err();
-        assert!(matches!(error, BackupError::Database(database::DatabaseError::InUse(_))), "{error}");
+        assert!(matches!(error, BackupError::Database(data_folder::DatabaseError::InUse(_))), "{error}");
         // But a backup can be made.
         assert_eq!(backup(new.path(), None, &file, |_| ()).unwrap().files, 3);
         drop(running);

@@ -10,7 +10,7 @@ use super::super::bans::{BanKind, NewBan, Target};
 use super::super::moderation::KickNotes;
 use super::super::protocol::{MyInfo, field, split_tag};
 use super::super::text::{number, period};
-use super::super::turn::Due;
+use super::super::timers::Due;
 use super::super::{CloseReason, Hub, User, UserId};
 use super::{Args, done, text};
 

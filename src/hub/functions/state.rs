@@ -6,7 +6,7 @@ use plugin_abi::{Hook, Value};
 
 use super::super::Hub;
 use super::super::accounts::FirstPassword;
-use super::super::turn::Due;
+use super::super::timers::Due;
 use super::limits::WAITING_COMMANDS;
 use super::{Args, done, text};
 use crate::host::ScriptId;

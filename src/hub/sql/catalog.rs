@@ -14,11 +14,8 @@ use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::SqlError;
-use super::guard::is_own;
+use super::guard::{TABLES, is_hidden, is_own};
 use super::types::Kind;
-
-/// The table that holds what SQLite's schema does not.
-pub const TABLES: &str = "vhpy_tables";
 
 /// What stands in a column when nothing is said.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -273,11 +270,6 @@ impl Catalog {
         let names = statement.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
         Ok(names.into_iter().filter(|name| !is_hidden(name)).collect())
     }
-}
-
-/// Whether scripts do not see a table.
-pub fn is_hidden(name: &str) -> bool {
-    super::guard::is_internal(name) || name.eq_ignore_ascii_case(TABLES)
 }
 
 /// A table as SQLite's schema and ours have it.

@@ -7,9 +7,9 @@ use sqlparser::ast::{
 };
 
 use super::SqlError;
-use super::catalog::{Column, Default, Key, TABLES, Table, is_hidden, quoted};
+use super::catalog::{Column, Default, Key, Table, quoted};
 use super::expression::{Binder, unsupported};
-use super::guard::is_own;
+use super::guard::{TABLES, is_hidden, is_own};
 use super::parse;
 use super::select::Bound;
 use super::types::{Kind, Type};

@@ -33,6 +33,9 @@ const INSTRUCTIONS: i32 = 1000;
 pub const OWN_TABLES: &[&str] =
     &["SetupList", "reglist", "banlist", "unbanlist", "kicklist", "temp_rights", "login_addresses"];
 
+/// The table that holds what SQLite's schema does not (`catalog`).
+pub const TABLES: &str = "vhpy_tables";
+
 /// What queries may call besides our own functions. SQLite's `instr`, `replace`, `like` and the
 /// like take time that is the product of their arguments' lengths, within which nobody looks at
 /// the clock: they are not here.
@@ -183,13 +186,12 @@ impl Guarded {
 impl Rules {
     fn judge(&self, context: &AuthContext<'_>) -> Authorization {
         let trusted = self.trusted.load(Ordering::Relaxed);
-        let hidden = |table: &str| is_internal(table) || table.eq_ignore_ascii_case(super::catalog::TABLES);
         let refused = match context.action {
             AuthAction::Select | AuthAction::Recursive => None,
             AuthAction::Read { table_name, .. }
             | AuthAction::Insert { table_name }
             | AuthAction::Update { table_name, .. }
-            | AuthAction::Delete { table_name } => name_if(table_name, hidden(table_name) && !trusted),
+            | AuthAction::Delete { table_name } => name_if(table_name, is_hidden(table_name) && !trusted),
             AuthAction::Function { function_name } => {
                 let known = function_name.starts_with("vh_") || FUNCTIONS.contains(&function_name);
                 name_if(function_name, !known && !trusted)
@@ -237,9 +239,10 @@ fn name_if(name: &str, refused: bool) -> Option<String> {
     refused.then(|| name.to_string())
 }
 
-/// Whether a table is SQLite's own.
-pub fn is_internal(table: &str) -> bool {
-    table.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_"))
+/// Whether scripts do not see a table: it is SQLite's own, or [`TABLES`].
+pub fn is_hidden(table: &str) -> bool {
+    let is_internal = table.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("sqlite_"));
+    is_internal || table.eq_ignore_ascii_case(TABLES)
 }
 
 /// Whether a table is the hub's.

@@ -42,7 +42,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};
 use sqlparser::ast::{ObjectType, Statement as Parsed};
 
-use super::database::{FILE, Text};
+use super::data_folder::FILE;
+use super::database::Text;
 use super::text::Charset;
 use crate::host::ScriptId;
 use catalog::{Catalog, Table};
