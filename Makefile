@@ -53,6 +53,7 @@ lint: ## what CI checks besides the tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	for features in "" hub bench; do $(CARGO) clippy --package vhpy --all-targets --no-default-features --features "$$features" -- -D warnings || exit 1; done
+	@if command -v cargo-machete >/dev/null; then $(CARGO) machete; else echo "unused dependencies are not looked for: cargo install cargo-machete"; fi
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --quiet
 
 fmt: ## format the sources

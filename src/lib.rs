@@ -9,6 +9,8 @@
 //!
 //! `libvhpy.so` exports the C functions of `vhpy.h` besides.
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+// A panic here is one in the hub or in a script. Tests and the fuzz targets may.
+#![cfg_attr(not(any(test, fuzzing)), warn(clippy::unwrap_used, clippy::expect_used))]
 
 #[cfg(feature = "bench")]
 pub mod bench;

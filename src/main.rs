@@ -1,4 +1,5 @@
 //! The program `vhpy`: an embedded hub to run and test scripts.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used))]
 
 mod cli;
 

@@ -17,6 +17,8 @@
 //! - [`manual`]: the tables in Markdown
 //! - [`stub`]: the type stub `vh.pyi`
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+// A panic here is one in the hub or in a script. Tests and the fuzz targets may.
+#![cfg_attr(not(any(test, fuzzing)), warn(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod call;
 pub mod command;

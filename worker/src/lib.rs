@@ -16,6 +16,8 @@
 //! - [`convert`], [`text`]: Python objects and values
 //! - [`py`], [`function`]: the interpreter's C interface
 #![deny(missing_docs, unsafe_op_in_unsafe_fn)]
+// A panic here is one in the hub or in a script. Tests and the fuzz targets may.
+#![cfg_attr(not(any(test, fuzzing)), warn(clippy::unwrap_used, clippy::expect_used))]
 
 mod answer;
 mod call;
