@@ -53,6 +53,34 @@ fn every_function_reaches_the_hub_with_its_arguments() {
 }
 
 #[test]
+fn a_hub_that_refuses_is_told_of() {
+    case("refusals");
+}
+
+/// Also what needs Verlihub is compiled, against declarations of what it uses of that: a slip of
+/// the pen is noticed where no Verlihub is installed.
+#[test]
+fn every_file_compiles() {
+    if !has(&["c++"]) {
+        return;
+    }
+    let root = Path::new(ROOT);
+    let adapter = root.join("plugin-abi/verlihub");
+    let files =
+        std::fs::read_dir(&adapter).expect("the adapter's folder").map(|entry| entry.expect("a file").path());
+    let sources: Vec<PathBuf> =
+        files.filter(|file| file.extension().is_some_and(|suffix| suffix == "cpp")).collect();
+    assert!(sources.len() >= 7, "{sources:?}");
+    for source in sources {
+        let mut compiler = Command::new("c++");
+        compiler.args(["-std=c++17", "-fsyntax-only", "-fPIC", "-Wall", "-Wextra", "-Werror"]);
+        compiler.arg("-DVERLIHUB_VERSION=\"1.7\"").arg("-I").arg(root.join("plugin-abi/include"));
+        compiler.arg("-isystem").arg(root.join("tests/verlihub/declared"));
+        run(compiler.arg(source));
+    }
+}
+
+#[test]
 fn events_and_their_answers() {
     case("events");
 }

@@ -127,6 +127,17 @@ void calls(const std::string &folder)
     CHECK_EQUAL(both.hub.calls.back(), "del_robot R");
 }
 
+// A hub that refuses everything: no script is told that something was done.
+void refusals(const std::string &folder)
+{
+    Both both(folder);
+    both.begin();
+    both.hub.refuses = true;
+    CHECK_EQUAL(both.ask("refused"), "all");
+    // Each of them has asked the hub; two are not written down.
+    CHECK_EQUAL(both.hub.calls.size(), 41);
+}
+
 void events(const std::string &folder)
 {
     Both both(folder);
@@ -431,7 +442,7 @@ int main(int, char **argv)
 {
     const std::string name = argv[1], folder = argv[2];
     const std::pair<const char *, void (*)(const std::string &)> CASES[] = {
-        {"calls", calls},     {"events", events}, {"console", console}, {"options", options},
+        {"calls", calls},     {"refusals", refusals}, {"events", events}, {"console", console}, {"options", options},
         {"waiting", waiting}, {"grammar", grammar},
         {"endings", endings}, {"thread", thread}, {"broken", broken},
     };

@@ -67,6 +67,59 @@ def functions():
     return "all"
 
 
+def refused():
+    for name, done in {
+        "SendToOpChat": vh.SendToOpChat("a"),
+        "SendToActive": vh.SendToActive("a", 1),
+        "SendToPassive": vh.SendToPassive("a"),
+        "SendToActiveClass": vh.SendToActiveClass("a", 1, 2, 3),
+        "SendToPassiveClass": vh.SendToPassiveClass("a", 1, 2),
+        "SendDataToUser": vh.SendDataToUser("a", "user"),
+        "SendDataToAll": vh.SendDataToAll("a", 0, 10),
+        "SendPMToAll": vh.SendPMToAll("a", "b", 0, 10),
+        "CloseConnection": vh.CloseConnection("user"),
+        "SetMyINFO": vh.SetMyINFO("user", None, "<t>"),
+        "SetUserIP": vh.SetUserIP("user", "1.1.1.1"),
+        "SetMyINFOFlag": vh.SetMyINFOFlag("user", 2),
+        "UnsetMyINFOFlag": vh.UnsetMyINFOFlag("user", 2),
+        "AddRegUser": vh.AddRegUser("new", 1, "pass"),
+        "DelRegUser": vh.DelRegUser("new"),
+        "SetRegClass": vh.SetRegClass("new", 3),
+        "Ban": vh.Ban("op", "user", "why", 60, vh.eBF_IP),
+        "KickUser": vh.KickUser("op", "user", "why"),
+        "DelNickTempBan": vh.DelNickTempBan("user"),
+        "DelIPTempBan": vh.DelIPTempBan("1.2.3.4"),
+        "ParseCommand": vh.ParseCommand("op", "!help", 0),
+        "ScriptCommand": vh.ScriptCommand("command", "data"),
+        "SetConfig": vh.SetConfig("config", "hub_name", "x"),
+        "AddRobot": vh.AddRobot("R", 1, "d", "s", "m", "0"),
+        "DelRobot": vh.DelRobot("R"),
+        "mc": vh.mc("m"),
+        "usermc": vh.usermc("m", "user"),
+        "classmc": vh.classmc("m", 1, 10),
+        "pm": vh.pm("m", "user"),
+        "StopHub": vh.StopHub(1, 2),
+    }.items():
+        check((name, done), (name, False))
+    for name, nothing in {
+        "GetMyINFO": vh.GetMyINFO("user"),
+        "GetUserHost": vh.GetUserHost("user"),
+        "GetUserIP": vh.GetUserIP("user"),
+        "GetUserHubURL": vh.GetUserHubURL("user"),
+        "GetUserExtJSON": vh.GetUserExtJSON("user"),
+        "GetUserCC": vh.GetUserCC("user"),
+        "GetIPCC": vh.GetIPCC("1"),
+        "GetIPCN": vh.GetIPCN("1"),
+        "GetIPASN": vh.GetIPASN("1"),
+        "GetGeoIP": vh.GetGeoIP("1"),
+        "GetConfig": vh.GetConfig("config", "hub_name"),
+    }.items():
+        check((name, nothing), (name, None))
+    check(vh.SQL("select"), (0, []))
+    check(vh.UserRestrictions("user", "1d"), {})
+    return "all"
+
+
 def lines():
     check(vh.mc("a|$Quit b|", "x> y|"), True)
     check(vh.pm("a|b", "user", "f$", "s>"), True)

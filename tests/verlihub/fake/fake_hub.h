@@ -47,6 +47,7 @@ public:
     std::map<std::string, std::string> settings;
     std::map<vhpy_verlihub::Connection, std::optional<std::string>> connections;
     unsigned woken = 0;
+    bool refuses = false; // every function fails
     vhpy_verlihub::Scripts *scripts = nullptr;
 
     bool has_logged(const std::string &text) const
@@ -108,8 +109,7 @@ public:
     }
     std::optional<vhpy_verlihub::MyInfo> my_info(const char *nick) override
     {
-        note("my_info", nick);
-        if (is(nick, "nobody"))
+        if (!note("my_info", nick) || is(nick, "nobody"))
             return std::nullopt;
         return vhpy_verlihub::MyInfo{nick, "desc", "<tag>", "100\x01", "a@b", "1234"};
     }
@@ -131,13 +131,13 @@ public:
     std::optional<std::string> ip_country(const char *ip) override { return maybe("ip_country", ip); }
     std::optional<std::string> ip_asn(const char *ip, const char *database) override
     {
-        note("ip_asn", ip, database);
+        if (!note("ip_asn", ip, database))
+            return std::nullopt;
         return "AS1";
     }
     std::optional<vhpy_verlihub::Place> ip_place(const char *ip, const char *database) override
     {
-        note("ip_place", ip, database);
-        if (is(ip, "nobody"))
+        if (!note("ip_place", ip, database) || is(ip, "nobody"))
             return std::nullopt;
         vhpy_verlihub::Place place;
         place.latitude = 64.125;
@@ -174,19 +174,22 @@ public:
     // As a hub does: the command comes back as an event, and a kick raises one.
     bool parse_command(const char *nick, const char *command, long in_pm) override
     {
-        note("parse_command", nick, command, in_pm);
+        if (!note("parse_command", nick, command, in_pm))
+            return false;
         scripts->command({this, nick, command, 10, in_pm != 0}, 5);
         return true;
     }
     bool script_command(const std::string &source, const char *command, const char *data, long immediate) override
     {
-        note("script_command", source.substr(folder.size()).c_str(), command, data, immediate);
-        if (immediate)
+        const bool done = note("script_command", source.substr(folder.size()).c_str(), command, data, immediate);
+        if (done && immediate)
             scripts->script_command(command, data, "python", source);
-        return true;
+        return done;
     }
     bool set_config(const char *file, const char *variable, const char *value) override
     {
+        if (refuses)
+            return false;
         const std::string name = std::string(file ? file : "config") + "." + variable;
         if (scripts && !scripts->set_config(nullptr, bot, file ? file : "config", variable, value, settings[name], 12))
             return false;
@@ -196,6 +199,8 @@ public:
     std::optional<std::string> config(const char *file, const char *variable, const char *fallback) override
     {
         const auto found = settings.find(std::string(file ? file : "config") + "." + variable);
+        if (refuses)
+            return std::nullopt;
         if (found != settings.end())
             return found->second;
         if (!fallback)
@@ -211,8 +216,7 @@ public:
     bool del_robot(const char *nick) override { return note("del_robot", nick); }
     std::optional<vhpy_verlihub::Table> sql(const char *query, long limit) override
     {
-        note("sql", query, limit);
-        if (is(query, "bad"))
+        if (!note("sql", query, limit) || is(query, "bad"))
             return std::nullopt;
         if (is(query, "throw"))
             throw "a text, as Verlihub does";
@@ -228,8 +232,7 @@ public:
     std::optional<long> restrictions(const char *nick, const char *chat, const char *pm, const char *search,
                                      const char *ctm) override
     {
-        note("restrictions", nick, chat, pm, search, ctm);
-        if (is(nick, "nobody"))
+        if (!note("restrictions", nick, chat, pm, search, ctm) || is(nick, "nobody"))
             return std::nullopt;
         return 9;
     }
@@ -259,13 +262,12 @@ private:
         std::string line = name;
         ((line += " " + show(args)), ...);
         calls.push_back(line);
-        return true;
+        return !refuses;
     }
 
     std::optional<std::string> maybe(const char *name, const char *of)
     {
-        note(name, of);
-        if (is(of, "nobody"))
+        if (!note(name, of) || is(of, "nobody"))
             return std::nullopt;
         return name;
     }

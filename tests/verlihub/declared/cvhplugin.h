@@ -1,0 +1,1 @@
+#include "verlihub_api.h"
