@@ -204,3 +204,45 @@ fn a_key_may_have_any_bytes_that_a_nick_can_have() {
         stage.supervisor.shutdown(&mut stage.host);
     }
 }
+
+/// What a crash cut off is the last change alone, and what is stored after that is no worse off:
+/// it is there when the journal is opened again, however much of the last record was left.
+#[test]
+fn what_is_stored_after_a_torn_end_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |folder: &std::path::Path| {
+        let mut files = std::fs::read_dir(folder.join("stores")).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.extension().is_some_and(|suffix| suffix == "store")).expect("a store")
+    };
+    let get = |stage: &mut Stage| {
+        let id = stage.supervisor.find("stores").unwrap();
+        let Value::List(values) = stage.call(id, "get", &[]) else { panic!("a list") };
+        let Value::Map(pair) = &values[1] else { panic!("{values:?}") };
+        let big =
+            if let Value::List(big) = &values[0] { big[0].as_int().unwrap() } else { panic!("{values:?}") };
+        (big, pair[0].1.as_int().unwrap())
+    };
+    let put = |stage: &mut Stage, number: i64| {
+        let id = stage.supervisor.find("stores").unwrap();
+        stage.call(id, "put", &[number.into(), 1i64.into(), 10i64.into()]);
+        stage.supervisor.shutdown(&mut stage.host);
+    };
+    put(&mut hub_with_store(folder.path()), -100);
+    put(&mut hub_with_store(folder.path()), 0);
+    let mut number = 0;
+    for cut in 1..=12 {
+        let path = file(folder.path());
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - cut]).unwrap();
+        let mut stage = hub_with_store(folder.path());
+        // The pair is what was stored last; of those before it, each was cut off in its turn.
+        let (big, pair) = get(&mut stage);
+        assert_eq!(big, number, "{cut} bytes are cut off");
+        assert_eq!(pair, -100, "{cut} bytes of the last change are cut off");
+        number += 100;
+        put(&mut stage, number);
+        let mut again = hub_with_store(folder.path());
+        assert_eq!(get(&mut again), (number, number), "after {cut} bytes were cut off");
+        again.supervisor.shutdown(&mut again.host);
+    }
+}
