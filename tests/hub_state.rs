@@ -436,6 +436,10 @@ fn each_step_of_a_login_decides_anew() {
                 assert!(said.contains(told), "{meanwhile}, {before_the_end}: {said}");
             }
             drop(client);
+            if told.is_empty() {
+                // The nick is free once the hub has noticed.
+                master.wait_for("$Quit nick");
+            }
             master.so_far();
             for again in [
                 "vh.SQL('delete from banlist'), vh.DelRegUser('nick'), vh.DelRobot('nick')",
@@ -534,6 +538,43 @@ fn options_about_scripts_are_variables_and_flags() {
         let output = HubBuilder::new().arg(wrong[0]).arg(wrong[1]).command().output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && said.contains(reason), "{wrong:?}: {said}");
+    }
+}
+
+/// Each option about scripts reaches their processes, in its unit.
+#[test]
+fn options_about_scripts_have_their_effect() {
+    let hub = HubBuilder::new()
+        .script("eval.py", EVAL)
+        .set("limit_memory", "4000")
+        .set("limit_cpu", "5000")
+        .set("limit_files", "77")
+        .set("limit_processes", "4321")
+        .set("nice", "3")
+        .set("kill_timeout", "4000")
+        .set("hook_timeout", "3000")
+        .set("load_timeout", "2000")
+        .set("restart_wait", "5")
+        .start();
+    let mut master = hub.master();
+    let limit =
+        |name: &str| format!("__import__('resource').getrlimit(__import__('resource').RLIMIT_{name})");
+    for (expression, value) in [
+        (limit("AS"), "(4194304000, 4194304000)".to_string()),
+        (limit("NOFILE"), "(77, 77)".into()),
+        (limit("NPROC"), "(4321, 4321)".into()),
+        (format!("{}[0]", limit("CPU")), "5000".into()),
+    ] {
+        assert_eq!(eval(&mut master, &expression), value, "{expression}");
+    }
+    // SAFETY: a call without pointers.
+    let own = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    assert_eq!(eval(&mut master, "__import__('os').nice(0)"), (own + 3).min(19).to_string());
+    // Each by its own name, and no other.
+    for (name, value) in
+        [("kill_timeout", "4000"), ("hook_timeout", "3000"), ("load_timeout", "2000"), ("restart_wait", "5")]
+    {
+        assert_eq!(eval(&mut master, &format!("vh.GetConfig('config', '{name}')")), format!("'{value}'"));
     }
 }
 

@@ -97,7 +97,10 @@ fn what_a_script_starts_inherits_nothing_of_the_link() {
 
 #[test]
 fn nothing_is_left_after_restarts_and_reloads() {
-    let folder_before = std::fs::read_dir("/dev/shm").map_or(0, Iterator::count);
+    run_again(RESTARTS);
+}
+
+fn restarts_and_reloads() {
     let before = open_files();
     let mut stage = Stage::with(patient());
     let id = stage.load("asked.py", ASKED).id;
@@ -111,8 +114,10 @@ fn nothing_is_left_after_restarts_and_reloads() {
     stage.supervisor.shutdown(&mut stage.host);
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
     drop(stage);
-    assert!(open_files() <= before + 30, "other tests run beside this one; `chaos` counts exactly");
-    assert_eq!(std::fs::read_dir("/dev/shm").map_or(0, Iterator::count), folder_before);
+    assert_eq!(open_files(), before, "descriptors");
+    let memory = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(!memory.contains("memfd:vhpy"), "shared memory: {memory}");
+    assert_eq!(children(), [] as [i64; 0]);
 }
 
 #[test]
@@ -208,11 +213,17 @@ const NOBODY_FEW_PROCESSES: &str = "nobody, few processes";
 /// After its spare was started.
 const OTHER_UMASK: &str = "sets its umask";
 
+/// Nothing else in the process has descriptors meanwhile.
+const RESTARTS: &str = "restarts and reloads";
+
 /// Name and what it does to the process before there is a supervisor; false: not possible here.
 type Case = (&'static str, fn() -> bool);
 
-const CASES: [Case; 24] = [
+const CASES: [Case; 27] = [
     ("plain", || true),
+    (RESTARTS, || true),
+    ("two interpreters", || true),
+    ("forks with stores", || true),
     ("spare", || true),
     ("forks", || true),
     ("sigchld ignored", || set_signal(libc::SIGCHLD, libc::SIG_IGN)),
@@ -430,6 +441,9 @@ fn the_case() {
     }
     match name.as_str() {
         "spare" => spare(),
+        RESTARTS => restarts_and_reloads(),
+        "two interpreters" => spares_of_two_interpreters(),
+        "forks with stores" => forks_with_stores(),
         "forks" => forks(),
         BECOMES_NOBODY => becomes_nobody(config),
         BECOMES_NOBODY_MEANWHILE => becomes_nobody_meanwhile(config),
@@ -654,6 +668,91 @@ fn other_umask(config: Config) {
         restarted(&mut stage, id);
         let asked = stage.call(id, "ask", &["os.umask(0o777)".into()]);
         assert_eq!(asked, Value::Int(i64::from(umask)));
+    }
+}
+
+/// Each script is continued by a spare of its own interpreter, whoever dies first.
+fn spares_of_two_interpreters() {
+    let mut stage = Stage::with(Config { spare: true, ..patient() });
+    let own = stage.folder.path().join("own");
+    std::fs::create_dir(&own).unwrap();
+    let plain = stage.load("plain.py", ASKED).id;
+    let prefix = |stage: &mut Stage, id| support::text(&stage.call(id, "ask", &["sys.prefix".into()]));
+    let executable = support::text(&stage.call(plain, "ask", &["sys.executable".into()]));
+    let made = Command::new(executable).args(["-m", "venv", "--without-pip"]).arg(own.join(".venv")).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return println!("CASE SKIPPED: python3 -m venv fails");
+    }
+    let path = support::write_script(&own, "other.py", ASKED);
+    let other = stage.supervisor.load(&mut stage.host, &path).unwrap().id;
+    let of_plain = prefix(&mut stage, plain);
+    let of_other = prefix(&mut stage, other);
+    assert!(of_other.ends_with("own/.venv"), "{of_other}");
+    assert_ne!(of_plain, of_other);
+    let mut restarts = 0;
+    for (id, prefix_of) in [(other, &of_other), (plain, &of_plain), (other, &of_other), (plain, &of_plain)] {
+        restarts += 1;
+        // Both processes, and a spare of each.
+        stage.serve_until("two spares", |_, _| children().len() == 4);
+        let spares = children();
+        kill(stage.pid(id), libc::SIGKILL);
+        let wanted = (restarts + 1) / 2;
+        stage.serve_until("the restart", |supervisor, _| {
+            let status = supervisor.status(id).unwrap();
+            status.restarts == wanted && status.state == "ready"
+        });
+        assert!(spares.contains(&i64::from(stage.pid(id))), "a spare took over");
+        assert_eq!(&prefix(&mut stage, id), prefix_of);
+    }
+}
+
+/// Two scripts with stores on disk, in the parent and in a child: each goes on in both, and what is
+/// on disk in the end is the parent's.
+fn forks_with_stores() {
+    const STORES: &str = "
+        def put(value): vh.store['value'] = value
+        def get(): return vh.store.get('value')
+        def OnParsedMsgChat(nick, message): return 0
+        ";
+    let stores = tempfile::tempdir().unwrap();
+    let config = || Config { store_dir: Some(stores.path().into()), ..patient() };
+    let mut stage = Stage::with(config());
+    let ids = ["one.py", "two.py"].map(|name| stage.load(name, STORES).id);
+    for round in 0..3i64 {
+        for (id, own) in ids.iter().zip([10, 20]) {
+            stage.call(*id, "put", &[(round + own).into()]);
+        }
+        // SAFETY: the child uses what `after_fork` promises, and ends without destructors.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let mut all = stage.supervisor.after_fork(&mut stage.host).is_ok();
+            for (id, own) in ids.iter().zip([10, 20]) {
+                // Both scripts are there, with what was stored before.
+                all &= stage.call(*id, "get", &[]) == Value::Int(round + own);
+                stage.call(*id, "put", &[Value::from(-1i64)]);
+                all &= stage.call(*id, "get", &[]) == Value::Int(-1);
+            }
+            let event = [Value::from("n"), Value::from("x")];
+            all &= stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &event).blocked;
+            stage.supervisor.shutdown(&mut stage.host);
+            // SAFETY: calls without pointers.
+            unsafe { libc::_exit(i32::from(!all)) };
+        }
+        let mut status = 0;
+        // SAFETY: the status is valid for writing.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0, "the child of round {round}");
+        for (id, own) in ids.iter().zip([10, 20]) {
+            assert_eq!(stage.call(*id, "get", &[]), Value::Int(round + own), "the parent's own");
+            stage.call(*id, "put", &[(round + own + 100).into()]);
+        }
+    }
+    stage.supervisor.shutdown(&mut stage.host);
+    // A script is known by its place in the scripts' folder.
+    let mut next = Stage::with(config());
+    let again = ["one.py", "two.py"].map(|name| next.load(name, STORES).id);
+    for (id, own) in again.iter().zip([10, 20]) {
+        assert_eq!(next.call(*id, "get", &[]), Value::Int(2 + own + 100));
     }
 }
 
