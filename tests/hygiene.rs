@@ -689,14 +689,14 @@ fn spares_of_two_interpreters() {
     let of_other = prefix(&mut stage, other);
     assert!(of_other.ends_with("own/.venv"), "{of_other}");
     assert_ne!(of_plain, of_other);
-    let mut restarts = 0;
+    let mut restarts: u64 = 0;
     for (id, prefix_of) in [(other, &of_other), (plain, &of_plain), (other, &of_other), (plain, &of_plain)] {
         restarts += 1;
         // Both processes, and a spare of each.
         stage.serve_until("two spares", |_, _| children().len() == 4);
         let spares = children();
         kill(stage.pid(id), libc::SIGKILL);
-        let wanted = (restarts + 1) / 2;
+        let wanted = restarts.div_ceil(2);
         stage.serve_until("the restart", |supervisor, _| {
             let status = supervisor.status(id).unwrap();
             status.restarts == wanted && status.state == "ready"
