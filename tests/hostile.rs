@@ -95,8 +95,13 @@ impl Worker {
         let memory = MmapOptions::new().map_raw(&file).expect("the shared memory");
         let (sender, receiver) = plugin_abi::link::open(fds).expect("the link");
         let seed = from_environment("HOSTILE_SEED").unwrap_or(1);
-        let random = Random(seed ^ (u64::from(std::process::id()) << 32));
         let tally = std::env::var_os("HOSTILE_TALLY").expect("the hub's tally");
+        // Each process does something else, and in another run with this seed the same again.
+        let starts = Path::new(&tally).with_extension("starts");
+        let mut starts = std::fs::File::options().append(true).create(true).open(starts).expect("a file");
+        starts.write_all(b".").expect("a byte");
+        let number = starts.metadata().expect("its length").len();
+        let random = Random(seed ^ (number << 32));
         let tally = std::fs::File::options().append(true).create(true).open(tally).expect("the tally");
         Worker { random, memory, sender, receiver, tally, event: None, frame: Vec::new() }
     }
@@ -445,6 +450,7 @@ fn hub(actions: u64, time: Duration) {
     let supervisor = Supervisor::new(config).expect("a supervisor");
     let done = || std::fs::metadata(&tally).map_or(0, |file| file.len());
     let mut longest = Duration::ZERO;
+    let mut blocked = 0;
     let mut restarts = 0;
     let began = Instant::now();
     let mut number = 0;
@@ -464,7 +470,11 @@ fn hub(actions: u64, time: Duration) {
         number += 1;
         let start = Instant::now();
         let args = [Value::from("nick"), Value::from(format!("message {number}"))];
-        supervisor.event(&mut host, Hook::OnParsedMsgChat, &args);
+        let verdict = supervisor.event(&mut host, Hook::OnParsedMsgChat, &args);
+        // It may say yes or no. Other words in the place of a user's it has none, and what it says
+        // in the form of another hook's answer is none.
+        assert!(verdict.replacement.is_none(), "event {number}: {verdict:?}");
+        blocked += u64::from(verdict.blocked);
         longest = longest.max(start.elapsed());
         if number % 16 == 0 {
             supervisor.serve(&mut host);
@@ -483,5 +493,7 @@ fn hub(actions: u64, time: Duration) {
         done(),
         host.calls
     );
+    // Most events are answered with "go on" before anything bad is done.
+    assert!(blocked < number / 2, "{blocked} of {number} events were blocked by answers to others");
     assert!(restarts > 0, "a worker that never dies was not hostile");
 }

@@ -5,7 +5,7 @@ mod support;
 use std::rc::Rc;
 use std::time::Duration;
 
-use support::{Recorder, Stage, Watchdog, config, kill, text, wait_until};
+use support::{LIMIT, Recorder, Stage, Watchdog, config, kill, text, wait_until};
 use vhpy::supervisor::{CallError, Config, Replacement, RestartLimits};
 use vhpy::{Call, Hook, ScriptId, Value};
 
@@ -1031,4 +1031,123 @@ fn an_interpreter_that_does_not_start_in_time_is_said_to_be_late() {
     pretend(&stage, "import time; time.sleep(1000)");
     let error = stage.supervisor.load(&mut stage.host, &path).unwrap_err().to_string();
     assert!(error.starts_with("it did not load in time: /") && error.ends_with("had not started"), "{error}");
+}
+
+/// The answer 0 blocks where the table says so, and is nothing where it is asked for no verdict.
+#[test]
+fn the_table_of_hooks_says_what_an_answer_of_0_does() {
+    let mut stage = Stage::new();
+    let names: Vec<&str> = plugin_abi::HOOKS.iter().map(|spec| spec.name).collect();
+    let source = format!(
+        "
+        seen = []
+        def hook(name):
+            def called(*args): seen.append(name); return 0
+            return called
+        for name in {names:?}: globals()[name] = hook(name)
+        def last(): return seen[-1]
+        "
+    );
+    let id = stage.load("all.py", &source).id;
+    for spec in &plugin_abi::HOOKS {
+        let args: Vec<Value<'_>> = spec
+            .args
+            .iter()
+            .map(|arg| match arg.kind {
+                plugin_abi::hook::ArgKind::Text => "text".into(),
+                plugin_abi::hook::ArgKind::Int => 1i64.into(),
+                plugin_abi::hook::ArgKind::Float => 1.0.into(),
+            })
+            .collect();
+        let verdict = stage.supervisor.event(&mut stage.host, spec.hook, &args);
+        assert_eq!(verdict.blocked, spec.hook.can_block(), "{}", spec.name);
+        assert!(verdict.replacement.is_none(), "{}", spec.name);
+        let seen = stage.call(id, "last", &[]);
+        assert_eq!(support::text(&seen), spec.name);
+    }
+}
+
+/// Deaths before a reload count no more: the script has as many before it as any other.
+#[test]
+fn a_reload_forgives_the_deaths_before_it() {
+    let restart =
+        RestartLimits { max_deaths: 2, first_delay: Duration::from_millis(1), ..RestartLimits::default() };
+    let mut stage = Stage::with(Config { restart, restart_wait: LIMIT, ..config() });
+    let id = stage.load("dies.py", "def OnTimer(): pass").id;
+    for reload in 0..3 {
+        for death in 1..=2 {
+            kill(stage.pid(id), libc::SIGKILL);
+            stage.serve_until("the restart", |supervisor, _| {
+                let status = supervisor.status(id).unwrap();
+                status.state == "ready" && status.restarts == 2 * reload + death
+            });
+        }
+        assert_eq!(stage.state(id), "ready", "reload {reload}");
+        stage.supervisor.reload(&mut stage.host, id).unwrap();
+    }
+    for _ in 1..=3 {
+        stage.serve_until("a process", |supervisor, _| supervisor.status(id).unwrap().state == "ready");
+        let pid = stage.pid(id);
+        kill(pid, libc::SIGKILL);
+        stage.serve_until("its end", |supervisor, _| {
+            supervisor.status(id).unwrap().pid.is_none_or(|other| i64::from(other) != i64::from(pid))
+        });
+    }
+    stage
+        .serve_until("the end of patience", |supervisor, _| supervisor.status(id).unwrap().state == "failed");
+}
+
+/// A script that fails after it put robots into the list leaves none there, whether it is loaded
+/// for the first time, again, or after a death.
+#[test]
+fn the_robots_of_a_load_that_failed_are_taken_out() {
+    let mut stage = Stage::with(Config { restart_wait: Duration::ZERO, ..config() });
+    let robots = "vh.AddRobot('Robot', 3, 'd', 's', 'm', '0')\n";
+    let path = stage.write("fails.py", &format!("{robots}raise ValueError('no')"));
+    assert!(stage.supervisor.load(&mut stage.host, &path).is_err());
+    assert_eq!(stage.host.texts(Call::AddRobot), ["Robot"]);
+    stage.serve_until("the robot's end", |_, host| host.texts(Call::DelRobot) == ["Robot"]);
+    stage.host.calls.clear();
+    let id = stage.load("fails.py", robots).id;
+    stage.write("fails.py", "vh.AddRobot('Other', 3, 'd', 's', 'm', '0')\nraise ValueError('no')");
+    assert!(stage.supervisor.reload(&mut stage.host, id).is_err());
+    // Whether or not it goes on as it was: the other robot is not there, and its own only with it.
+    let there = |host: &Recorder, nick: &str| {
+        let count = |call| host.texts(call).iter().filter(|robot| *robot == nick).count();
+        count(Call::AddRobot) - count(Call::DelRobot)
+    };
+    stage.serve_until("the other robot's end", |_, host| there(host, "Other") == 0);
+    let state = stage.state(id);
+    assert_eq!(there(&stage.host, "Robot"), usize::from(state == "ready"), "{state}: {:?}", stage.host.calls);
+}
+
+/// An object that the host kept of a process that died is not one of the next process's.
+#[test]
+fn a_handle_kept_over_a_restart_is_nobody_elses() {
+    let mut stage = Stage::with(Config { restart_wait: LIMIT, ..config() });
+    let id = stage
+        .load(
+            "objects.py",
+            "
+            class Thing:
+                def __init__(self, name): self.name = name
+            def make(name): return Thing(name)
+            def name_of(thing): return thing.name
+            ",
+        )
+        .id;
+    let old = stage.call(id, "make", &["old".into()]);
+    assert!(matches!(old, Value::Handle(_)), "{old}");
+    assert_eq!(stage.call(id, "name_of", std::slice::from_ref(&old)), Value::from("old"));
+    kill(stage.pid(id), libc::SIGKILL);
+    stage.serve_until("the restart", |supervisor, _| {
+        let status = supervisor.status(id).unwrap();
+        status.state == "ready" && status.restarts == 1
+    });
+    let new = stage.call(id, "make", &["new".into()]);
+    let Value::Handle(old) = old else { unreachable!() };
+    stage.supervisor.release(id, old);
+    assert_eq!(stage.call(id, "name_of", std::slice::from_ref(&new)), Value::from("new"));
+    let stale = stage.supervisor.call(&mut stage.host, id, "name_of", &[Value::Handle(old)]);
+    assert!(stale.is_err() || new == Value::Handle(old), "{stale:?}");
 }
