@@ -230,3 +230,70 @@ fn anchor(line: &str) -> Option<String> {
     let kept = title.chars().filter(|char| char.is_alphanumeric() || *char == ' ' || *char == '-');
     Some(kept.collect::<String>().to_lowercase().replace(' ', "-"))
 }
+
+/// A number behind the name of a variable in the manual's prose, such as `` `hook_timeout` (2 s) ``:
+/// the name, the number, its unit.
+#[cfg(feature = "hub")]
+fn numbers_behind_names(text: &str) -> Vec<(String, f64, String)> {
+    let flat = text.replace('\n', " ");
+    let pieces: Vec<&str> = flat.split('`').collect();
+    let behind = pieces.windows(2).filter_map(|pair| {
+        let (name, rest) = (pair[0], pair[1].strip_prefix(" (")?);
+        let is_name =
+            name.contains('_') && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase());
+        let end = rest.find(|letter: char| !(letter.is_ascii_digit() || letter == '.' || letter == ','))?;
+        let number = rest[..end].trim_end_matches(['.', ',']).replace(',', "").parse().ok()?;
+        let unit = rest[end..].trim_start().split([')', ',', ';', ' ']).next().unwrap_or_default();
+        is_name.then(|| (name.to_string(), number, unit.to_string()))
+    });
+    behind.collect()
+}
+
+#[test]
+#[cfg(feature = "hub")]
+fn numbers_in_the_manuals_prose_are_the_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let stored = vhpy::hub::StoredConfiguration::open(folder.path()).unwrap();
+    let defaults: std::collections::HashMap<String, String> =
+        stored.variables().iter().map(|one| (one.name.to_string(), one.default.clone())).collect();
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for markdown in markdown_files() {
+        let text = fs::read_to_string(&markdown).unwrap();
+        // Verlihub has defaults of its own for its variables.
+        let of_verlihub = markdown.ends_with("docs/verlihub.md");
+        for (name, number, unit) in numbers_behind_names(&text) {
+            let Some(default) = defaults.get(&name).filter(|_| !of_verlihub) else { continue };
+            let default: f64 = default.parse().unwrap_or(f64::NAN);
+            let said =
+                if unit == "MiB" && !name.starts_with("limit_") { number * 1_048_576.0 } else { number };
+            seen += 1;
+            if said != default {
+                wrong.push(format!("{}: {name} is {default}, not {number} {unit}", markdown.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(seen >= 6, "only {seen} numbers were found");
+
+    // Where they stand without a name.
+    let config = vhpy::supervisor::Config::default();
+    let restart = &config.restart;
+    let (hook, kill) = (config.hook_timeout.as_secs(), config.kill_timeout.as_secs());
+    let (deaths, longest) = (restart.max_deaths, restart.max_delay.as_secs());
+    assert_eq!((restart.window.as_secs(), restart.first_delay.as_secs()), (60, 1), "a minute, and 1, 2, 4 …");
+    for (page, sentence) in [
+        ("README.md", format!("waits {hook} s, goes on without it; {kill} s later the script is killed")),
+        ("README.md", format!("gives up after more than {deaths} deaths in a minute")),
+        (
+            "docs/operators.md",
+            format!("after 1, 2, 4 … {longest} seconds. More than {deaths} deaths within a minute"),
+        ),
+        (
+            "docs/safety.md",
+            format!("pauses of 1, 2, 4 … {longest} s; after more than {deaths} deaths in a minute"),
+        ),
+    ] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        assert!(text.contains(&sentence), "{page} does not say {sentence:?}");
+    }
+}
