@@ -2,8 +2,11 @@
 //! library's.
 
 mod backup;
+mod check;
 mod config;
 mod generated;
+mod new;
+mod trial;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -81,11 +84,30 @@ enum Command {
     #[command(after_help = config::HELP)]
     Config(config::ConfigArgs),
 
+    /// Tell what cannot have been meant in scripts, without running them.
+    ///
+    /// Misspelt hooks, wrong arguments of the functions of vh, hooks that keep the hub waiting, text
+    /// pasted into SQL and more, each with what to do. Each script is read with the Python that
+    /// would run it.
+    #[command(after_help = check::HELP)]
+    Check(check::CheckArgs),
+
+    /// Try scripts in the terminal: a hub with two users, and you say what they say.
+    ///
+    /// What users see and scripts print is shown. A script that is saved is loaded again. Time
+    /// stands still but for /tick. From a pipe, each line is an input.
+    #[command(after_help = trial::HELP)]
+    Try(trial::TryArgs),
+
+    /// Write a script to begin with, and a test of it.
+    New(new::NewArgs),
+
     /// Print the type stub of the module vh, for editors and type checkers.
     ///
-    /// Editors, mypy and pyright find it as vh.pyi in the folder of the scripts.
-    #[command(after_help = "Example:\n  vhpy stub > ~/.local/state/vhpy/scripts/vh.pyi")]
-    Stub,
+    /// With --dir, write it where editors, mypy and pyright find it: as a folder vh beside the
+    /// scripts, with a vh.py that says that the module exists in scripts alone.
+    #[command(after_help = "Example:\n  vhpy stub --dir ~/.local/state/vhpy/scripts")]
+    Stub(new::StubArgs),
 
     /// Write manual pages and completions below a share folder, for packages.
     #[command(hide = true)]
@@ -245,7 +267,9 @@ pub fn main() -> ExitCode {
     // SAFETY: no other thread runs yet.
     let service = unsafe { take_service_manager() };
     let program = Program::parse();
-    if let Err(error) = start_log() {
+    // `try` shows what is logged among what is seen.
+    let logs = !matches!(program.command, Command::Try(_));
+    if let Err(error) = if logs { start_log() } else { Ok(()) } {
         eprintln!("vhpy: {error}");
         return ExitCode::from(2);
     }
@@ -258,8 +282,11 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Config(args) => config::run(&args),
-        Command::Stub => print_stub(),
         Command::Generate { share } => generated::write(&share),
+        Command::Check(args) => check::run(&args),
+        Command::Try(args) => trial::run(&args),
+        Command::New(args) => new::new(&args),
+        Command::Stub(args) => new::stub(&args),
         Command::Bench(options) => return run_bench(&options),
     };
     match result {
@@ -469,10 +496,9 @@ fn absolute(path: &Path) -> Result<PathBuf, String> {
     std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn print_stub() -> Result<i64, String> {
-    let stub = plugin_abi::stub::pyi();
-    std::io::Write::write_all(&mut std::io::stdout(), stub.as_bytes()).map_err(|error| error.to_string())?;
-    Ok(0)
+/// Writes to the standard output.
+fn print(text: &str) -> Result<(), String> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
 }
 
 /// Loads the scripts, and says what there is.

@@ -1,6 +1,7 @@
 //! Python scripting for Direct Connect hubs, every script in a process of its own.
 //!
 //! - [`mod@bench`]: what all this costs
+//! - [`check`]: what can be told of scripts without running them
 //! - [`supervisor`]: scripts, their processes, events and calls
 //! - [`host`]: what a hub offers to its scripts
 //! - [`dynamic`]: closures that scripts call by name
@@ -14,6 +15,8 @@
 
 #[cfg(feature = "bench")]
 pub mod bench;
+#[cfg(feature = "hub")]
+pub mod check;
 pub mod dynamic;
 mod encoding;
 mod ffi;

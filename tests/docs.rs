@@ -59,6 +59,86 @@ fn the_tables_in_the_manual_are_those_of_the_program() {
     keep("docs/hooks.md", &with_table("docs/hooks.md", "hooks", &manual::hooks_table()));
     keep("docs/functions.md", &with_table("docs/functions.md", "functions", &manual::functions_table()));
     keep("docs/functions.md", &with_table("docs/functions.md", "constants", &manual::constants_table()));
+    #[cfg(feature = "hub")]
+    keep("docs/check.md", &with_table("docs/check.md", "rules", &vhpy::check::manual()));
+}
+
+/// What the manual shows of programs' output is what they print: in `<!-- terminal: NAME -->`, the
+/// lines after `$ ` are commands of one folder and what follows is their output, `$ cat` included,
+/// which makes the file. `UPDATE_DOCS=1` writes the outputs anew.
+#[cfg(feature = "cli")]
+#[test]
+fn terminals_in_the_manual_show_what_is_printed() {
+    let Some(venv) = venv::packages() else { return };
+    let programs = Path::new(env!("CARGO_BIN_EXE_vhpy")).parent().unwrap().to_path_buf();
+    let path = std::env::join_paths(
+        [venv.join("bin"), programs]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+    )
+    .unwrap();
+    let mut shown = 0;
+    for markdown in markdown_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = fs::read_to_string(&markdown).unwrap();
+        let mut parts = text.split("<!-- terminal: ");
+        let mut wanted = parts.next().unwrap_or_default().to_string();
+        for part in parts {
+            shown += 1;
+            let (name, rest) = part.split_once(" -->\n```console\n").unwrap();
+            let (session, after) = rest.split_once("```\n<!-- end -->").unwrap();
+            let played = play(session, folder.path(), &path);
+            wanted += &format!("<!-- terminal: {name} -->\n```console\n{played}```\n<!-- end -->{after}");
+        }
+        let page = markdown.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        keep(&page, &wanted);
+    }
+    assert!(shown >= 1, "the manual has lost its terminals");
+}
+
+/// Runs the commands of a session again, and gives it with what they print now.
+#[cfg(feature = "cli")]
+fn play(session: &str, folder: &Path, path: &std::ffi::OsStr) -> String {
+    let mut played = String::new();
+    for command in session.split("$ ").skip(1) {
+        // A `$ ` within a line is no prompt.
+        let (line, printed) = command.split_once('\n').unwrap_or((command, ""));
+        played += &format!("$ {line}\n");
+        let words: Vec<&str> = line.split(' ').collect();
+        if let ["cat", file] = words[..]
+            && !folder.join(file).exists()
+        {
+            fs::write(folder.join(file), printed).unwrap();
+        }
+        let output = Command::new("sh")
+            .args(["-c", line])
+            .current_dir(folder)
+            .env("PATH", path)
+            .env("PYTHONPATH", root().join("python/src"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PYTEST_ADDOPTS", "-p vhpy_hub.pytest_plugin -p no:cacheprovider")
+            .env("VHPY_EXPECT_TIMEOUT", "60")
+            .env("VHPY", env!("CARGO_BIN_EXE_vhpy"))
+            .env_remove("RUST_LOG")
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let said = said.replace(&*folder.to_string_lossy(), "~");
+        played += &untimed(&said);
+    }
+    played
+}
+
+/// Seconds that something took are those that the manual has always shown.
+#[cfg(feature = "cli")]
+fn untimed(said: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in said.split(' ') {
+        let is_time = word.trim_end().strip_suffix('s').is_some_and(|number| number.parse::<f64>().is_ok());
+        words.push(if is_time { word.replace(word.trim_end(), "0.21s") } else { word.into() });
+    }
+    words.join(" ")
 }
 
 fn markdown_files() -> Vec<PathBuf> {

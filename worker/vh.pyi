@@ -1,7 +1,7 @@
 # Generated from the tables of plugin-abi; a test fails when it is edited by hand.
 """The hub, as its scripts see it."""
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Final, SupportsIndex, TypeVar, overload
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -74,6 +74,9 @@ def CallDynamicFunction(name: str, /, *args: Any) -> Any:
 
 def call(name: str, /, *args: Any) -> Any:
     """The same as CallDynamicFunction."""
+
+def sql_quote(value: str | int | float | bytes | None, /) -> str:
+    """A value as it is written in a query."""
 
 def sql_error() -> str:
     """Why the last SQL() of this thread failed; empty when it did not."""
@@ -232,9 +235,9 @@ def DelRobot(nick: str) -> bool:
     """Takes a robot out again."""
 
 @overload
-def SQL(limit: int, query: str) -> tuple[int, list[list[str]]]: ...
+def SQL(limit: int, query: str, parameters: Sequence[str | int | float | bytes | None] = ()) -> tuple[int, list[list[str]]]: ...
 @overload
-def SQL(query: str, limit: int = 100) -> tuple[int, list[list[str]]]:
+def SQL(query: str, limit: int = 100, parameters: Sequence[str | int | float | bytes | None] = ()) -> tuple[int, list[list[str]]]:
     """Runs a query on the hub's database."""
 
 def GetServFreq() -> float:

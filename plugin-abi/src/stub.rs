@@ -8,7 +8,7 @@ use crate::call::{CALLS, CONSTANTS, Call, CallSpec, Gives, Omitted, Order, Param
 const HEAD: &str = r#"# Generated from the tables of plugin-abi; a test fails when it is edited by hand.
 """The hub, as its scripts see it."""
 
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping, Sequence
 from typing import Any, Final, Literal, SupportsIndex, TypeVar, overload
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -82,6 +82,9 @@ def CallDynamicFunction(name: str, /, *args: Any) -> Any:
 def call(name: str, /, *args: Any) -> Any:
     """The same as CallDynamicFunction."""
 
+def sql_quote(value: str | int | float | bytes | None, /) -> str:
+    """A value as it is written in a query."""
+
 def sql_error() -> str:
     """Why the last SQL() of this thread failed; empty when it did not."""
 
@@ -100,6 +103,9 @@ def GetConnNick(nick: str, /) -> str:
 def GetChatMessage(message: str, /) -> str:
     """The message: hooks hand over texts."""
 "#;
+
+/// What may stand in a query.
+const SQL_PARAMETERS: &str = "Sequence[str | int | float | bytes | None]";
 
 /// The text of `vh.pyi`.
 pub fn pyi() -> String {
@@ -137,7 +143,12 @@ fn function(out: &mut String, spec: &CallSpec) {
         signature(out, spec, other);
         out.push_str(" ...\n@overload\n");
     }
-    let params: Vec<String> = spec.params.iter().map(|each| param(each, usual_default(spec, each))).collect();
+    let mut params: Vec<String> =
+        spec.params.iter().map(|each| param(each, usual_default(spec, each))).collect();
+    if spec.call == Call::SQL {
+        // The worker writes them into the query.
+        params.push(format!("parameters: {SQL_PARAMETERS} = ()"));
+    }
     signature(out, spec, &params);
     let _ = write!(out, "\n    \"\"\"{}\"\"\"\n", spec.summary);
     if spec.call == Call::GetIPCity {
@@ -188,7 +199,12 @@ fn other_order(spec: &CallSpec) -> Option<Vec<String>> {
             names.extend(params[full..].iter().map(|each| param(each, each.default)));
             Some(names)
         }
-        Order::IntLast => Some(params.iter().rev().map(|each| param(each, Omitted::Required)).collect()),
+        Order::IntLast => {
+            let mut names: Vec<String> =
+                params.iter().rev().map(|each| param(each, Omitted::Required)).collect();
+            names.push(format!("parameters: {SQL_PARAMETERS} = ()"));
+            Some(names)
+        }
         Order::SenderThird => {
             let sender = params.last()?;
             let first = params[..2].iter().chain([sender]);
@@ -210,7 +226,7 @@ mod tests {
         for constant in CONSTANTS {
             assert!(stub.contains(&format!("\n{}: Final = {}\n", constant.name, constant.value)));
         }
-        assert!(stub.contains("def SQL(limit: int, query: str) ->"));
+        assert!(stub.contains("def SQL(limit: int, query: str, parameters: "));
         assert!(stub.contains("def GetConfig(variable: str, *, conf: str = \"config\", default:"));
         assert!(stub.contains("def classmc(message: str, min_class: int, from_nick: str) -> bool"));
     }

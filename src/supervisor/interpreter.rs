@@ -78,6 +78,14 @@ impl Interpreters {
     }
 }
 
+/// The Python that would run a script, whose path is absolute; `configured` is the hub's.
+///
+/// # Errors
+/// When there is none.
+pub fn interpreter_of(script: &Path, configured: Option<&Path>) -> Result<PathBuf, NotFound> {
+    Interpreters::default().for_script(script, configured)
+}
+
 /// How long a launcher may take.
 const LAUNCH: Duration = Duration::from_secs(15);
 

@@ -66,12 +66,12 @@ use plugin_abi::{Hook, HookSet, Value, refusal};
 
 pub use config::{Config, Identity, Limits, RestartLimits};
 pub use dispatch::{CallError, Replacement, Verdict};
-pub use interpreter::NotFound;
+pub use interpreter::{NotFound, interpreter_of};
 pub use kept_options::SetError;
 pub use lifecycle::{LoadError, Loaded};
 pub use script::Overrides;
 pub use spawn::Exit;
-pub use worker_library::{WorkerError, describe as describe_worker};
+pub use worker_library::{WorkerError, WorkerLibrary, describe as describe_worker};
 
 use crate::host::{Host, ScriptId};
 use agenda::Agenda;
@@ -82,7 +82,6 @@ use restart::Pauses;
 use script::Script;
 use spawn::{SpawnThread, epoll, eventfd};
 use visits::{HookBoard, Pace};
-use worker_library::WorkerLibrary;
 
 /// How deeply events and calls may be nested in each other.
 pub const MAX_NESTING: u32 = 32;

@@ -37,6 +37,7 @@ mod reply;
 mod script;
 mod serve;
 mod signature;
+mod sql;
 mod store;
 mod text;
 

@@ -14,13 +14,14 @@ use crate::convert::{Outgoing, to_python};
 use crate::function::builtin;
 use crate::py::{Exception, Gil, Obj, PyResult, Raw, import, raise, type_name};
 use crate::text::{self, Encoding};
-use crate::{declared, entities, hooks, nicks, reply, script, serve, store};
+use crate::{declared, entities, hooks, nicks, reply, script, serve, sql, store};
 
 const ANY: usize = usize::MAX;
 
 /// Fills the new module.
 pub fn fill(gil: Gil, module: &Obj) -> PyResult<()> {
     call::add_functions(gil, module)?;
+    sql::add_functions(gil, module)?;
     for constant in CONSTANTS {
         let name = CString::new(constant.name).unwrap_or_default();
         module.set_attr(&name, &Obj::int(gil, constant.value)?)?;

@@ -368,11 +368,20 @@ impl<'a> Binder<'a> {
                 Ok(inner)
             }
             Expr::Prefixed { prefix, value } => {
-                let value = self.expression(value)?;
                 if prefix.value.eq_ignore_ascii_case("_binary") {
-                    return Ok(Ex { kind: Type::Bytes, ..value });
+                    return Ok(Ex { kind: Type::Bytes, ..self.expression(value)? });
                 }
-                Ok(value)
+                if let Expr::Value(value) = &**value
+                    && let Value::HexStringLiteral(digits) = &value.value
+                {
+                    // The bytes of a text, in the encoding that is named.
+                    let bytes = hexadecimal(digits)?;
+                    let is_utf8 = prefix.value.to_ascii_lowercase().starts_with("_utf8");
+                    let text = std::str::from_utf8(&bytes).ok().filter(|_| is_utf8);
+                    let bytes = text.map(|text| self.source.encode(text)).unwrap_or(bytes);
+                    return Ok(self.string(bytes));
+                }
+                self.expression(value)
             }
             Expr::UnaryOp { op, expr } => self.unary(*op, expr),
             Expr::BinaryOp { left, op, right } => self.binary(left, op, right),
@@ -545,16 +554,7 @@ impl<'a> Binder<'a> {
                 let bytes = self.source.bytes(text);
                 Ok(self.string(bytes))
             }
-            Value::HexStringLiteral(digits) => {
-                let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits.clone() };
-                let bytes: Option<Vec<u8>> = digits
-                    .as_bytes()
-                    .chunks(2)
-                    .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-                    .collect();
-                let bytes = bytes.ok_or_else(|| SqlError::Wrong(format!("0x{digits} is no number")))?;
-                Ok(self.bits(bytes))
-            }
+            Value::HexStringLiteral(digits) => Ok(self.bits(hexadecimal(digits)?)),
             Value::SingleQuotedByteStringLiteral(digits) | Value::DoubleQuotedByteStringLiteral(digits) => {
                 let number = u64::from_str_radix(digits, 2)
                     .map_err(|_| SqlError::Wrong(format!("b'{digits}' is no number")))?;
@@ -1027,4 +1027,13 @@ pub fn modulo(one: &Ex, other: &Ex) -> Ex {
         return Ex::new(format!("({} % {})", one.number(), other.number()), a);
     }
     Ex::new(format!("vh_mod({}, {})", exact(one), exact(other)), Type::Decimal(a.scale().max(b.scale())))
+}
+
+/// The bytes of `X'4142'` or `0x4142`.
+fn hexadecimal(digits: &str) -> Result<Vec<u8>, SqlError> {
+    let digits = if digits.len() % 2 == 1 { format!("0{digits}") } else { digits.to_string() };
+    let pairs = digits.as_bytes().chunks(2);
+    let bytes: Option<Vec<u8>> =
+        pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+    bytes.ok_or_else(|| SqlError::Wrong(format!("0x{digits} is no number")))
 }
