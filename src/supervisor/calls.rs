@@ -85,18 +85,18 @@ impl Supervisor {
     /// Takes a frame out of the buffer that it came in. Who has looked at it gives it back as
     /// a buffer.
     fn keep(&self, frame: &mut Vec<u8>) -> Vec<u8> {
-        std::mem::replace(frame, self.take_buffer())
+        std::mem::replace(frame, self.buffers.take())
     }
 
     /// Answers a call. An answer that no frame can carry fails the call: a script that got
     /// none would wait for it until its deadline.
     fn reply(&self, process: &Rc<Process>, id: u64, value: Value<'static>) {
-        let mut buffer = self.take_buffer();
+        let mut buffer = self.buffers.take();
         let written = ToWorker::Reply { id, value }.write(&mut buffer);
         if written.is_ok() {
             self.post(process, &buffer);
         }
-        self.give_buffer(buffer);
+        self.buffers.give(buffer);
         if let Err(error) = written {
             let reason = error.to_string();
             log::error!("process {}: the answer to a call: {reason}", process.pid);
@@ -111,7 +111,7 @@ impl Supervisor {
         if process.killed_for.borrow().is_some() {
             return;
         }
-        let mut buffer = self.take_buffer();
+        let mut buffer = self.buffers.take();
         process.expect_no_more();
         while let Ok(true) = process.receive(&mut buffer) {
             let mut returned = None;
@@ -144,7 +144,7 @@ impl Supervisor {
                 break;
             }
         }
-        self.give_buffer(buffer);
+        self.buffers.give(buffer);
     }
 
     /// The script ran to its end.

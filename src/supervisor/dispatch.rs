@@ -13,7 +13,8 @@ use smallvec::SmallVec;
 
 use super::process::{Gone, Outcome, Process};
 use super::script::{Script, State};
-use super::waiting::{Asked, Watch};
+use super::waiting::Asked;
+use super::waits::Stopwatch;
 use super::wanted::Lookup;
 use super::{MAX_NESTING, Supervisor};
 use crate::host::{Host, ScriptId};
@@ -137,7 +138,7 @@ struct OneEvent<'a> {
 impl<'a> OneEvent<'a> {
     #[inline]
     fn new(supervisor: &'a Supervisor, hook: Hook, args: &'a [Value<'a>], lookup: Lookup) -> OneEvent<'a> {
-        let seq = supervisor.new_seq();
+        let seq = supervisor.buffers.next_seq();
         let [awaited, observed, command] = [const { Vec::new() }; 3];
         OneEvent { supervisor, seq, hook, args, awaited, observed, command, lookup }
     }
@@ -162,7 +163,7 @@ impl<'a> OneEvent<'a> {
             Form::Command => (self.seq, &mut self.command),
         };
         if frame.is_empty() {
-            *frame = self.supervisor.take_buffer();
+            *frame = self.supervisor.buffers.take();
             let written = match (form, &self.lookup.command) {
                 (Form::Command, Some((_, name))) => frame::write_command(frame, seq, name, self.args),
                 _ => frame::write_event(frame, seq, self.hook, self.args),
@@ -179,7 +180,7 @@ impl Drop for OneEvent<'_> {
         // Nearly every event has one of them.
         for frame in [&mut self.awaited, &mut self.observed, &mut self.command] {
             if frame.capacity() > 0 {
-                self.supervisor.give_buffer(std::mem::take(frame));
+                self.supervisor.buffers.give(std::mem::take(frame));
             }
         }
     }
@@ -248,7 +249,7 @@ impl Supervisor {
             Outcome::Returned(bytes) => {
                 // It was read when it arrived, so it can be read.
                 let result = frame::read_returned(&bytes).map(take).map_err(CallError::from);
-                self.give_buffer(bytes);
+                self.buffers.give(bytes);
                 result
             }
             Outcome::Raised(reason) => Err(CallError::Raised(reason)),
@@ -273,8 +274,8 @@ impl Supervisor {
             let state = script.with_state(State::word);
             return Err(CallError::NotReady { name: script.name.clone(), state });
         };
-        let seq = self.new_seq();
-        let mut buffer = self.take_buffer();
+        let seq = self.buffers.next_seq();
+        let mut buffer = self.buffers.take();
         let written = frame::write_function(&mut buffer, seq, function, args);
         let asked: [Asked; 1] = [(script, process)];
         let [(script, process)] = &asked;
@@ -282,7 +283,7 @@ impl Supervisor {
             process.expect(seq, script.kept.get());
             self.post(process, &buffer);
         }
-        self.give_buffer(buffer);
+        self.buffers.give(buffer);
         written?;
         self.await_outcomes(host, seq, &asked, None, &mut None);
         let outcome = process.take(seq);
@@ -397,10 +398,10 @@ impl Supervisor {
         scripts: &[Rc<Script>],
         event: &mut OneEvent<'_>,
         asked: &mut SmallVec<[Asked; 8]>,
-    ) -> Watch<'_> {
-        let watch = Watch::new(self);
+    ) -> Stopwatch<'_> {
+        let watch = self.waits.start();
         for script in scripts {
-            let deadline = watch.start + self.hook_timeout(script, Some(event.hook));
+            let deadline = watch.start() + self.hook_timeout(script, Some(event.hook));
             self.await_restart(host, script, deadline);
             let Some(process) = script.ready() else { continue };
             let form = event.form(script);
@@ -424,10 +425,10 @@ impl Supervisor {
         host: &mut dyn Host,
         script: &Rc<Script>,
         event: &mut OneEvent<'_>,
-        watch: &mut Option<Watch<'s>>,
+        watch: &mut Option<Stopwatch<'s>>,
     ) -> Option<Answer<'static>> {
         let (seq, hook) = (event.seq, event.hook);
-        let start = watch.get_or_insert_with(|| Watch::new(self)).start;
+        let start = watch.get_or_insert_with(|| self.waits.start()).start();
         let deadline = start + self.hook_timeout(script, Some(hook));
         self.do_chores(host);
         self.await_restart(host, script, deadline);
@@ -494,12 +495,12 @@ impl Supervisor {
 
     /// Encodes and sends a frame.
     pub(super) fn tell(&self, process: &Rc<Process>, frame: &frame::ToWorker<'_>) {
-        let mut buffer = self.take_buffer();
+        let mut buffer = self.buffers.take();
         match frame.write(&mut buffer) {
             Ok(()) => self.post(process, &buffer),
             Err(error) => log::error!("process {}: not sent: {error}", process.pid),
         }
-        self.give_buffer(buffer);
+        self.buffers.give(buffer);
     }
 
     /// Ends a process that broke the rules.

@@ -26,6 +26,7 @@
 
 mod agenda;
 mod births;
+mod buffers;
 mod calls;
 mod config;
 pub mod console;
@@ -47,6 +48,7 @@ mod spawn;
 mod store;
 pub(crate) mod visits;
 mod waiting;
+mod waits;
 mod wanted;
 mod worker_library;
 
@@ -61,7 +63,6 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use nix::sys::eventfd::EventFd;
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
-use plugin_abi::wait::Patience;
 use plugin_abi::{Hook, HookSet, Value, refusal};
 
 pub use config::{Config, Identity, Limits, RestartLimits};
@@ -75,6 +76,7 @@ pub use worker_library::{WorkerError, WorkerLibrary, describe as describe_worker
 
 use crate::host::{Host, ScriptId};
 use agenda::Agenda;
+use buffers::Buffers;
 use interpreter::Interpreters;
 use output::OutputThread;
 use process::{Birth, Process};
@@ -82,6 +84,7 @@ use restart::Pauses;
 use script::Script;
 use spawn::{SpawnThread, epoll, eventfd};
 use visits::{HookBoard, Pace};
+use waits::Waits;
 
 /// How deeply events and calls may be nested in each other.
 pub const MAX_NESTING: u32 = 32;
@@ -170,7 +173,8 @@ pub struct Supervisor {
     worker: WorkerLibrary,
     engine: RefCell<Rc<Engine>>,
     interpreters: Interpreters,
-    processors: usize,
+    waits: Waits,
+    buffers: Buffers,
     /// In load order.
     scripts: RefCell<Vec<Rc<Script>>>,
     /// For each hook the scripts that define it, in load order.
@@ -192,20 +196,7 @@ pub struct Supervisor {
     pace: Pace,
     /// How many events and calls the hub's thread is inside of.
     depth: Cell<u32>,
-    next_seq: Cell<u64>,
     next_serial: Cell<u64>,
-    patience: Cell<Patience>,
-    /// Time that passed in waits of inner levels and in long calls of the host, which is not
-    /// the fault of the scripts that are waited for.
-    inner_waits: Cell<Duration>,
-    /// Time that long calls of the host have taken, that of calls inside of calls once.
-    held: Cell<Duration>,
-    /// How many waits are on the clock.
-    watches: Cell<u32>,
-    /// Where texts are decoded that filters test.
-    scratch: RefCell<String>,
-    /// Frame buffers that are not in use.
-    buffers: RefCell<Vec<Vec<u8>>>,
     /// The files that the last `!pyfiles` listed.
     listed_files: RefCell<Vec<PathBuf>>,
     ending: Cell<bool>,
@@ -226,7 +217,8 @@ impl Supervisor {
             engine: RefCell::new(Rc::new(Engine::start()?)),
             config: RefCell::new(config),
             interpreters: Interpreters::default(),
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            waits: Waits::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            buffers: Buffers::default(),
             scripts: RefCell::default(),
             listeners: RefCell::new(vec![none; Hook::COUNT]),
             wanted: Cell::default(),
@@ -239,14 +231,7 @@ impl Supervisor {
             pace: Pace::default(),
             board: Cell::default(),
             depth: Cell::new(0),
-            next_seq: Cell::new(1),
             next_serial: Cell::new(1),
-            patience: Cell::default(),
-            inner_waits: Cell::default(),
-            held: Cell::default(),
-            watches: Cell::default(),
-            scratch: RefCell::default(),
-            buffers: RefCell::default(),
             listed_files: RefCell::default(),
             ending: Cell::new(false),
             has_stuck: Cell::new(false),
@@ -425,22 +410,6 @@ impl Supervisor {
     /// Makes `poll_fd` readable.
     fn nudge(&self) {
         let _ = self.engine().nudge.write(1);
-    }
-
-    fn take_buffer(&self) -> Vec<u8> {
-        self.buffers.borrow_mut().pop().unwrap_or_default()
-    }
-
-    fn give_buffer(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        buffer.shrink_to(1 << 20);
-        self.buffers.borrow_mut().push(buffer);
-    }
-
-    fn new_seq(&self) -> u64 {
-        let seq = self.next_seq.get();
-        self.next_seq.set(seq + 1);
-        seq
     }
 }
 

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use plugin_abi::Hook;
-use plugin_abi::wait::Crowd;
 use smallvec::SmallVec;
 
 use super::agenda::Chore;
 use super::process::Process;
 use super::script::{Script, State};
+use super::waits::Stopwatch;
 use super::{FOREVER, Supervisor};
 use crate::host::Host;
 
@@ -26,11 +26,6 @@ pub(super) const BORN: u64 = u64::MAX - 2;
 const TURN: usize = 256;
 /// How many frames or waits pass between two looks at the clock.
 const LOOKS: usize = 4;
-/// From here on a call of the host is not the calling script's fault. Shorter ones are: a
-/// script can make as many of them as it likes.
-const LONG_CALL: Duration = Duration::from_millis(10);
-/// For how long other scripts' calls may keep who is waited for, in one wait.
-const MOST_KEPT: Duration = Duration::from_secs(60);
 /// How long one process keeps the others and the clock waiting at most, but for one call.
 const SLICE: Duration = Duration::from_millis(5);
 
@@ -45,13 +40,9 @@ impl Supervisor {
         seq: u64,
         asked: &[Asked],
         hook: Option<Hook>,
-        watch: &mut Option<Watch<'s>>,
+        watch: &mut Option<Stopwatch<'s>>,
     ) {
-        let crowd = if self.config.borrow().stay_awake {
-            Crowd::of(asked.len() + 1, self.processors)
-        } else {
-            Crowd::SLEEPERS
-        };
+        let crowd = self.waits.crowd(asked.len(), self.config.borrow().stay_awake);
         let mut slept = false;
         for (_, process) in asked {
             process.set_crowd(crowd);
@@ -61,7 +52,7 @@ impl Supervisor {
         let mut looked: Option<Instant> = None;
         loop {
             let mut open = false;
-            let inner = self.inner_waits.get();
+            let inner = self.waits.forgiven();
             for (_, process) in asked {
                 if process.is_ready() {
                     self.pump(host, process);
@@ -72,20 +63,15 @@ impl Supervisor {
                 break;
             }
             turns += 1;
-            let is_slow = self.inner_waits.get() != inner
+            let is_slow = self.waits.forgiven() != inner
                 || turns % LOOKS == 0 && looked.get_or_insert_with(Instant::now).elapsed() > SLICE;
             let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
-            let mut patience = self.patience.get();
-            let mut stay_awake = || {
-                // It is better to sleep as well than to stay awake for a sleeper.
-                let awake = !std::mem::take(&mut slept) && patience.stay_awake(crowd, ready);
-                self.patience.set(patience);
-                awake
-            };
+            // It is better to sleep as well than to stay awake for a sleeper.
+            let mut stay_awake = || !std::mem::take(&mut slept) && self.waits.stay_awake(crowd, ready);
             if !is_slow && stay_awake() {
                 continue;
             }
-            let watch = watch.get_or_insert_with(|| Watch::new(self));
+            let watch = watch.get_or_insert_with(|| self.waits.start());
             self.doze(host, seq, asked, hook, watch);
             looked = None;
         }
@@ -93,7 +79,14 @@ impl Supervisor {
 
     /// The slow side of waiting: looks at the clock, then sleeps.
     #[cold]
-    fn doze(&self, host: &mut dyn Host, seq: u64, asked: &[Asked], hook: Option<Hook>, watch: &Watch<'_>) {
+    fn doze(
+        &self,
+        host: &mut dyn Host,
+        seq: u64,
+        asked: &[Asked],
+        hook: Option<Hook>,
+        watch: &Stopwatch<'_>,
+    ) {
         let now = Instant::now();
         let mut next = now + FOREVER;
         for (script, process) in asked {
@@ -116,9 +109,7 @@ impl Supervisor {
         if asked.iter().any(|(_, process)| process.awaits(seq)) {
             let before = Instant::now();
             self.sleep(host, next);
-            let mut patience = self.patience.get();
-            patience.slept(before.elapsed());
-            self.patience.set(patience);
+            self.waits.slept(before.elapsed());
             self.pump_others(host, asked);
         }
     }
@@ -152,7 +143,7 @@ impl Supervisor {
         scripts: &[Rc<Script>],
         done: impl Fn() -> bool,
     ) -> bool {
-        let watch = Watch::new(self);
+        let watch = self.waits.start();
         let before: SmallVec<[Duration; 8]> = scripts.iter().map(|script| script.kept.get()).collect();
         let kept = || {
             let kept =
@@ -187,21 +178,17 @@ impl Supervisor {
     /// those who wait for the hub meanwhile.
     #[inline]
     pub(super) fn on_the_hosts_time<R>(&self, caller: Option<&Script>, work: impl FnOnce() -> R) -> R {
-        if self.watches.get() == 0 && !self.has_stuck.get() {
+        if !self.waits.is_anybody_timed() && !self.has_stuck.get() {
             return work();
         }
-        let (before, held_before, start) = (self.inner_waits.get(), self.held.get(), Instant::now());
+        let timed = self.waits.begin_call();
         let calls = caller.map(|caller| (&caller.calls, caller.calls.get()));
         if let Some((calls, outer)) = calls {
             calls.set(outer + 1);
         }
         let result = work();
-        let took = start.elapsed();
-        if took >= LONG_CALL {
-            self.inner_waits.set(before + took);
-            // What calls inside this one have taken is accounted for.
-            self.keep_who_waits(took.saturating_sub(self.held.get().saturating_sub(held_before)));
-            self.held.set(held_before + took);
+        if let Some(time) = self.waits.end_call(timed) {
+            self.keep_who_waits(time);
         }
         if let Some((calls, outer)) = calls {
             calls.set(outer);
@@ -335,8 +322,8 @@ impl Supervisor {
         if process.killed_for.borrow().is_some() {
             return;
         }
-        let mut buffer = self.take_buffer();
-        let inner = self.inner_waits.get();
+        let mut buffer = self.buffers.take();
+        let inner = self.waits.forgiven();
         let mut began: Option<Instant> = None;
         for turn in 1..=TURN {
             match process.receive(&mut buffer) {
@@ -352,7 +339,7 @@ impl Supervisor {
                     break;
                 }
             }
-            let is_slow = self.inner_waits.get() != inner
+            let is_slow = self.waits.forgiven() != inner
                 || turn % LOOKS == 2 && began.get_or_insert_with(Instant::now).elapsed() > SLICE;
             if is_slow {
                 break;
@@ -362,60 +349,6 @@ impl Supervisor {
             // More than a turn's worth: come back even if the worker does not ring again.
             self.nudge();
         }
-        self.give_buffer(buffer);
-    }
-}
-
-/// When a wait began, and how much time had been forgiven before.
-pub(super) struct Watch<'s> {
-    supervisor: &'s Supervisor,
-    pub(super) start: Instant,
-    inner_before: Duration,
-}
-
-impl Watch<'_> {
-    pub(super) fn new(supervisor: &Supervisor) -> Watch<'_> {
-        supervisor.watches.set(supervisor.watches.get() + 1);
-        Watch { supervisor, start: Instant::now(), inner_before: supervisor.inner_waits.get() }
-    }
-
-    /// When a wait of this length is over. The time for which the calls of others `kept` who is
-    /// waited for is not counted, up to [`MOST_KEPT`]: else two scripts could hold the hub for
-    /// ever, one by long calls and the other by waiting for them. Other time in which they could not go on, because of what they
-    /// have raised or of the host, is forgiven, but not more than as much again: else a script
-    /// could buy time by raising events.
-    fn deadline(&self, patience: Duration, kept: Duration) -> Instant {
-        let inner = self.supervisor.inner_waits.get().saturating_sub(self.inner_before);
-        let kept = kept.min(MOST_KEPT);
-        self.start + patience + kept + inner.saturating_sub(kept).min(patience)
-    }
-}
-
-impl Drop for Watch<'_> {
-    /// At the end of the wait: to the levels around it, all of it was an inner one.
-    fn drop(&mut self) {
-        self.supervisor.inner_waits.set(self.inner_before + self.start.elapsed());
-        self.supervisor.watches.set(self.supervisor.watches.get() - 1);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::Config;
-    use super::*;
-
-    #[test]
-    fn what_is_forgiven_has_an_end() {
-        let supervisor =
-            Supervisor::new(Config::default()).expect("a supervisor; was `cargo build --workspace` run?");
-        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
-        let watch = Watch::new(&supervisor);
-        let allowed = |kept| watch.deadline(second, kept) - watch.start;
-        assert_eq!(allowed(Duration::ZERO), second);
-        assert_eq!(allowed(10 * second), 11 * second, "so long the hub was somebody else's");
-        assert_eq!(allowed(hour), second + MOST_KEPT);
-        supervisor.inner_waits.set(supervisor.inner_waits.get() + hour);
-        assert_eq!(allowed(Duration::ZERO), 2 * second, "events that it has raised");
-        assert_eq!(allowed(hour), 2 * second + MOST_KEPT);
+        self.buffers.give(buffer);
     }
 }

@@ -171,8 +171,8 @@ impl Supervisor {
         let (passes, actor) = {
             let filters = script.filters.borrow();
             let Some(filter) = filters.of(hook) else { return true };
-            let mut scratch = self.scratch.borrow_mut();
-            (filter.test(&mut Texts::new(args, filters.decoder(), &mut scratch)), filter.actor())
+            let test = |decoded: &mut String| filter.test(&mut Texts::new(args, filters.decoder(), decoded));
+            (self.buffers.with_decoded(test), filter.actor())
         };
         match passes {
             Passes::Yes => true,
