@@ -18,7 +18,8 @@ use super::lock::{Guard, Reentrant};
 use super::targs::Callback;
 use super::{Fault, logger};
 use crate::host::ScriptId;
-use crate::supervisor::visits::{self, HookBoard};
+use crate::supervisor::hook_board::HookBoard;
+use crate::supervisor::visits;
 use crate::supervisor::{Config, Identity, Supervisor};
 
 /// What exists while scripts can run.

@@ -30,7 +30,7 @@ impl Supervisor {
         // One that was started a moment ago is a spare, too.
         self.collect_births();
         if let Some(spare) = self.take_spare(&python) {
-            self.engine().reader.rename(spare.serial, &script.output());
+            self.reactor.helpers().reader.rename(spare.serial, &script.output());
             *spare.output.borrow_mut() = script.output();
             return self.adopt(script, spare, awaited_until);
         }
@@ -93,11 +93,11 @@ impl Supervisor {
 
     /// Starts a process; [`Supervisor::collect_births`] will find it.
     pub(super) fn begin_birth(&self, python: &Path, output: Arc<Output>) -> Result<u64, LoadError> {
-        let engine = self.engine();
+        let helpers = self.reactor.helpers();
         let recipe = Recipe { python, worker: &self.worker, ring_bytes: self.config.borrow().ring_bytes };
         let serial = self.next_serial.get();
         self.next_serial.set(serial + 1);
-        let birth = Birth::begin(&recipe, serial, &engine.spawner, &engine.reader, output)
+        let birth = Birth::begin(&recipe, serial, &helpers.spawner, &helpers.reader, output)
             .map_err(|error| LoadError::Start { python: python.to_path_buf(), error })?;
         self.births.borrow_mut().push(birth);
         Ok(serial)
@@ -111,7 +111,7 @@ impl Supervisor {
         let fits = |birth: &Birth| birth.python == python && birth.credentials == own && birth.umask == umask;
         let birth =
             births.iter_mut().find(|birth| fits(birth) && self.who_waits_for(birth.serial).is_none())?;
-        self.engine().reader.rename(birth.serial, output);
+        self.reactor.helpers().reader.rename(birth.serial, output);
         birth.output = output.clone();
         Some(birth.serial)
     }
@@ -119,13 +119,13 @@ impl Supervisor {
     /// The script that gets the process which is being started.
     pub(super) fn who_waits_for(&self, birth: u64) -> Option<Rc<Script>> {
         let waits = |state: &State| matches!(state, State::Spawning { serial, .. } if *serial == birth);
-        self.scripts.borrow().iter().find(|script| script.with_state(waits)).cloned()
+        self.registry.list().iter().find(|script| script.with_state(waits)).cloned()
     }
 
     /// Gives the processes that were started to the scripts that wait for them; those that
     /// nobody waits for are spares.
     pub(super) fn collect_births(&self) {
-        self.engine().spawner.silence();
+        self.reactor.helpers().spawner.silence();
         for birth in self.births.take() {
             match birth.child() {
                 None => self.births.borrow_mut().push(birth),
@@ -143,7 +143,7 @@ impl Supervisor {
         }
         let started = child.and_then(|child| {
             let process = Process::new(birth, child);
-            self.watch(&process)?;
+            self.reactor.register(&process)?;
             Ok(process)
         });
         let started = started.map_err(|error| LoadError::Start { python, error });
@@ -154,7 +154,7 @@ impl Supervisor {
     /// starts processes has not, there is another one from now on.
     fn is_foreign(&self, birth: &Birth, child: &io::Result<Child>) -> io::Result<bool> {
         if matches!(child, Err(error) if OtherCredentials::is_why(error)) {
-            self.engine().spawner.renew()?;
+            self.reactor.helpers().spawner.renew()?;
             return Ok(true);
         }
         Ok(birth.credentials != Credentials::of_this_thread()?)
@@ -166,7 +166,7 @@ impl Supervisor {
         let (serial, python, output) = (birth.serial, birth.python.clone(), birth.output.clone());
         // One that the hub may not signal any more ends with its link.
         drop(child.map(|child| Process::new(birth, child)));
-        self.engine().reader.finish(serial);
+        self.reactor.helpers().reader.finish(serial);
         self.untidy.set(true);
         let Some(script) = self.who_waits_for(serial) else { return };
         match self.begin_birth(&python, output) {

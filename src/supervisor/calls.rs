@@ -176,7 +176,7 @@ impl Supervisor {
         if script.with_state(|state| matches!(state, State::Starting { .. })) {
             script.become_(State::Ready { process: process.clone(), since: Instant::now() }, "it has loaded");
         }
-        self.rebuild_listeners();
+        self.registry.hooks_changed();
         // A spare may be missing now.
         self.untidy.set(true);
         Ok(())
@@ -190,7 +190,7 @@ impl Supervisor {
         match self.heed(&script, wants) {
             Ok(true) => {
                 log::debug!("script {}: its hooks have changed", script.name);
-                self.rebuild_listeners();
+                self.registry.hooks_changed();
             }
             Ok(false) => {}
             Err(Unwanted::Violation(violation)) => return Err(violation),

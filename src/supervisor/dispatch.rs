@@ -197,10 +197,7 @@ impl Supervisor {
         if !self.wants(hook) {
             return Verdict::default();
         }
-        let listeners = match self.listeners.borrow().get(hook as usize) {
-            Some(listeners) => listeners.clone(),
-            None => return Verdict::default(),
-        };
+        let Some(listeners) = self.registry.listeners(hook) else { return Verdict::default() };
         let mut verdict = Verdict::default();
         self.ask(host, hook, args, &listeners, |answer| verdict.add(hook, answer));
         verdict
@@ -217,7 +214,7 @@ impl Supervisor {
         args: &[Value<'_>],
     ) -> Option<Answer<'static>> {
         self.visit(host);
-        let script = self.script(id).filter(|script| script.hooks.get().contains(hook))?;
+        let script = self.registry.get(id).filter(|script| script.hooks.get().contains(hook))?;
         let mut answer = None;
         let observed = script.observers.get().contains(hook);
         let kept_back = self.ask(host, hook, args, &[script], |given| answer = Some(given));
@@ -267,7 +264,7 @@ impl Supervisor {
         args: &[Value<'_>],
     ) -> Result<Outcome, CallError> {
         self.visit(host);
-        let script = self.script(id).ok_or(CallError::NoScript(id))?;
+        let script = self.registry.get(id).ok_or(CallError::NoScript(id))?;
         let level = self.enter().ok_or(CallError::TooDeep)?;
         self.await_restart(host, &script, Instant::now() + self.hook_timeout(&script, None));
         let Some(process) = script.ready() else {

@@ -118,7 +118,7 @@ impl Supervisor {
         name: &str,
         value: Option<&str>,
     ) -> Result<(), SetError> {
-        let script = self.script(id).ok_or(SetError::NoScript(id))?;
+        let script = self.registry.get(id).ok_or(SetError::NoScript(id))?;
         let option = option::find(name)?;
         let config = self.config();
         let file = config.store_dir.as_ref().map(|folder| folder.join(FILE));

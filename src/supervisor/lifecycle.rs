@@ -1,14 +1,11 @@
 //! What moves a script from one state to the next: loading, deaths, restarts, the end;
 //! waiting meanwhile is [`waiting`](super::waiting)'s.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{Expiration, TimerSetTimeFlags};
 use plugin_abi::{ToWorker, Value, start};
 
 use super::agenda::Chore;
@@ -20,7 +17,7 @@ use super::script::{PACKAGE, Script, State};
 use super::spawn::Exit;
 use super::store::Store;
 use super::visits::Heard;
-use super::{DynamicFunctions, Engine, MAX_NESTING, ScriptStatus, StartError, Supervisor, status};
+use super::{MAX_NESTING, ScriptStatus, StartError, Supervisor, status};
 use crate::host::{Host, ScriptId};
 
 /// How long a killed process may take to vanish.
@@ -89,24 +86,7 @@ impl LoadError {
 impl Supervisor {
     /// The number that the next script without a number of its own will get.
     pub fn reserve_id(&self) -> ScriptId {
-        let id = self.free_id();
-        self.reserved.borrow_mut().push((id, HashMap::new()));
-        id
-    }
-
-    fn free_id(&self) -> ScriptId {
-        let scripts = self.scripts.borrow();
-        let reserved = self.reserved.borrow();
-        let is_free = |id: &ScriptId| {
-            !reserved.iter().any(|(known, _)| known == id) && !scripts.iter().any(|script| script.id == *id)
-        };
-        (0..).map(ScriptId).find(is_free).unwrap_or(ScriptId(i32::MAX))
-    }
-
-    fn take_reservation(&self, id: ScriptId) -> DynamicFunctions {
-        let mut reserved = self.reserved.borrow_mut();
-        let at = reserved.iter().position(|(known, _)| *known == id);
-        at.map(|at| reserved.remove(at).1).unwrap_or_default()
+        self.registry.reserve()
     }
 
     /// Loads a script and waits until it has run to its end.
@@ -164,24 +144,18 @@ impl Supervisor {
         }
         // Who asks for a number of its own keeps its own list, and may want one file twice.
         if id.is_none()
-            && let Some(loaded) = self.scripts.borrow().iter().find(|script| script.path == path)
+            && let Some(loaded) = self.registry.of_file(&path)
         {
             return Err(LoadError::Twice { path, id: loaded.id });
         }
-        let id = id
-            .or_else(|| self.reserved.borrow().first().map(|(id, _)| *id))
-            .unwrap_or_else(|| self.free_id());
-        let functions = self.take_reservation(id);
-        if self.script(id).is_some() {
-            return Err(LoadError::Taken(id));
-        }
+        let (id, functions) = self.registry.claim(id).map_err(LoadError::Taken)?;
         let identity = identity.unwrap_or_else(|| self.config.borrow().identity.clone());
         let config = self.config();
         let store = Store::open(config.store_dir.as_deref(), &path, config.scripts_dir.as_deref());
         let script = Script::new(id, path, identity, store);
         script.functions.replace(functions);
         self.recall_options(&script);
-        self.scripts.borrow_mut().push(script.clone());
+        self.registry.add(script.clone());
         if let Err(error) = self.start(&script) {
             self.forget(&script);
             return Err(error);
@@ -225,7 +199,7 @@ impl Supervisor {
     /// A script that is inside a hook or function of its own is unloaded when it returns.
     pub fn unload(&self, host: &mut dyn Host, id: ScriptId) -> bool {
         self.visit(host);
-        let Some(script) = self.script(id) else { return false };
+        let Some(script) = self.registry.get(id) else { return false };
         if script.process().is_some_and(|process| process.is_busy()) {
             log::info!("script {} will be unloaded when it has returned", script.name);
             script.doomed.set(true);
@@ -241,7 +215,7 @@ impl Supervisor {
     /// be reloaded once it is mended.
     pub fn reload(&self, host: &mut dyn Host, id: ScriptId) -> Result<Loaded, LoadError> {
         self.visit(host);
-        let script = self.script(id).ok_or(LoadError::NoScript(id))?;
+        let script = self.registry.get(id).ok_or(LoadError::NoScript(id))?;
         if self.ending.get() {
             return Err(LoadError::Ending);
         }
@@ -254,7 +228,7 @@ impl Supervisor {
         script.deaths.borrow_mut().forgive();
         script.was_ready.set(false);
         self.forget_wants(&script);
-        self.rebuild_listeners();
+        self.registry.hooks_changed();
         if let Err(error) = self.start(&script) {
             script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
             return Err(error);
@@ -271,7 +245,7 @@ impl Supervisor {
     /// Unloads every script, and waits until no process is left.
     pub fn shutdown(&self, host: &mut dyn Host) {
         let was_ending = self.ending.replace(true);
-        self.end(host, &self.snapshot());
+        self.end(host, &self.registry.snapshot());
         self.births.take().into_iter().for_each(Birth::abort);
         self.spares.borrow_mut().clear();
         self.ending.set(was_ending);
@@ -291,11 +265,9 @@ impl Supervisor {
         self.births.borrow_mut().clear();
         self.spares.borrow_mut().clear();
         self.agenda.clear();
-        let mut orphans = self.snapshot();
+        let mut orphans = self.registry.snapshot();
         orphans.retain(|script| self.lose_process(script));
-        self.engine().reader.leave();
-        // The threads of the old engine exist in the parent only.
-        self.engine.replace(Rc::new(Engine::start()?));
+        self.reactor.after_fork()?;
         for script in &orphans {
             if let Err(error) = self.start(script) {
                 self.not_started(script, &error);
@@ -339,22 +311,22 @@ impl Supervisor {
 
     /// One script's status.
     pub fn status(&self, id: ScriptId) -> Option<ScriptStatus> {
-        self.script(id).map(|script| status(&script))
+        self.registry.get(id).map(|script| status(&script))
     }
 
     /// Logs what scripts have printed until now, which otherwise happens soon.
     pub fn catch_up_with_output(&self) {
-        self.engine().reader.catch_up();
+        self.reactor.helpers().reader.catch_up();
     }
 
     /// What a script keeps in `vh.store`, by keys; all text in it is UTF-8, whatever the hub speaks.
     pub fn stored(&self, id: ScriptId) -> Option<Vec<(Value<'static>, Value<'static>)>> {
-        self.script(id).map(|script| script.store.borrow().entries())
+        self.registry.get(id).map(|script| script.store.borrow().entries())
     }
 
     /// The last lines that a script printed, and what became of its processes.
     pub fn last_lines(&self, id: ScriptId) -> Option<Vec<String>> {
-        self.script(id).map(|script| script.output().last_lines())
+        self.registry.get(id).map(|script| script.output().last_lines())
     }
 
     // ------------------------------------------------------------ chores
@@ -372,7 +344,7 @@ impl Supervisor {
         // What the host does about one thing may lead to the next.
         while self.untidy.replace(false) || !self.agenda.is_empty() {
             self.do_chores(host);
-            for script in self.snapshot() {
+            for script in self.registry.snapshot() {
                 if script.doomed.get() && !script.process().is_some_and(|process| process.is_busy()) {
                     self.end(host, &[script]);
                 }
@@ -404,7 +376,7 @@ impl Supervisor {
     fn due(&self) -> Vec<Rc<Script>> {
         let now = Instant::now();
         let is_due = |state: &State| state.due().is_some_and(|due| due <= now);
-        self.scripts.borrow().iter().filter(|script| script.with_state(is_due)).cloned().collect()
+        self.registry.list().iter().filter(|script| script.with_state(is_due)).cloned().collect()
     }
 
     /// Whose time is up may have said something in time; it may be the hub's thread that was
@@ -469,22 +441,10 @@ impl Supervisor {
 
     /// Lets `poll_fd` become readable when the next thing is due.
     pub(super) fn set_timer(&self) {
-        let now = Instant::now();
-        let scripts = self.scripts.borrow();
+        let scripts = self.registry.list();
         let due = scripts.iter().filter_map(|script| script.with_state(State::due));
         let next = due.chain(self.spares_from.get()).min();
-        let engine = self.engine();
-        let set = match next {
-            None => engine.timer.unset(),
-            Some(next) => {
-                // Zero would unset it.
-                let wait = next.saturating_duration_since(now).max(Duration::from_micros(1));
-                engine.timer.set(Expiration::OneShot(TimeSpec::from(wait)), TimerSetTimeFlags::empty())
-            }
-        };
-        if let Err(error) = set {
-            log::error!("scripts' deadlines are noticed late from now on: timerfd: {error}");
-        }
+        self.reactor.set_timer(next);
     }
 
     // ------------------------------------------------------------ trouble
@@ -497,14 +457,14 @@ impl Supervisor {
         self.drain(process);
         process.dead.set(true);
         process.bury();
-        self.unwatch(process);
+        self.reactor.unregister(process);
         self.agenda.add(Chore::Died(process.clone()));
     }
 
     fn after_death(&self, process: &Rc<Process>) {
         let exit = process.reap();
         // What it said last may explain its death.
-        self.engine().reader.finish(process.serial);
+        self.reactor.helpers().reader.finish(process.serial);
         self.untidy.set(true);
         let script = process.script.borrow().upgrade();
         let Some(script) = script.filter(|script| script.runs_in(process)) else {
@@ -686,14 +646,13 @@ impl Supervisor {
     fn forget(&self, script: &Rc<Script>) {
         if let Some(process) = script.process() {
             process.kill("its script was given up".into());
-            self.unwatch(&process);
+            self.reactor.unregister(&process);
             // Even if a child of it still holds its pipes.
-            self.engine().reader.finish(process.serial);
+            self.reactor.helpers().reader.finish(process.serial);
         }
         self.agenda.abandon_robots(script);
-        self.scripts.borrow_mut().retain(|other| !Rc::ptr_eq(other, script));
+        self.registry.remove(script);
         script.become_(State::Stopped, "it was taken out of the list");
-        self.rebuild_listeners();
     }
 
     /// Lets scripts run `UnLoad()` and end, all at the same time; then they are told to, then

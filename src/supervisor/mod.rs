@@ -33,6 +33,7 @@ pub mod console;
 mod credentials;
 mod dispatch;
 mod forks;
+pub(crate) mod hook_board;
 mod interpreter;
 mod journal;
 mod kept_options;
@@ -41,6 +42,8 @@ mod limits;
 pub mod option;
 mod output;
 mod process;
+mod reactor;
+mod registry;
 mod restart;
 mod script;
 mod spares;
@@ -55,15 +58,11 @@ mod worker_library;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
-use nix::sys::eventfd::EventFd;
-use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
-use plugin_abi::{Hook, HookSet, Value, refusal};
+use plugin_abi::{Hook, Value};
 
 pub use config::{Config, Identity, Limits, RestartLimits};
 pub use dispatch::{CallError, Replacement, Verdict};
@@ -78,12 +77,12 @@ use crate::host::{Host, ScriptId};
 use agenda::Agenda;
 use buffers::Buffers;
 use interpreter::Interpreters;
-use output::OutputThread;
 use process::{Birth, Process};
+use reactor::Reactor;
+use registry::Registry;
 use restart::Pauses;
 use script::Script;
-use spawn::{SpawnThread, epoll, eventfd};
-use visits::{HookBoard, Pace};
+use visits::Pace;
 use waits::Waits;
 
 /// How deeply events and calls may be nested in each other.
@@ -138,50 +137,15 @@ pub struct ScriptStatus {
     pub title: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// What belongs to this process and must be made anew after a fork.
-struct Engine {
-    spawner: SpawnThread,
-    reader: OutputThread,
-    /// Everything that can need attention: bells, ends of processes, the timer, the nudge.
-    epoll: Epoll,
-    timer: TimerFd,
-    /// Makes `poll_fd` readable when work was left for the next visit.
-    nudge: EventFd,
-}
-
-impl Engine {
-    fn start() -> Result<Engine, StartError> {
-        let engine = Engine {
-            spawner: SpawnThread::start()?,
-            reader: OutputThread::start()?,
-            epoll: epoll()?,
-            timer: TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)
-                .map_err(|number| refusal::named("timerfd_create", number))?,
-            nudge: eventfd()?,
-        };
-        let event = |token| EpollEvent::new(EpollFlags::EPOLLIN, token);
-        engine.epoll.add(engine.timer.as_fd(), event(waiting::TIMER))?;
-        engine.epoll.add(engine.nudge.as_fd(), event(waiting::NUDGE))?;
-        engine.epoll.add(engine.spawner.started(), event(waiting::BORN))?;
-        Ok(engine)
-    }
-}
-
 /// The scripts of one hub. It belongs to the hub's thread.
 pub struct Supervisor {
     config: RefCell<Config>,
     worker: WorkerLibrary,
-    engine: RefCell<Rc<Engine>>,
+    reactor: Reactor,
+    registry: Registry,
     interpreters: Interpreters,
     waits: Waits,
     buffers: Buffers,
-    /// In load order.
-    scripts: RefCell<Vec<Rc<Script>>>,
-    /// For each hook the scripts that define it, in load order.
-    listeners: RefCell<Vec<Rc<[Rc<Script>]>>>,
-    wanted: Cell<HookSet>,
-    /// Where others can read that.
-    board: Cell<Option<&'static HookBoard>>,
     /// Processes that are being started, for scripts and as spares.
     births: RefCell<Vec<Birth>>,
     /// Started interpreters without a script.
@@ -189,9 +153,6 @@ pub struct Supervisor {
     /// No spare is started before this: the last one came to nothing.
     spares_from: Cell<Option<Instant>>,
     spare_pauses: RefCell<Pauses>,
-    /// Ids that were given out before their scripts are loaded, with what the host lets those
-    /// call by name.
-    reserved: RefCell<Vec<(ScriptId, DynamicFunctions)>>,
     agenda: Agenda,
     pace: Pace,
     /// How many events and calls the hub's thread is inside of.
@@ -211,25 +172,20 @@ impl Supervisor {
     pub fn new(config: Config) -> Result<Supervisor, StartError> {
         let worker = WorkerLibrary::open(config.worker.as_deref())?;
         forks::watch()?;
-        let none: Rc<[Rc<Script>]> = Rc::from([]);
         Ok(Supervisor {
             worker,
-            engine: RefCell::new(Rc::new(Engine::start()?)),
+            reactor: Reactor::start()?,
+            registry: Registry::default(),
             config: RefCell::new(config),
             interpreters: Interpreters::default(),
             waits: Waits::new(std::thread::available_parallelism().map_or(1, usize::from)),
             buffers: Buffers::default(),
-            scripts: RefCell::default(),
-            listeners: RefCell::new(vec![none; Hook::COUNT]),
-            wanted: Cell::default(),
             births: RefCell::default(),
             spares: RefCell::default(),
             spares_from: Cell::default(),
             spare_pauses: RefCell::default(),
-            reserved: RefCell::default(),
             agenda: Agenda::default(),
             pace: Pace::default(),
-            board: Cell::default(),
             depth: Cell::new(0),
             next_serial: Cell::new(1),
             listed_files: RefCell::default(),
@@ -244,55 +200,45 @@ impl Supervisor {
     /// [`Supervisor::glance`] as well.
     #[inline]
     pub fn wants(&self, hook: Hook) -> bool {
-        self.wanted.get().contains(hook)
+        self.registry.wants(hook)
     }
 
     /// How many scripts there are, ready or not. Costs nothing.
     pub fn count(&self) -> usize {
-        self.scripts.borrow().len()
+        self.registry.list().len()
     }
 
     /// Whether there is a script with this id, ready or not.
     pub fn contains(&self, id: ScriptId) -> bool {
-        self.script(id).is_some()
+        self.registry.get(id).is_some()
     }
 
     /// Whether this script defines the hook.
     pub fn has_hook(&self, id: ScriptId, hook: Hook) -> bool {
-        self.script(id).is_some_and(|script| script.hooks.get().contains(hook))
+        self.registry.get(id).is_some_and(|script| script.hooks.get().contains(hook))
     }
 
     /// All scripts in load order.
     pub fn scripts(&self) -> Vec<ScriptStatus> {
-        self.scripts.borrow().iter().map(|script| status(script)).collect()
+        self.registry.list().iter().map(|script| status(script)).collect()
     }
 
     /// The process that gives a script's events to it at this moment; `None` while the script
     /// is not ready. Costs no system call, unlike [`Supervisor::status`].
     pub fn serving(&self, id: ScriptId) -> Option<u32> {
-        let process = self.script(id)?.ready()?;
+        let process = self.registry.get(id)?.ready()?;
         u32::try_from(process.pid).ok()
     }
 
     /// The script that an operator means: an id, a name with or without `.py`, or a path.
     pub fn find(&self, what: &str) -> Option<ScriptId> {
-        let what = what.trim();
-        let scripts = self.scripts.borrow();
-        let by_number =
-            what.parse().ok().and_then(|id| scripts.iter().find(|script| script.id == ScriptId(id)));
-        let stem = what.strip_suffix(".py").unwrap_or(what);
-        let path = Path::new(what).canonicalize().unwrap_or_else(|_| PathBuf::from(what));
-        let path = if path.is_dir() { path.join(script::PACKAGE) } else { path };
-        by_number
-            .or_else(|| scripts.iter().find(|script| script.path == path))
-            .or_else(|| scripts.iter().find(|script| script.name == stem))
-            .map(|script| script.id)
+        self.registry.find(what).map(|script| script.id)
     }
 
     /// Readable when [`Supervisor::serve`] has something to do. For the hub's own poll or
     /// epoll, level-triggered. After [`Supervisor::after_fork`] it is another one.
     pub fn poll_fd(&self) -> std::os::fd::RawFd {
-        self.engine.borrow().epoll.0.as_raw_fd()
+        self.reactor.fd()
     }
 
     /// A copy of the configuration.
@@ -307,7 +253,7 @@ impl Supervisor {
 
     /// Changes the deadlines and limits of one script. False when there is none with this id.
     pub fn set_overrides(&self, id: ScriptId, overrides: Overrides) -> bool {
-        self.script(id).map(|script| *script.overrides.borrow_mut() = overrides).is_some()
+        self.registry.get(id).map(|script| *script.overrides.borrow_mut() = overrides).is_some()
     }
 
     /// The hub's bots have new names: `vh.botname` and `vh.opchatname` of all scripts follow.
@@ -316,7 +262,7 @@ impl Supervisor {
             config.identity.botname = botname.to_vec();
             config.identity.opchatname = opchatname.to_vec();
         });
-        for script in self.snapshot() {
+        for script in self.registry.snapshot() {
             {
                 let mut identity = script.identity.borrow_mut();
                 identity.botname = botname.to_vec();
@@ -334,82 +280,19 @@ impl Supervisor {
     /// It is removed with the script and survives its restarts. A script whose id is reserved
     /// has it from its first line on. False when there is no such script.
     pub fn register_raw(&self, id: ScriptId, name: &str, function: DynamicFunction) -> bool {
-        self.with_functions(id, |functions| functions.insert(name.to_string(), function)).is_some()
+        self.registry.with_functions(id, |functions| functions.insert(name.to_string(), function)).is_some()
     }
 
     /// Takes a function away again. False when there is no such script or function.
     pub fn unregister(&self, id: ScriptId, name: &str) -> bool {
-        self.with_functions(id, |functions| functions.remove(name)).flatten().is_some()
-    }
-
-    /// The functions of a script that is loaded or will be.
-    fn with_functions<R>(&self, id: ScriptId, work: impl FnOnce(&mut DynamicFunctions) -> R) -> Option<R> {
-        if let Some(script) = self.script(id) {
-            return Some(work(&mut script.functions.borrow_mut()));
-        }
-        let mut reserved = self.reserved.borrow_mut();
-        reserved.iter_mut().find(|(known, _)| *known == id).map(|(_, functions)| work(functions))
+        self.registry.with_functions(id, |functions| functions.remove(name)).flatten().is_some()
     }
 
     /// Lets go of an object that a function of the script returned.
     pub fn release(&self, id: ScriptId, handle: u64) {
-        if let Some(process) = self.script(id).and_then(|script| script.process()) {
+        if let Some(process) = self.registry.get(id).and_then(|script| script.process()) {
             self.tell(&process, &plugin_abi::ToWorker::Release(handle));
         }
-    }
-
-    fn script(&self, id: ScriptId) -> Option<Rc<Script>> {
-        self.scripts.borrow().iter().find(|script| script.id == id).cloned()
-    }
-
-    fn snapshot(&self) -> Vec<Rc<Script>> {
-        self.scripts.borrow().clone()
-    }
-
-    fn engine(&self) -> Rc<Engine> {
-        self.engine.borrow().clone()
-    }
-
-    /// Brings the lists by hook up to date after scripts or their hooks changed.
-    fn rebuild_listeners(&self) {
-        let scripts = self.scripts.borrow();
-        let mut wanted = HookSet::EMPTY;
-        let mut listeners = Vec::with_capacity(Hook::COUNT);
-        for spec in &plugin_abi::HOOKS {
-            let with_hook: Vec<_> =
-                scripts.iter().filter(|script| script.hooks.get().contains(spec.hook)).cloned().collect();
-            if !with_hook.is_empty() {
-                wanted.insert(spec.hook);
-            }
-            listeners.push(Rc::from(with_hook));
-        }
-        self.wanted.set(wanted);
-        if let Some(board) = self.board.get() {
-            board.write(wanted, &scripts);
-        }
-        *self.listeners.borrow_mut() = listeners;
-    }
-
-    /// Adds a process to what can wake the hub.
-    fn watch(&self, process: &Process) -> io::Result<()> {
-        let engine = self.engine();
-        let add =
-            |fd: BorrowedFd<'_>, token| engine.epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token));
-        process.with_bell(|bell| add(bell, process.serial * 2))?;
-        Ok(add(process.pidfd(), process.serial * 2 + 1)?)
-    }
-
-    /// The opposite of [`Supervisor::watch`].
-    fn unwatch(&self, process: &Process) {
-        let engine = self.engine();
-        // Both fail only if they were never added.
-        let _ = process.with_bell(|bell| engine.epoll.delete(bell));
-        let _ = engine.epoll.delete(process.pidfd());
-    }
-
-    /// Makes `poll_fd` readable.
-    fn nudge(&self) {
-        let _ = self.engine().nudge.write(1);
     }
 }
 
@@ -418,7 +301,7 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         self.births.get_mut().clear();
         self.spares.get_mut().clear();
-        for script in self.scripts.get_mut().drain(..) {
+        for script in self.registry.clear() {
             script.become_(script::State::Stopped, "the supervisor is gone");
         }
     }
@@ -449,3 +332,22 @@ fn status(script: &Script) -> ScriptStatus {
 
 /// So long that it is no deadline.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    /// What has an invariant of its own cannot be interrupted by the host.
+    #[test]
+    fn parts_do_not_know_the_host() {
+        let parts = [
+            ("buffers", include_str!("buffers.rs")),
+            ("reactor", include_str!("reactor.rs")),
+            ("registry", include_str!("registry.rs")),
+            ("waits", include_str!("waits.rs")),
+        ];
+        for (part, text) in parts {
+            let is_word = |c: char| c.is_alphanumeric() || c == '_';
+            let names_it = text.split(|c| !is_word(c)).any(|word| word == "Host" || word == "Supervisor");
+            assert!(!names_it, "{part}.rs names the host or the supervisor");
+        }
+    }
+}

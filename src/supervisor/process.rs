@@ -535,8 +535,40 @@ fn page_size() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::reactor::Helpers;
     use super::*;
+
+    /// A process without Python: it says nothing, and lives until it is ended.
+    pub(in super::super) fn a_process(helpers: &Helpers, serial: u64) -> Rc<Process> {
+        let pending = a_pending_process(helpers, serial);
+        let start = Instant::now();
+        let child = loop {
+            if let Some(child) = pending.child() {
+                break child.unwrap();
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "waiting for a process to be started");
+            std::thread::yield_now();
+        };
+        Process::new(pending, child)
+    }
+
+    /// What [`a_process`] was before.
+    pub(in super::super) fn a_pending_process(helpers: &Helpers, serial: u64) -> Birth {
+        let (link, fds) = HubEnd::create(1 << 16).unwrap();
+        let null = || OwnedFd::from(File::options().read(true).write(true).open("/dev/null").unwrap());
+        let credentials = Credentials::of_this_thread().unwrap();
+        let command = Command {
+            program: "/bin/sleep".into(),
+            arguments: vec![CString::new("1000").unwrap()],
+            fds: [null(), null(), null(), fds.memory, fds.wake, fds.bell, fds.life],
+            credentials: credentials.clone(),
+            library: Arc::new(File::open("/dev/null").unwrap()),
+        };
+        let coming = helpers.spawner.begin(command).unwrap();
+        let (python, output) = ("/bin/sleep".into(), Output::new("test"));
+        Birth { serial, python, output, credentials, umask: umask(), link, coming }
+    }
 
     const BUDGET: Duration = Duration::from_secs(2);
 

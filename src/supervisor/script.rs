@@ -320,3 +320,15 @@ impl fmt::Debug for Script {
         f.debug_struct("Script").field("id", &self.id).field("path", &self.path).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A script of this name that keeps nothing.
+    pub(in super::super) fn a_script(id: ScriptId, name: &str) -> Rc<Script> {
+        let path = PathBuf::from(format!("/nowhere/{name}.py"));
+        let store = Store::open(None, &path, None);
+        Script::new(id, path, Identity::default(), store)
+    }
+}

@@ -41,7 +41,7 @@ impl Supervisor {
         self.end_foreign_spares();
         let mut wanted: Vec<PathBuf> = Vec::new();
         if self.config.borrow().spare {
-            for script in self.scripts.borrow().iter() {
+            for script in self.registry.list().iter() {
                 let python = script.python.borrow();
                 if !wanted.contains(&python) {
                     wanted.push(python.clone());

@@ -2,25 +2,19 @@
 //! given, for whatever happens to their processes, and for what is due; what scripts are given
 //! is [`dispatch`](super::dispatch)'s matter.
 
-use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use plugin_abi::Hook;
 use smallvec::SmallVec;
 
 use super::agenda::Chore;
 use super::process::Process;
+use super::reactor::Event;
 use super::script::{Script, State};
 use super::waits::Stopwatch;
 use super::{FOREVER, Supervisor};
 use crate::host::Host;
-
-/// Tokens in the epoll set beside those of processes.
-pub(super) const TIMER: u64 = u64::MAX;
-pub(super) const NUDGE: u64 = u64::MAX - 1;
-pub(super) const BORN: u64 = u64::MAX - 2;
 
 /// How many frames of one process are handled before others and the clock get their turn.
 const TURN: usize = 256;
@@ -200,7 +194,7 @@ impl Supervisor {
     /// is itself inside a call has made the hub do this, or something around it.
     #[cold]
     fn keep_who_waits(&self, time: Duration) {
-        for script in self.scripts.borrow().iter() {
+        for script in self.registry.list().iter() {
             let waits = script.with_state(|state| state.process().is_some_and(|process| process.is_ready()));
             if waits && script.calls.get() == 0 {
                 script.keep(time);
@@ -213,7 +207,7 @@ impl Supervisor {
     #[cold]
     pub(super) fn listen_to_stuck(&self) {
         self.has_stuck.set(false);
-        for script in self.scripts.borrow().iter() {
+        for script in self.registry.list().iter() {
             let process = script.with_state(|state| match state {
                 State::Stuck { process, .. } => Some(process.clone()),
                 _ => None,
@@ -221,7 +215,7 @@ impl Supervisor {
             let Some(process) = process else { continue };
             self.has_stuck.set(true);
             if !process.arm() {
-                self.nudge();
+                self.reactor.wake();
             }
         }
     }
@@ -245,49 +239,32 @@ impl Supervisor {
         self.do_chores(host);
     }
 
-    /// Asks the kernel what happened; waits for it at most this long.
+    /// Asks the system what happened, and notices it; waits for it at most this long.
     pub(super) fn look(&self, timeout: Duration) {
-        let engine = self.engine();
-        let mut events = [EpollEvent::empty(); 32];
-        // Rounded up: a wait that ends too early would only be repeated.
-        let millis = i32::try_from(timeout.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
-        let timeout = EpollTimeout::try_from(millis).unwrap_or(EpollTimeout::MAX);
-        let count = engine.epoll.wait(&mut events, timeout).unwrap_or(0);
-        for event in events.iter().take(count) {
-            match event.data() {
-                TIMER => {
-                    // Only to make it unreadable; what is due is decided by the clock.
-                    let _ = nix::unistd::read(engine.timer.as_fd(), &mut [0; 8]);
-                    self.untidy.set(true);
-                }
-                NUDGE => {
-                    let _ = engine.nudge.read();
-                }
-                BORN => self.collect_births(),
-                token => self.happened(token),
+        for event in self.reactor.poll(timeout) {
+            match event {
+                Event::Due => self.untidy.set(true),
+                Event::Started => self.collect_births(),
+                Event::Doorbell(serial) => self.with_process(serial, |process| {
+                    if !process.silence() {
+                        self.reactor.forget_doorbell(process);
+                        process.hang_up();
+                    }
+                }),
+                Event::Ended(serial) => self.with_process(serial, |process| self.died(process)),
             }
         }
     }
 
-    fn happened(&self, token: u64) {
-        let Some(process) = self.processes().into_iter().find(|process| process.serial == token / 2) else {
-            return;
-        };
-        if token.is_multiple_of(2) {
-            if !process.silence() {
-                // It would be readable for ever.
-                let _ = process.with_bell(|bell| self.engine().epoll.delete(bell));
-                process.hang_up();
-            }
-        } else {
-            self.died(&process);
+    fn with_process(&self, serial: u64, work: impl FnOnce(&Rc<Process>)) {
+        if let Some(process) = self.processes().iter().find(|process| process.serial == serial) {
+            work(process);
         }
     }
 
     /// Every process that can say something: scripts' own and spares.
     pub(super) fn processes(&self) -> Vec<Rc<Process>> {
-        let mut processes: Vec<_> =
-            self.scripts.borrow().iter().filter_map(|script| script.process()).collect();
+        let mut processes = self.registry.processes();
         processes.extend(self.spares.borrow().iter().cloned());
         processes
     }
@@ -299,7 +276,7 @@ impl Supervisor {
                 ready.push(process.clone());
             }
         };
-        for script in self.scripts.borrow().iter() {
+        for script in self.registry.list().iter() {
             script.with_state(|state| state.process().into_iter().for_each(&mut add));
         }
         self.spares.borrow().iter().for_each(add);
@@ -347,7 +324,7 @@ impl Supervisor {
         }
         if process.is_ready() {
             // More than a turn's worth: come back even if the worker does not ring again.
-            self.nudge();
+            self.reactor.wake();
         }
         self.buffers.give(buffer);
     }

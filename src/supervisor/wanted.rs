@@ -130,7 +130,7 @@ impl Supervisor {
         let text = args.get(1).and_then(Value::as_text).unwrap_or_default();
         let word = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
         let class = args.get(2).and_then(Value::as_int).unwrap_or(-1);
-        let found = self.scripts.borrow().iter().find_map(|script| {
+        let found = self.registry.list().iter().find_map(|script| {
             let commands = script.commands.borrow();
             let found = commands.iter().find(|command| command.name.as_bytes().eq_ignore_ascii_case(word));
             found.map(|command| (script.clone(), command.name.clone(), command.min_class))
@@ -203,7 +203,7 @@ impl Supervisor {
                 warnings.push(format!("the hub has a command {name} of its own: the script's is not called"));
                 continue;
             }
-            let scripts = self.scripts.borrow();
+            let scripts = self.registry.list();
             let has = |other: &&Rc<Script>| other.commands.borrow().iter().any(|each| each.name == name);
             let mut with = scripts.iter().filter(has);
             let (first, second) = (with.next(), with.next());
@@ -221,7 +221,7 @@ impl Supervisor {
     /// The commands of scripts that users of a class may give, each once, in load order.
     pub fn commands(&self, host: &mut dyn Host, class: i64) -> Vec<Command> {
         let mut found: Vec<Command> = Vec::new();
-        let scripts = self.snapshot();
+        let scripts = self.registry.snapshot();
         for command in scripts.iter().flat_map(|script| script.commands.borrow().clone()) {
             if !found.iter().any(|known| known.name == command.name) {
                 found.push(command);
