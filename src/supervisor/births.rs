@@ -15,8 +15,9 @@ use super::agenda::Chore;
 use super::credentials::{Credentials, umask};
 use super::output::Output;
 use super::process::{Birth, Phase, Process, Recipe};
-use super::script::{Script, State};
+use super::script::Script;
 use super::spawn::{Child, OtherCredentials};
+use super::state::{State, Transition};
 use super::{LoadError, Supervisor};
 
 impl Supervisor {
@@ -39,7 +40,10 @@ impl Supervisor {
             None => self.begin_birth(&python, script.output())?,
         };
         let deadline = now + config.load_timeout;
-        script.become_(State::Spawning { serial, deadline, awaited_until }, "its process is being started");
+        script.transition(
+            Transition::Spawning { serial, deadline, awaited_until },
+            "its process is being started",
+        );
         self.set_timer();
         Ok(())
     }
@@ -64,8 +68,8 @@ impl Supervisor {
         script.deaths.borrow_mut().started();
         *script.load_error.borrow_mut() = None;
         let deadline = Instant::now() + config.load_timeout;
-        let starting = State::Starting { process: process.clone(), deadline, awaited_until };
-        script.become_(starting, "its process was started");
+        let spawned = Transition::Spawned { process: process.clone(), deadline, awaited_until };
+        script.transition(spawned, "its process was started");
         self.send_load(script, &process, &config);
         self.set_timer();
         Ok(())
@@ -171,10 +175,7 @@ impl Supervisor {
         let Some(script) = self.who_waits_for(serial) else { return };
         match self.begin_birth(&python, output) {
             Ok(serial) => {
-                let awaited_until = script.with_state(State::awaited_until);
-                let deadline = script.with_state(State::due).unwrap_or_else(Instant::now);
-                let spawning = State::Spawning { serial, deadline, awaited_until };
-                script.become_(spawning, "the hub has become another user");
+                script.transition(Transition::Respawning { serial }, "the hub has become another user");
             }
             Err(error) => self.agenda.add(Chore::NotStarted(script, error)),
         }

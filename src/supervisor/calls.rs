@@ -11,7 +11,8 @@ use plugin_abi::hook::ArgKind;
 use plugin_abi::{Call, ToWorker, Value, grammar};
 
 use super::process::{Outcome, Phase, Process, Violation};
-use super::script::{Script, State};
+use super::script::Script;
+use super::state::{State, Transition};
 use super::wanted::Unwanted;
 use super::{MAX_NESTING, Supervisor};
 use crate::host::Host;
@@ -174,7 +175,7 @@ impl Supervisor {
         }
         *script.warnings.borrow_mut() = warnings;
         if script.with_state(|state| matches!(state, State::Starting { .. })) {
-            script.become_(State::Ready { process: process.clone(), since: Instant::now() }, "it has loaded");
+            script.transition(Transition::Loaded { at: Instant::now() }, "it has loaded");
         }
         self.registry.hooks_changed();
         // A spare may be missing now.
@@ -211,10 +212,8 @@ impl Supervisor {
         process.phase.set(Phase::Unloaded);
         // It ends by itself, and writes what its files still lack.
         let deadline = Instant::now() + self.hook_timeout(&script, None);
-        let awaited_until = script.with_state(State::awaited_until);
         if script.with_state(|state| matches!(state, State::Starting { .. })) {
-            let process = process.clone();
-            script.become_(State::Starting { process, deadline, awaited_until }, "it could not be loaded");
+            script.transition(Transition::GivenUntil { deadline }, "it could not be loaded");
         }
         self.set_timer();
         Ok(())
@@ -226,13 +225,9 @@ impl Supervisor {
             return;
         }
         let Ok(script) = owner(process) else { return };
-        let since = script.with_state(|state| match state {
-            State::Stuck { since, .. } => Some(*since),
-            _ => None,
-        });
-        if let Some(since) = since {
+        if script.with_state(|state| matches!(state, State::Stuck { .. })) {
             log::warn!("script {}: it answered at last and serves events again", script.name);
-            script.become_(State::Ready { process: process.clone(), since }, "it gave its late answer");
+            script.transition(Transition::CameBack, "it gave its late answer");
         }
     }
 

@@ -13,8 +13,9 @@ use super::config::Identity;
 use super::interpreter::NotFound;
 use super::process::{Birth, Phase, Process};
 use super::restart::{Decision, FIRST_PAUSE, is_shortage};
-use super::script::{PACKAGE, Script, State};
+use super::script::{PACKAGE, Script};
 use super::spawn::Exit;
+use super::state::{State, Transition};
 use super::store::Store;
 use super::visits::Heard;
 use super::{MAX_NESTING, ScriptStatus, StartError, Supervisor, status};
@@ -225,12 +226,21 @@ impl Supervisor {
             return Err(LoadError::Script("it is inside a hook: try again when it has returned".into()));
         }
         self.stop(host, std::slice::from_ref(&script));
+        // The host may have loaded or unloaded it meanwhile.
+        if !self.registry.list().iter().any(|other| Rc::ptr_eq(other, &script)) {
+            return Err(LoadError::NoScript(id));
+        }
+        if !script.with_state(|state| matches!(state, State::Stopped)) {
+            let state = script.with_state(State::word);
+            return Err(LoadError::Script(format!("it is {state}: try again when its process has ended")));
+        }
         script.deaths.borrow_mut().forgive();
         script.was_ready.set(false);
         self.forget_wants(&script);
         self.registry.hooks_changed();
         if let Err(error) = self.start(&script) {
-            script.become_(State::Failed { reason: error.to_string() }, "it could not be started");
+            let failed = Transition::Failed { reason: error.to_string() };
+            script.transition(failed, "it could not be started");
             return Err(error);
         }
         let loaded = self.await_load(host, &script);
@@ -290,23 +300,11 @@ impl Supervisor {
         script.store.borrow_mut().after_fork();
         let output = script.output().in_child();
         script.output.replace(output);
-        enum Had {
-            Process,
-            End,
-            None,
-        }
-        let had = script.with_state(|state| match state {
-            State::Stopping { .. } => Had::End,
-            State::Failed { .. } | State::Stopped => Had::None,
-            _ => Had::Process,
+        let had_process = script.with_state(|state| {
+            !matches!(state, State::Stopping { .. } | State::Failed { .. } | State::Stopped)
         });
-        let why = "the hub was forked";
-        match had {
-            Had::Process => script.become_(State::Failed { reason: why.into() }, why),
-            Had::End => script.become_(State::Stopped, why),
-            Had::None => {}
-        }
-        matches!(had, Had::Process)
+        script.transition(Transition::Forked, "the hub was forked");
+        had_process
     }
 
     /// One script's status.
@@ -361,7 +359,12 @@ impl Supervisor {
             while let Some(chore) = self.agenda.next() {
                 match chore {
                     Chore::Died(process) => self.after_death(&process),
-                    Chore::NotStarted(script, error) => self.not_started(&script, &error),
+                    // It may have been told to end meanwhile.
+                    Chore::NotStarted(script, error) => {
+                        if script.with_state(|state| matches!(state, State::Spawning { .. })) {
+                            self.not_started(&script, &error);
+                        }
+                    }
                     Chore::Overran(script, process, what) => self.stuck(&script, &process, &what),
                 }
             }
@@ -431,10 +434,9 @@ impl Supervisor {
         if !is_starting || process.phase.get() == Phase::Unloaded || process.dumped.replace(true) {
             return false;
         }
-        let awaited_until = script.with_state(State::awaited_until);
         self.dump_stack(process);
-        let (process, deadline) = (process.clone(), Instant::now() + DUMP);
-        script.become_(State::Starting { process, deadline, awaited_until }, "it takes too long to load");
+        let deadline = Instant::now() + DUMP;
+        script.transition(Transition::GivenUntil { deadline }, "it takes too long to load");
         self.set_timer();
         true
     }
@@ -478,7 +480,7 @@ impl Supervisor {
                 // Extension modules that crash when the interpreter ends do so at every end.
                 log::info!("script {}: its process ended with {exit} after it was unloaded", script.name);
             }
-            script.become_(State::Stopped, "it has ended");
+            script.transition(Transition::Ended, "it has ended");
             self.agenda.abandon_robots(&script);
             return;
         }
@@ -487,7 +489,7 @@ impl Supervisor {
         let shown = if reason.contains(&shown) { String::new() } else { format!(" ({shown})") };
         script.output().note(format!("— process {} ended: {reason}{shown}", process.pid));
         if !script.was_ready.get() {
-            script.become_(State::Failed { reason }, "it could not be loaded");
+            script.transition(Transition::Failed { reason }, "it could not be loaded");
             self.agenda.abandon_robots(&script);
             return;
         }
@@ -544,9 +546,9 @@ impl Supervisor {
         };
         match decision {
             Decision::Now | Decision::GiveUp => {
-                script.become_(State::Failed { reason: reason.to_string() }, reason);
+                script.transition(Transition::Failed { reason: reason.to_string() }, reason);
             }
-            Decision::After(pause) => script.become_(State::Backoff { until: now + pause }, reason),
+            Decision::After(pause) => script.transition(Transition::PutOff { until: now + pause }, reason),
         }
         let text = format!("Script {name} {what}; {what_next}");
         log::error!("{text}");
@@ -569,7 +571,7 @@ impl Supervisor {
     fn not_started(&self, script: &Rc<Script>, error: &LoadError) {
         let reason = error.to_string();
         if !script.was_ready.get() {
-            script.become_(State::Failed { reason }, "it could not be started");
+            script.transition(Transition::Failed { reason }, "it could not be started");
         } else if error.is_shortage() {
             self.put_off(script, &reason);
         } else {
@@ -581,7 +583,7 @@ impl Supervisor {
     /// hear of the first attempt.
     fn put_off(&self, script: &Rc<Script>, reason: &str) {
         let pause = script.deaths.borrow_mut().put_off();
-        script.become_(State::Backoff { until: Instant::now() + pause }, reason);
+        script.transition(Transition::PutOff { until: Instant::now() + pause }, reason);
         if pause == FIRST_PAUSE {
             let text = format!(
                 "Script {} cannot be restarted: {reason}; it is tried again, at least once a minute, until the system has room",
@@ -595,11 +597,10 @@ impl Supervisor {
     }
 
     fn stuck(&self, script: &Rc<Script>, process: &Rc<Process>, what: &str) {
-        let since = script.with_state(|state| match state {
-            State::Ready { process: own, since } if own.serial == process.serial => Some(*since),
-            _ => None,
-        });
-        let Some(since) = since.filter(|_| !process.dead.get() && !process.has_caught_up()) else { return };
+        let is_ready = script.ready().is_some_and(|own| own.serial == process.serial);
+        if !is_ready || process.dead.get() || process.has_caught_up() {
+            return;
+        }
         let kill_timeout = self.kill_timeout(script);
         let kill_at = Instant::now() + kill_timeout;
         let text = format!(
@@ -607,7 +608,7 @@ impl Supervisor {
             script.name,
             kill_timeout.as_secs_f32()
         );
-        script.become_(State::Stuck { process: process.clone(), since, kill_at }, "its answer is late");
+        script.transition(Transition::Overran { kill_at }, "its answer is late");
         self.dump_stack(process);
         self.set_timer();
         log::warn!("{text}");
@@ -652,7 +653,7 @@ impl Supervisor {
         }
         self.agenda.abandon_robots(script);
         self.registry.remove(script);
-        script.become_(State::Stopped, "it was taken out of the list");
+        script.transition(Transition::Forgotten, "it was taken out of the list");
     }
 
     /// Lets scripts run `UnLoad()` and end, all at the same time; then they are told to, then
@@ -674,12 +675,10 @@ impl Supervisor {
         let patience = longest(&|script| self.hook_timeout(script, None));
         let kill_timeout = longest(&|script| self.kill_timeout(script));
         for script in scripts {
-            let Some(process) = script.process() else {
-                script.become_(State::Stopped, "it was told to end");
-                continue;
-            };
+            let process = script.process();
+            script.transition(Transition::ToldToStop, "it was told to end");
+            let Some(process) = process else { continue };
             let serves = process.phase.get() == Phase::Serving;
-            script.become_(State::Stopping { process: process.clone() }, "it was told to end");
             if serves {
                 self.tell(&process, &ToWorker::Unload);
             } else {

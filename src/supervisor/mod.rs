@@ -13,7 +13,7 @@
 //! carries the number of its event, and is kept with the process until the level that waits
 //! for it looks.
 //!
-//! A script's state is one enum, [`script::State`]; all that moves it is in [`lifecycle`] and
+//! A script's state is one enum, [`state::State`]; all that moves it is in [`lifecycle`] and
 //! [`births`]. Deaths, deadlines and pauses are noticed where the hub's thread would sleep anyway,
 //! and acted upon at once, however deeply that is nested; what the host is to be told of it waits
 //! on the [`agenda`].
@@ -48,6 +48,7 @@ mod restart;
 mod script;
 mod spares;
 mod spawn;
+mod state;
 mod store;
 pub(crate) mod visits;
 mod waiting;
@@ -302,7 +303,7 @@ impl Drop for Supervisor {
         self.births.get_mut().clear();
         self.spares.get_mut().clear();
         for script in self.registry.clear() {
-            script.become_(script::State::Stopped, "the supervisor is gone");
+            script.transition(state::Transition::Forgotten, "the supervisor is gone");
         }
     }
 }
@@ -310,7 +311,7 @@ impl Drop for Supervisor {
 fn status(script: &Script) -> ScriptStatus {
     let (state, uptime) = script.with_state(|state| {
         let uptime = match state {
-            script::State::Ready { since, .. } | script::State::Stuck { since, .. } => Some(since.elapsed()),
+            state::State::Ready { since, .. } | state::State::Stuck { since, .. } => Some(since.elapsed()),
             _ => None,
         };
         (state.word(), uptime)

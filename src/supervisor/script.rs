@@ -1,5 +1,4 @@
-//! One script and the state it is in; what moves it from one state to the next is in
-//! [`lifecycle`](super::lifecycle).
+//! One script: its file, its settings, its counters, and its [`State`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -16,124 +15,10 @@ use super::config::Identity;
 use super::output::Output;
 use super::process::Process;
 use super::restart::Deaths;
+use super::state::{Life, State, Transition};
 use super::store::Store;
 use super::{DynamicFunctions, ScriptId};
 use std::sync::Arc;
-
-/// Where a script is in its life. A state holds what exists in it, and nothing else.
-#[derive(Debug)]
-pub enum State {
-    /// Its process is being started.
-    Spawning {
-        /// The serial of the process to be.
-        serial: u64,
-        /// When nobody waits for it any longer.
-        deadline: Instant,
-        /// Until when events wait for the script.
-        awaited_until: Option<Instant>,
-    },
-    /// Its process runs the script's top level.
-    Starting {
-        /// The process.
-        process: Rc<Process>,
-        /// When it is killed if it has not finished.
-        deadline: Instant,
-        /// Until when events wait for it.
-        awaited_until: Option<Instant>,
-    },
-    /// It serves events.
-    Ready {
-        /// The process.
-        process: Rc<Process>,
-        /// Since when.
-        since: Instant,
-    },
-    /// It owes an answer, and gets no more events.
-    Stuck {
-        /// The process.
-        process: Rc<Process>,
-        /// Since when it was ready.
-        since: Instant,
-        /// When it is killed.
-        kill_at: Instant,
-    },
-    /// It died, and will be started again.
-    Backoff {
-        /// When.
-        until: Instant,
-    },
-    /// It was told to end.
-    Stopping {
-        /// The process.
-        process: Rc<Process>,
-    },
-    /// It died too often or cannot be loaded, until an operator reloads it.
-    Failed {
-        /// The last reason.
-        reason: String,
-    },
-    /// It has no process.
-    Stopped,
-}
-
-impl State {
-    /// The process, if there is one.
-    pub fn process(&self) -> Option<&Rc<Process>> {
-        match self {
-            State::Starting { process, .. }
-            | State::Ready { process, .. }
-            | State::Stuck { process, .. }
-            | State::Stopping { process } => Some(process),
-            State::Spawning { .. } | State::Backoff { .. } | State::Failed { .. } | State::Stopped => None,
-        }
-    }
-
-    /// When something must be done about it.
-    pub fn due(&self) -> Option<Instant> {
-        // Of one that is killed nothing but its end is awaited, and that makes itself known.
-        if self.process().is_some_and(|process| process.killed_for.borrow().is_some()) {
-            return None;
-        }
-        match *self {
-            State::Spawning { deadline, .. } | State::Starting { deadline, .. } => Some(deadline),
-            State::Stuck { kill_at, .. } => Some(kill_at),
-            State::Backoff { until } => Some(until),
-            _ => None,
-        }
-    }
-
-    /// Whether it is on its way to being ready.
-    pub fn is_starting(&self) -> bool {
-        matches!(self, State::Spawning { .. } | State::Starting { .. })
-    }
-
-    /// Until when events wait for it.
-    pub fn awaited_until(&self) -> Option<Instant> {
-        match *self {
-            State::Spawning { awaited_until, .. } | State::Starting { awaited_until, .. } => awaited_until,
-            _ => None,
-        }
-    }
-
-    /// One word for lists.
-    pub fn word(&self) -> &'static str {
-        match self {
-            State::Spawning { .. } | State::Starting { .. } => "starting",
-            State::Ready { .. } => "ready",
-            State::Stuck { .. } => "stuck",
-            State::Backoff { .. } => "backoff",
-            State::Stopping { .. } => "stopping",
-            State::Failed { .. } => "failed",
-            State::Stopped => "stopped",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
 
 /// Deadlines and limits of one script that differ from the supervisor's.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -167,8 +52,8 @@ pub struct Script {
     pub name: String,
     /// What it was told about the hub.
     pub identity: RefCell<Identity>,
-    /// Where it is in its life. Changed through [`Script::become_`] only.
-    state: RefCell<State>,
+    /// Where it is in its life.
+    life: Life,
     /// The interpreter that ran it last.
     pub python: RefCell<PathBuf>,
     /// The hooks for which it gets events, also those that carry its commands; kept while it is
@@ -230,7 +115,7 @@ impl Script {
             name,
             path,
             identity: RefCell::new(identity),
-            state: RefCell::new(State::Stopped),
+            life: Life::new(),
             python: RefCell::default(),
             hooks: Cell::default(),
             own_hooks: Cell::default(),
@@ -257,25 +142,27 @@ impl Script {
         })
     }
 
-    /// Moves the script to another state and logs why.
-    pub fn become_(&self, state: State, why: &str) {
-        let old = self.state.replace(state);
-        log::debug!("script {} ({}): {old} → {}: {why}", self.name, self.id, self.state.borrow());
+    /// Something happened to the script; logs why its state changes.
+    pub fn transition(&self, transition: Transition, why: &str) {
+        let old = self.life.state().word();
+        let is_allowed = self.life.transition(transition);
+        if is_allowed {
+            log::debug!("script {} ({}): {old} → {}: {why}", self.name, self.id, self.life.state());
+        } else {
+            log::error!("script {} ({}) is {old} and remains so, although {why}", self.name, self.id);
+        }
+        debug_assert!(is_allowed, "{} is {old}: {why}", self.name);
     }
 
     /// The hub kept it waiting: that is on none of its clocks.
     pub fn keep(&self, time: Duration) {
         self.kept.set(self.kept.get() + time);
-        match &mut *self.state.borrow_mut() {
-            State::Starting { deadline, .. } => *deadline += time,
-            State::Stuck { kill_at, .. } => *kill_at += time,
-            _ => {}
-        }
+        self.life.extend(time);
     }
 
     /// Looks at the state.
     pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
-        look(&self.state.borrow())
+        look(&self.life.state())
     }
 
     /// What it printed.
@@ -285,13 +172,13 @@ impl Script {
 
     /// The process, if there is one.
     pub fn process(&self) -> Option<Rc<Process>> {
-        self.state.borrow().process().cloned()
+        self.life.state().process().cloned()
     }
 
     /// The process, if it serves events.
     #[inline]
     pub fn ready(&self) -> Option<Rc<Process>> {
-        match &*self.state.borrow() {
+        match &*self.life.state() {
             State::Ready { process, .. } => Some(process.clone()),
             _ => None,
         }
@@ -299,7 +186,7 @@ impl Script {
 
     /// Whether this is the process that the script runs in.
     pub fn runs_in(&self, process: &Process) -> bool {
-        self.state.borrow().process().is_some_and(|own| own.serial == process.serial)
+        self.life.state().process().is_some_and(|own| own.serial == process.serial)
     }
 }
 
