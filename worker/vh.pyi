@@ -2,7 +2,7 @@
 """The hub, as its scripts see it."""
 
 from collections.abc import Callable, Iterable, MutableMapping, Sequence
-from typing import Any, Final, SupportsIndex, TypeVar, overload
+from typing import Any, Final, Literal, SupportsIndex, TypeVar, overload
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -278,6 +278,9 @@ def StopHub(code: int, delay: int | None = None) -> bool:
 
 def GetIPCity(ip: str, database: str | None = None) -> str | None:
     """An address's city; only on hubs of the later callback table. Check with hasattr(vh, 'GetIPCity')."""
+
+def users(*fields: Literal["nick", "class", "ip", "cc", "desc", "tag", "speed", "mail", "share"]) -> list[dict[str, Any]]:
+    """Everybody in the user list, with the fields that are asked for, or all: `nick`, `class`, `ip`, `cc`, `desc`, `tag`, `speed`, `mail`, `share`."""
 
 eCR_DEFAULT: Final = 0
 eCR_INVALID_USER: Final = 1
