@@ -2,8 +2,8 @@
 //! and finding host names; what follows from the results is left to the hub.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -95,8 +95,30 @@ pub fn random_password() -> std::io::Result<String> {
     Ok(bytes.iter().map(|byte| LETTERS[usize::from(byte % 32)] as char).collect())
 }
 
+/// A connection whose host name is to be found.
+pub struct Lookup {
+    /// The connection.
+    pub id: super::ConnId,
+    /// Where it comes from.
+    pub ip: IpAddr,
+    /// Goes with it.
+    pub alive: Weak<()>,
+}
+
+impl Lookup {
+    /// Finds the name; not for who has hung up meanwhile, so that strangers who come and go do
+    /// not keep those waiting who stay.
+    pub fn find(self) -> (super::ConnId, Option<String>) {
+        (self.id, self.if_wanted(host_name))
+    }
+
+    fn if_wanted(&self, find: impl FnOnce(IpAddr) -> Option<String>) -> Option<String> {
+        (self.alive.strong_count() > 0).then(|| find(self.ip)).flatten()
+    }
+}
+
 /// The host name of an address, lower case; `None` when it has none. May take many seconds.
-pub fn host_name(ip: IpAddr) -> Option<String> {
+fn host_name(ip: IpAddr) -> Option<String> {
     let address = nix::sys::socket::SockaddrStorage::from(SocketAddr::new(ip, 0));
     let mut host = [0u8; 1025];
     // SAFETY: the address is valid for its own length, and the buffer for the length given;
@@ -131,6 +153,16 @@ mod tests {
         assert!(!password_is(b"secret", hash.as_bytes()));
         assert!(!password_is(b"secret", b"secret"), "a hash is needed");
         assert_ne!(random_password().unwrap(), random_password().unwrap());
+    }
+
+    #[test]
+    fn nobody_looks_for_the_host_of_who_has_hung_up() {
+        let connection = Arc::new(());
+        let id = super::super::slots::Slots::default().insert(());
+        let lookup = Lookup { id, ip: IpAddr::from([127, 0, 0, 1]), alive: Arc::downgrade(&connection) };
+        assert_eq!(lookup.if_wanted(|ip| Some(ip.to_string())).as_deref(), Some("127.0.0.1"));
+        drop(connection);
+        assert_eq!(lookup.if_wanted(|_| unreachable!("the system is not asked")), None);
     }
 
     #[test]

@@ -4,11 +4,13 @@
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 
-use super::ids::UserId;
+use super::background::Lookup;
+use super::ids::{ConnId, UserId};
 use super::output::{Broadcast, Kept, Queue};
 use super::places::Place;
 use super::tls::TlsStream;
@@ -281,6 +283,8 @@ pub struct Connection {
     pub server_port: u16,
     /// The host name, once it was looked up; empty when there is none.
     pub host: Option<String>,
+    /// Goes with the connection; who works for it on another thread can tell by it.
+    pub alive: Arc<()>,
     /// What came of a message that is not complete.
     pub input: Kept,
     /// What waits to be sent.
@@ -328,6 +332,11 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// What finds its host name; `id` is its own.
+    pub fn lookup(&self, id: ConnId) -> Lookup {
+        Lookup { id, ip: self.ip, alive: Arc::downgrade(&self.alive) }
+    }
+
     /// A connection that has sent nothing yet.
     pub fn new(link: Link, peer: SocketAddr, server_port: u16, input: Kept) -> Connection {
         // An IPv4 address that came over IPv6 is shown as what it is.
@@ -339,6 +348,7 @@ impl Connection {
             port: peer.port(),
             server_port,
             host: None,
+            alive: Arc::default(),
             input,
             queue: Queue::default(),
             blocked: None,

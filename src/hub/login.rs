@@ -32,7 +32,9 @@ impl Hub {
         }
         let has_host_bans = self.database.has_host_bans(self.clock.seconds);
         let wait = self.stored("host bans", has_host_bans).unwrap_or(true);
-        let started = (wait || self.settings.dns_lookup) && self.host_names.start((id, ip));
+        let lookup = self.connections.get(id).map(|connection| connection.lookup(id));
+        let started =
+            (wait || self.settings.dns_lookup) && lookup.is_some_and(|lookup| self.host_names.start(lookup));
         if let Some(connection) = self.connections.get_mut(id).filter(|_| wait && started) {
             connection.pause = Some(Pause::HostName);
         }

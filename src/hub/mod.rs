@@ -98,14 +98,13 @@ mod upkeep;
 mod user;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use plugin_abi::{Hook, Value};
 
 use crate::supervisor::{Supervisor, Verdict};
-use background::Background;
+use background::{Background, Lookup};
 pub use backup::{BackupError, Contents, Restored, backup, check as check_backup, restore};
 pub use connection::CloseReason;
 use connection::Connection;
@@ -169,7 +168,7 @@ pub struct Hub {
     passwords: passwords::Passwords,
     /// Connections that have not logged in, by where they come from.
     places: places::Places,
-    host_names: Background<(ConnId, IpAddr), (ConnId, Option<String>)>,
+    host_names: Background<Lookup, (ConnId, Option<String>)>,
     temporary_bans: HashMap<networks::Network, moderation::TemporaryBan>,
     script_commands: VecDeque<[Vec<u8>; 4]>,
     /// What scripts call themselves, and their versions, by their paths.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::background::{Background, Wake, hash_password, host_name, random_password};
+use super::background::{Background, Lookup, Wake, hash_password, random_password};
 use super::data_folder::DatabaseError;
 use super::database::Database;
 use super::geoip::GeoIp;
@@ -150,7 +150,7 @@ impl Hub {
             frequency: Frequency::default(),
             passwords: Passwords::new(Arc::clone(&wake)),
             places: Places::default(),
-            host_names: Background::new("host-names", |(id, ip)| (id, host_name(ip)), wake),
+            host_names: Background::new("host-names", Lookup::find, wake),
             temporary_bans: HashMap::new(),
             script_commands: VecDeque::new(),
             script_names: HashMap::new(),

@@ -130,7 +130,7 @@ impl Hub {
         let Some(user) = self.online_user(args.text_or_empty(0)) else { return Value::Nil };
         let Some(id) = user.connection() else { return text("localhost") };
         let Some(connection) = self.connections.get(id) else { return Value::Nil };
-        if connection.host.is_none() && self.host_names.start((id, connection.ip)) {
+        if connection.host.is_none() && self.host_names.start(connection.lookup(id)) {
             let end = std::time::Instant::now() + HOST_NAME_WAIT;
             while self.connections.get(id).is_some_and(|connection| connection.host.is_none()) {
                 let left = end.saturating_duration_since(std::time::Instant::now());
