@@ -427,7 +427,7 @@ fn who_waits_for_the_hub_loads_returns_and_ends_in_time() {
     let deadline = Duration::from_secs(2);
     let config = Config { load_timeout: LIMIT, kill_timeout: deadline, ..impatient() };
     let mut stage = Stage::with(config);
-    let [begun, go] = ["begun", "go"].map(|name| stage.folder.path().join(name));
+    let [begun, go, stuck] = ["begun", "go", "stuck"].map(|name| stage.folder.path().join(name));
     let asks = format!(
         "import os, threading, time\ndef work():\n    while not os.path.exists({begun:?}): time.sleep(0.001)\n    \
          vh.SQL('select 1')\ndef ask(): threading.Thread(target=work).start()"
@@ -451,7 +451,7 @@ fn who_waits_for_the_hub_loads_returns_and_ends_in_time() {
         "import os, time\ndef step(name):\n    with open({begun:?} + '.new', 'w') as file: file.write(str(os.getpid()))\n    \
          os.rename({begun:?} + '.new', {begun:?})\n    while not os.path.exists({go:?}): pass\n    \
          vh.usermc(name, 'nick')\n    time.sleep(0.05)\n    vh.usermc(name, 'nick')\n\
-         step('loading')\ndef OnParsedMsgChat(nick, message): step('stuck')\ndef UnLoad(): step('ending')"
+         step('loading')\ndef OnParsedMsgChat(nick, message):\n    while not os.path.exists({stuck:?}): pass\n    step('stuck')\ndef UnLoad(): step('ending')"
     );
     let next = |stage: &mut Stage| {
         for file in [&begun, &go] {
@@ -466,6 +466,8 @@ fn who_waits_for_the_hub_loads_returns_and_ends_in_time() {
     next(&mut stage);
     let pid = stage.pid(waits);
     chat(&mut stage, "go");
+    assert_eq!(stage.state(waits), "stuck");
+    std::fs::write(&stuck, "").unwrap();
     serve_until_it_is(&mut stage, waits, "ready");
     assert_eq!(stage.pid(waits), pid, "it was not killed");
 
