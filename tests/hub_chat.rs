@@ -189,9 +189,9 @@ fn a_scripts_commands_are_given_as_the_hubs_are() {
     assert!(help.contains("\n+dice [count] - rolls a die\n"), "{help}");
     assert!(help.contains("\n+other [a] [b] - of the second script"), "{help}");
     assert!(!help.contains("secret") && help.matches("+help").count() == 1, "{help}");
-    assert!(hub.has_logged("the hub has a command help of its own: the script's is not called"));
-    let twice = "the script a has a command dice, too: that of a is called, which was loaded first";
-    assert!(hub.has_logged(twice), "{}", twice);
+    hub.logs("the hub has a command help of its own: the script's is not called");
+    // Both start at the same time: whoever is ready last is told.
+    hub.logs("has a command dice, too: that of a is called, which was loaded first");
     // Who comes next has it when the first is gone.
     master.chat("!pyunload a");
     master.wait_for("<vhpy> ");

@@ -1,7 +1,7 @@
 //! The functions of `vh`: arguments, answers, text.
 mod worker_support;
 
-use plugin_abi::call::{CALLS, Omitted, ParamKind};
+use plugin_abi::call::{CALLS, Gives, Omitted, ParamKind};
 use plugin_abi::{Answer, Call, Value};
 use worker_support::{ANYTHING, FakeHub, Options};
 
@@ -33,7 +33,8 @@ fn raised(hub: &mut FakeHub, code: &str) -> String {
 #[test]
 fn every_function_hands_over_its_arguments_in_the_hosts_order() {
     let mut hub = FakeHub::with(ANYTHING, Options { has_ip_city: true, ..Options::default() });
-    for spec in &CALLS {
+    // vh.users looks at its fields itself; `hub_functions` asks for each.
+    for spec in CALLS.iter().filter(|spec| spec.gives != Gives::Users) {
         let given = |at: usize| match spec.params[at].kind {
             ParamKind::Int => Value::Int(at as i64 + 10),
             _ => owned(&format!("text {at}")),
