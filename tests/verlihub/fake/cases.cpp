@@ -88,6 +88,7 @@ const char *const CALLS[] = {
     "ip_asn 1 file",
     "ip_place 1 NULL",
     "ip_place nobody NULL",
+    "users nick class",
     "add_reg_user new 1 pass NULL",
     "del_reg_user new",
     "set_reg_class new 3",
