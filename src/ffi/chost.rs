@@ -1,7 +1,6 @@
 //! A hub that is a table of C functions, as a [`Host`]: hands them a script's arguments and
-//! reads their answers; when a script calls what is the supervisor's matter.
+//! reads their answers.
 
-use std::cell::Cell;
 use std::ffi::c_int;
 use std::rc::Rc;
 
@@ -9,92 +8,15 @@ use plugin_abi::call::Gives;
 use plugin_abi::value::MAX_VALUES;
 use plugin_abi::{Call, CallSpec, Numbering, Value};
 
+use super::fault::{Fault, bytes};
 use super::geo;
-use super::state::{self, Running};
+use super::running::Running;
 use super::targs::{self, Callback, Element, Kept, Targs, list_items};
 use super::values::{self, CallbackArgs, Part};
-use super::{Fault, heap, lock};
+use super::{heap, lock};
 use crate::encoding::encode;
 use crate::host::{Host, ScriptId};
 use crate::supervisor::Supervisor;
-
-/// The places in a host's table.
-pub(crate) const PLACES: usize = 100;
-
-/// The host's functions, where the host keeps them: a place counts as it is when it is used,
-/// so a host may fill its table after `w_Begin`.
-pub(crate) struct Table {
-    /// NULL when the host has left without `w_End`.
-    places: Cell<*const Option<Callback>>,
-    /// What `VHPY_ABI` says.
-    forced: Option<Numbering>,
-    warned: Cell<bool>,
-}
-
-impl Table {
-    /// The table at this address.
-    ///
-    /// # Safety
-    /// It has [`PLACES`] places and stays there until [`Table::forget`] or the end of `self`.
-    pub(crate) unsafe fn at(places: *const Option<Callback>) -> Table {
-        let forced = match std::env::var("VHPY_ABI").as_deref() {
-            Ok("1.6") => Some(Numbering::V1_6),
-            Ok("1.7") => Some(Numbering::V1_7),
-            Ok(other) => {
-                log::warn!("VHPY_ABI is \"{other}\"; it can be 1.6 or 1.7, and is found out instead");
-                None
-            }
-            Err(_) => None,
-        };
-        Table { places: Cell::new(places), forced, warned: Cell::new(false) }
-    }
-
-    /// From now on no place has a function: the host may have taken its table away.
-    pub(crate) fn forget(&self) {
-        self.places.set(std::ptr::null());
-    }
-
-    /// How the places are numbered, by what is in them at this moment.
-    pub(crate) fn numbering(&self) -> Numbering {
-        self.forced.or_else(|| detect(|place| self.place(place).is_some())).unwrap_or_else(|| {
-            if !self.warned.replace(true) {
-                log::warn!("the host's table has functions where none can be; set VHPY_ABI to 1.6 or 1.7");
-            }
-            Numbering::V1_6
-        })
-    }
-
-    fn place(&self, place: usize) -> Option<Callback> {
-        let places = self.places.get();
-        if places.is_null() || place >= PLACES {
-            return None;
-        }
-        // SAFETY: the place is in the table, which is still there (see `at`). The host writes
-        // whole words, and may do so at any time: hence volatile.
-        unsafe { places.add(place).read_volatile() }
-    }
-
-    fn function(&self, call: Call) -> Option<Callback> {
-        self.place(call.place(self.numbering())?)
-    }
-
-    /// Whether the host has this function.
-    pub(crate) fn has(&self, call: Call) -> bool {
-        self.function(call).is_some()
-    }
-}
-
-/// No hub fills the three SQL places. Where a hub lacks their neighbours too, the last place
-/// of the longer table decides. `None` when there are functions where none can be.
-fn detect(is_filled: impl Fn(usize) -> bool) -> Option<Numbering> {
-    let empty = |from: usize| (from..from + 3).all(|place| !is_filled(place));
-    match (empty(42), empty(43)) {
-        (true, true) if is_filled(56) => Some(Numbering::V1_7),
-        (false, true) => Some(Numbering::V1_7),
-        (true, _) => Some(Numbering::V1_6),
-        (false, false) => None,
-    }
-}
 
 /// The C hub for as long as one of its calls into the library lasts.
 pub(crate) struct CHost {
@@ -172,7 +94,7 @@ impl CHost {
         let args = CallbackArgs::new(parts, script)?;
         // SAFETY: as the caller promises; the arguments live until this function's end.
         let answer = lock::outside(|| unsafe { function(first, args.as_ptr()) });
-        state::after_callback();
+        (self.running.after_callback)();
         // SAFETY: as above.
         unsafe { take_answer(answer, &args.kept(), read) }
     }
@@ -272,7 +194,7 @@ pub(crate) unsafe fn call_dynamic(
     let parts: Vec<Part<'_>> = args.iter().map(|arg| values::part_of(arg, numbering)).collect();
     let args = CallbackArgs::new(&parts, script)?;
     let answer = lock::outside(|| function(args.as_ptr()));
-    state::after_callback();
+    (running.after_callback)();
     if answer.is_null() {
         return Err(Fault::Null("the answer"));
     }
@@ -322,7 +244,7 @@ unsafe fn read_table(elements: &[Element]) -> Option<Value<'static>> {
         let cells = std::slice::from_raw_parts(cells, count);
         let table = cells
             .chunks(columns)
-            .map(|row| row.iter().map(|&cell| super::bytes(cell).map(<[u8]>::to_vec)).collect())
+            .map(|row| row.iter().map(|&cell| bytes(cell).map(<[u8]>::to_vec)).collect())
             .collect();
         for block in cells.iter().copied().map(<*mut _>::cast).chain([elements[3].value.pointer]) {
             if heap::may_be_malloced(block) {
@@ -360,18 +282,4 @@ unsafe fn read_place(format: &[u8], elements: &[Element]) -> Result<Value<'stati
     }
     entries.retain(|(name, _)| *name != Value::Nil);
     Ok(Value::Map(entries))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_numbering_shows_in_what_is_missing() {
-        assert_eq!(detect(|at| at < 56 && !(42..45).contains(&at)), Some(Numbering::V1_6));
-        assert_eq!(detect(|at| at < 57 && !(43..46).contains(&at)), Some(Numbering::V1_7));
-        assert_eq!(detect(|_| false), Some(Numbering::V1_6));
-        assert_eq!(detect(|at| at < 41 || at == 56), Some(Numbering::V1_7));
-        assert_eq!(detect(|at| at < 57), None);
-    }
 }

@@ -1,6 +1,6 @@
 //! The lock around the library's one supervisor: hubs call from several threads and from
 //! within callbacks, so the thread that holds it may take it again; what is inside is left
-//! to [`state`](super::state).
+//! to [`library`](super::library).
 //!
 //! A hub's signal handler may call, too, while its thread is at work in here and not in a
 //! callback. Then anything may be half done, this lock included, so [`Inside`] turns it away.

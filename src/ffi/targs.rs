@@ -31,7 +31,8 @@
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::ptr::NonNull;
 
-use super::{Fault, heap, json, state};
+use super::fault::{Fault, bytes};
+use super::{handles, heap, json};
 
 /// One value; which one, the format says.
 #[repr(C)]
@@ -140,7 +141,7 @@ impl Marked {
     pub(crate) unsafe fn find(args: *mut Targs) -> Option<Marked> {
         let base = NonNull::new(args)?.cast::<u8>();
         // SAFETY: the caller promises both the structure and its format.
-        let (format, text) = unsafe { ((*args).format, super::bytes((*args).format)) };
+        let (format, text) = unsafe { ((*args).format, bytes((*args).format)) };
         let count = text?.len();
         let layout = Layout::of(count);
         if format as usize != base.as_ptr() as usize + layout.format {
@@ -219,7 +220,7 @@ impl Marked {
                     (Slot { text: malloc_text(&text).ok_or(Fault::Memory)?.as_ptr() }, b'D')
                 }
                 (b'D', b'L') => {
-                    let Some(items) = json::read_texts(super::bytes(old.text).unwrap_or(b"[]")) else {
+                    let Some(items) = json::read_texts(bytes(old.text).unwrap_or(b"[]")) else {
                         return Ok(false);
                     };
                     (Slot { list: malloc_list(&items).ok_or(Fault::Memory)?.as_ptr() }, b'L')
@@ -246,7 +247,7 @@ impl Marked {
             // SAFETY: owned parts are blocks of their own, freed here only.
             unsafe {
                 match self.letter(at) {
-                    b'O' => state::release(self.script(), value.pointer as usize as u64),
+                    b'O' => handles::release(self.script(), value.pointer as usize as u64),
                     letter => free_part(letter, value),
                 }
             }
@@ -288,7 +289,7 @@ pub(crate) unsafe fn list_items<'a>(list: *mut *mut c_char) -> Vec<&'a [u8]> {
         // SAFETY: as the caller promises; the loop ends at the NULL.
         unsafe {
             let mut item = list;
-            while let Some(text) = super::bytes(*item) {
+            while let Some(text) = bytes(*item) {
                 items.push(text);
                 item = item.add(1);
             }
@@ -307,6 +308,11 @@ pub(crate) fn malloc_text(text: &[u8]) -> Option<NonNull<c_char>> {
         copy.add(text.len()).write(0);
         Some(copy)
     }
+}
+
+/// A copy as a C string in a block of its own, which the host frees.
+pub(crate) fn owned(text: &[u8]) -> Result<*mut c_char, Fault> {
+    malloc_text(text).map(|text| text.as_ptr()).ok_or(Fault::Memory)
 }
 
 /// Copies as a list that ends with NULL.
@@ -339,7 +345,7 @@ pub(crate) unsafe fn parts<'a>(args: *const Targs) -> Result<(&'a [u8], &'a [Ele
     }
     // SAFETY: as the caller promises: the format has a letter for each element.
     unsafe {
-        let format = super::bytes((*args).format).ok_or(Fault::Null("the format"))?;
+        let format = bytes((*args).format).ok_or(Fault::Null("the format"))?;
         if let Some(letter) = format.iter().copied().find(|&letter| !is_known(letter)) {
             return Err(Fault::UnknownLetter(letter));
         }

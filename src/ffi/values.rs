@@ -9,8 +9,9 @@ use encoding_rs::Encoding;
 use plugin_abi::hook::ArgKind;
 use plugin_abi::{Answer, Args, Hook, Numbering, Value};
 
+use super::fault::{Fault, bytes};
 use super::targs::{self, Element, Kept, Marked, NONE, OWNED, Slot, Targs};
-use super::{Fault, json, state};
+use super::{handles, json};
 
 /// The values of a structure from the host, in order.
 ///
@@ -41,10 +42,8 @@ pub(crate) unsafe fn read_one<'a>(
         Ok(match letter {
             b'l' => Value::Int(element.value.long),
             b'd' => Value::Float(element.value.double),
-            b's' => {
-                super::bytes(element.value.text).map_or(Value::Nil, |text| Value::Text(Cow::Borrowed(text)))
-            }
-            b'D' => match super::bytes(element.value.text) {
+            b's' => bytes(element.value.text).map_or(Value::Nil, |text| Value::Text(Cow::Borrowed(text))),
+            b'D' => match bytes(element.value.text) {
                 Some(text) => json::read(text, encoding)?,
                 None => Value::Nil,
             },
@@ -229,7 +228,7 @@ fn plain_slot(part: &Part<'_>) -> Slot {
 /// Gives back the objects inside of a container: JSON names them, but nobody can use them.
 pub(crate) fn release_nested(value: &Value<'_>, script: i32) {
     let each = |item: &Value<'_>| match item {
-        Value::Handle(handle) => state::release(script, *handle),
+        Value::Handle(handle) => handles::release(script, *handle),
         item => release_nested(item, script),
     };
     match value {

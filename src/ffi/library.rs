@@ -3,44 +3,23 @@
 //! [`supervisor`](crate::supervisor).
 
 use std::cell::{Cell, RefCell};
-use std::ffi::c_int;
-use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, TryLockError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
 
-use encoding_rs::Encoding;
-use plugin_abi::{Call, Hook};
+use plugin_abi::Hook;
 
-use super::chost::{CHost, Table};
+use super::board::BOARD;
+use super::chost::CHost;
+use super::fault::Fault;
 use super::lock::{Guard, Reentrant};
+use super::options::{self, encoding_of};
+use super::running::Running;
+use super::table::Table;
 use super::targs::Callback;
-use super::{Fault, logger};
+use super::{forks, handles, logger};
 use crate::host::ScriptId;
-use crate::supervisor::hook_board::HookBoard;
 use crate::supervisor::visits;
-use crate::supervisor::{Config, Identity, Supervisor};
-
-/// What exists while scripts can run.
-pub(crate) struct Running {
-    pub(crate) supervisor: Supervisor,
-    pub(crate) table: Table,
-    encoding: Cell<Option<&'static Encoding>>,
-}
-
-impl Running {
-    /// The hub's encoding; `None` is UTF-8.
-    pub(crate) fn encoding(&self) -> Option<&'static Encoding> {
-        self.encoding.get()
-    }
-
-    /// Before a script is loaded: what it can call is what the table has at this moment.
-    pub(crate) fn notice_table(&self) {
-        let has_ip_city = self.table.has(Call::GetIPCity);
-        self.supervisor.configure(|config| config.has_ip_city = has_ip_city);
-    }
-}
+use crate::supervisor::{Config, Supervisor};
 
 struct Library {
     running: RefCell<Option<Rc<Running>>>,
@@ -51,61 +30,6 @@ struct Library {
 
 static LIBRARY: Reentrant<Library> =
     Reentrant::new(Library { running: RefCell::new(None), config: Cell::new(None) });
-
-/// Set in the child of a fork, until the next call there.
-static FORKED: AtomicBool = AtomicBool::new(false);
-
-/// What is known without the lock. The clock is that of [`visits`]; its ticks are 0 here while
-/// nothing runs.
-struct Board {
-    hooks: HookBoard,
-    /// The tick at which scripts were served for the sake of this board.
-    served: AtomicU64,
-    /// The tick at which was noticed what is due.
-    noticed: AtomicU64,
-    /// How often was asked; two threads may count as one.
-    asked: AtomicU32,
-}
-
-static BOARD: Board = Board {
-    hooks: HookBoard::new(),
-    served: AtomicU64::new(0),
-    noticed: AtomicU64::new(0),
-    asked: AtomicU32::new(0),
-};
-
-/// A host that asks without end is let in once in so many times: scripts' threads wait for it.
-const ASKED: u32 = 256;
-
-impl Board {
-    #[inline]
-    fn is_fresh(&self, since: &AtomicU64) -> bool {
-        since.load(Ordering::Relaxed) == visits::tick() && !FORKED.load(Ordering::Relaxed)
-    }
-
-    /// Whether a host that asks is to be let in, however fresh the board is.
-    #[inline]
-    fn is_turn(&self) -> bool {
-        let asked = self.asked.load(Ordering::Relaxed).wrapping_add(1);
-        self.asked.store(asked, Ordering::Relaxed);
-        asked.is_multiple_of(ASKED)
-    }
-
-    fn was_served(&self) {
-        let tick = visits::tick();
-        self.served.store(tick, Ordering::Relaxed);
-        self.noticed.store(tick, Ordering::Relaxed);
-    }
-
-    /// Nothing runs any more.
-    fn wipe(&self) {
-        self.served.store(0, Ordering::Relaxed);
-        self.noticed.store(0, Ordering::Relaxed);
-    }
-}
-
-/// Handles that were freed, with the scripts whose they are; given back when a thread leaves.
-static RELEASED: Mutex<Vec<(i32, u64)>> = Mutex::new(Vec::new());
 
 /// One call of the host into the running library.
 pub(crate) struct Visit {
@@ -187,14 +111,15 @@ pub(crate) unsafe fn begin(places: *const Option<Callback>) -> Result<(), Fault>
     if lock.running.borrow().is_some() {
         end_running(&lock);
     }
-    watch_forks();
+    forks::watch(|| LIBRARY.in_child());
+    handles::when_released(give_back_if_idle);
     let config = with_config(&lock, |config| config.clone());
     let encoding = encoding_of(&config.encoding);
     // SAFETY: as the caller promises.
     let table = unsafe { Table::at(places) };
     let supervisor = Supervisor::new(config).map_err(|error| Fault::Refused(error.to_string()))?;
     supervisor.publish_hooks(&BOARD.hooks);
-    let running = Running { supervisor, table, encoding: Cell::new(encoding) };
+    let running = Running { supervisor, table, encoding: Cell::new(encoding), after_callback };
     lock.running.replace(Some(Rc::new(running)));
     Ok(())
 }
@@ -237,50 +162,20 @@ pub(crate) fn options() -> Config {
 }
 
 fn with_config<R>(lock: &Guard<'static, Library>, work: impl FnOnce(&mut Config) -> R) -> R {
-    let mut config = lock.config.take().unwrap_or_else(|| {
-        let mut config = defaults();
-        super::plugin::options_from_environment(&mut config);
-        Box::new(config)
-    });
+    let mut config = lock.config.take().unwrap_or_else(|| Box::new(options::defaults()));
     let result = work(&mut config);
     lock.config.set(Some(config));
     result
 }
 
-fn defaults() -> Config {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let identity = Identity {
-        basedir: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
-        starttime: i64::try_from(now.as_secs()).unwrap_or_default(),
-        ..Config::default().identity
-    };
-    Config { identity, ..Config::default() }
+fn give_back(running: &Running) {
+    for (script, handle) in handles::take_released() {
+        running.supervisor.release(ScriptId(script), handle);
+    }
 }
 
-/// The encoding of a Python name; `None` is UTF-8, also for names nobody knows, whose
-/// escapes in JSON then stay UTF-8.
-pub(crate) fn encoding_of(name: &str) -> Option<&'static Encoding> {
-    crate::encoding::of_name(name).filter(|&encoding| encoding != encoding_rs::UTF_8)
-}
-
-/// Notes that a script's object is needed no more. Never waits: this is called wherever a
-/// host frees a result, and a host may hold locks of its own.
-pub(crate) fn release(script: i32, handle: u64) {
-    if handle == 0 || script < 0 {
-        return;
-    }
-    // A handle that is not noted stays until its script ends. That happens only when another
-    // thread panicked, or was lost in a fork, at this very place.
-    for _ in 0..1000 {
-        match RELEASED.try_lock() {
-            Ok(mut released) => {
-                released.push((script, handle));
-                break;
-            }
-            Err(TryLockError::WouldBlock) => std::thread::yield_now(),
-            Err(TryLockError::Poisoned(_)) => break,
-        }
-    }
+/// Gives handles back at once if no thread is in the library.
+fn give_back_if_idle() {
     if let Some(lock) = LIBRARY.try_lock()
         && lock.depth() == 1
         && let Ok(running) = lock.running.try_borrow()
@@ -290,20 +185,10 @@ pub(crate) fn release(script: i32, handle: u64) {
     }
 }
 
-fn give_back(running: &Running) {
-    let released = match RELEASED.try_lock() {
-        Ok(mut released) if !released.is_empty() => std::mem::take(&mut *released),
-        _ => return,
-    };
-    for (script, handle) in released {
-        running.supervisor.release(ScriptId(script), handle);
-    }
-}
-
 /// In the child of a fork, before anything else there: the workers are the parent's, so the
 /// scripts are started anew.
 fn notice_fork(lock: &Guard<'static, Library>) {
-    if !FORKED.load(Ordering::Relaxed) || !FORKED.swap(false, Ordering::Relaxed) {
+    if !forks::notice() {
         return;
     }
     if LIBRARY.take_torn() {
@@ -326,24 +211,8 @@ fn notice_fork(lock: &Guard<'static, Library>) {
 }
 
 /// A callback may have forked, and the child be the one that returns from it.
-pub(crate) fn after_callback() {
-    if FORKED.load(Ordering::Relaxed) {
+fn after_callback() {
+    if forks::is_unnoticed() {
         notice_fork(&LIBRARY.lock());
-    }
-}
-
-fn watch_forks() {
-    static WATCHED: AtomicBool = AtomicBool::new(false);
-    extern "C" fn in_child() {
-        LIBRARY.in_child();
-        FORKED.store(true, Ordering::Relaxed);
-    }
-    if !WATCHED.swap(true, Ordering::Relaxed) {
-        // SAFETY: the handler only stores to atomics and cells of a lock that no other thread
-        // of the child can hold; the library is never unmapped (build.rs).
-        let failed: c_int = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
-        if failed != 0 {
-            log::warn!("forks cannot be noticed: after one, call w_End and w_Begin");
-        }
     }
 }

@@ -1,12 +1,16 @@
-//! The exported functions that build, read, print and free `w_Targs`; the rules of memory are
-//! those of [`targs`].
+//! Values: `w_Targs` are built, read, printed and freed, by the rules of memory of [`targs`]; text
+//! is turned between UTF-8 and the hub's encoding.
 
 use std::cell::Cell;
-use std::ffi::{c_char, c_int};
+use std::ffi::{c_char, c_int, c_void};
 use std::fmt::Write;
 
-use super::targs::{self, Element, Marked, NONE, Targs};
-use super::{Fault, guard};
+use crate::encoding::encode;
+use crate::ffi::fault::{Fault, bytes, guard};
+use crate::ffi::json;
+use crate::ffi::library;
+use crate::ffi::options::encoding_of;
+use crate::ffi::targs::{self, Element, Marked, NONE, Targs, owned};
 
 unsafe extern "C" {
     // In variadic.c. They call `vhpy_pack` and `vhpy_unpack`.
@@ -50,7 +54,7 @@ unsafe extern "C" fn w_unpack() {
 unsafe extern "C" fn vhpy_pack(format: *const c_char, values: *const Element) -> *mut Targs {
     guard("w_pack", std::ptr::null_mut(), || {
         // SAFETY: the header asks for a C string.
-        let format = unsafe { super::bytes(format) }.ok_or(Fault::Null("the format"))?;
+        let format = unsafe { bytes(format) }.ok_or(Fault::Null("the format"))?;
         if let Some(letter) = format.iter().copied().find(|&letter| !targs::is_known(letter)) {
             return Err(Fault::UnknownLetter(letter));
         }
@@ -71,8 +75,7 @@ unsafe extern "C" fn vhpy_pack(format: *const c_char, values: *const Element) ->
 unsafe extern "C" fn vhpy_unpack(args: *mut Targs, format: *const c_char, values: *mut Element) -> c_int {
     guard("w_unpack", 0, || {
         // SAFETY: the header asks for a C string and for a structure as its format says.
-        let (wanted, marked, given) =
-            unsafe { (super::bytes(format), Marked::find(args), targs::parts(args)) };
+        let (wanted, marked, given) = unsafe { (bytes(format), Marked::find(args), targs::parts(args)) };
         let wanted = wanted.ok_or(Fault::Null("the format"))?;
         let (given, elements) = given?;
         let (required, wanted) = split(wanted)?;
@@ -135,7 +138,7 @@ fn convertible(marked: Option<Marked>, at: usize, wants: u8) -> bool {
         (b'L', b'D') => true,
         // SAFETY: the letter says that it is text.
         (b'D', b'L') => unsafe {
-            super::json::read_texts(super::bytes(marked.element(at).value.text).unwrap_or(b"[]")).is_some()
+            json::read_texts(bytes(marked.element(at).value.text).unwrap_or(b"[]")).is_some()
         },
         _ => false,
     }
@@ -209,4 +212,37 @@ unsafe fn print(args: *const Targs) -> String {
     }
     text.push(']');
     text
+}
+
+/// Frees a text or list that the library gave.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn vhpy_free(block: *mut c_void) {
+    // SAFETY: the header asks for NULL or such a block.
+    unsafe { libc::free(block) };
+}
+
+/// UTF-8 in the hub's encoding.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn vhpy_to_hub(text: *const c_char) -> *mut c_char {
+    guard("vhpy_to_hub", std::ptr::null_mut(), || {
+        // SAFETY: the header asks for a C string.
+        let text = unsafe { bytes(text) }.ok_or(Fault::Null("the text"))?;
+        match encoding_of(&library::options().encoding) {
+            Some(encoding) => owned(&encode(encoding, &String::from_utf8_lossy(text))),
+            None => owned(text),
+        }
+    })
+}
+
+/// Text of the hub as UTF-8.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn vhpy_from_hub(text: *const c_char) -> *mut c_char {
+    guard("vhpy_from_hub", std::ptr::null_mut(), || {
+        // SAFETY: the header asks for a C string.
+        let text = unsafe { bytes(text) }.ok_or(Fault::Null("the text"))?;
+        match encoding_of(&library::options().encoding) {
+            Some(encoding) => owned(encoding.decode_without_bom_handling(text).0.as_bytes()),
+            None => owned(String::from_utf8_lossy(text).as_bytes()),
+        }
+    })
 }
