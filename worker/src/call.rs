@@ -9,7 +9,6 @@ use std::ops::ControlFlow;
 use std::ptr::null_mut;
 
 use plugin_abi::call::{Call, CallSpec, Gives, Omitted, Order, Param, ParamKind};
-use plugin_abi::frame::FrameError;
 use plugin_abi::{Args, CALLS, FromWorker, ToWorker, Value};
 use pyo3::ffi;
 
@@ -17,7 +16,7 @@ use crate::channel;
 use crate::convert;
 use crate::function;
 use crate::py::{Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, raise, type_name};
-use crate::{hooks, reply, serve, text};
+use crate::{hooks, reply, text};
 
 /// No function has more parameters.
 const MOST: usize = 8;
@@ -181,24 +180,13 @@ pub fn exchange<'a>(
     let channel = channel::get(gil)?;
     hooks::keep_up(gil, channel)?;
     let id = channel.next_id(gil);
-    let mut buffer = channel.buffer(gil);
-    let sent = frame(id)
-        .write(&mut buffer)
-        .map_err(|error| unsendable(gil, what, &error))
-        .and_then(|()| channel.send(gil, &buffer, channel.notify(gil)));
-    channel.recycle(gil, buffer);
-    sent?;
+    channel.try_send_frame(gil, frame(id), channel.notify(gil), what)?;
     channel.wait(gil, Some(id), |frame| match frame {
         ToWorker::Reply { value, .. } => channel::done(give(&value)),
         ToWorker::Refusal { failure, reason, .. } => Err(reply::refused(gil, failure, &reason)),
         // Only the main thread is given anything else.
-        other => serve::nested(gil, channel, other).map(ControlFlow::Continue),
+        other => channel.serve_nested(gil, other).map(ControlFlow::Continue),
     })
-}
-
-/// The exception for a frame that cannot be made.
-pub fn unsendable(gil: Gil, what: &dyn Display, error: &FrameError) -> Raised {
-    raise(gil, Exception::Value, format_args!("{what}: {error}"))
 }
 
 // ---------------------------------------------------------------- arguments

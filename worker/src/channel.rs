@@ -18,16 +18,18 @@
 
 use std::cell::UnsafeCell;
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use plugin_abi::ToWorker;
+use plugin_abi::frame::FrameError;
 use plugin_abi::link::{self, Broken, Notify, Waker, WorkerFds, WorkerReceiver, WorkerSender};
 use plugin_abi::ring::Push;
 use plugin_abi::start::LINK_BROKEN;
+use plugin_abi::{FromWorker, ToWorker};
 use pyo3::ffi;
 
 use crate::children::ELSEWHERE;
@@ -77,7 +79,12 @@ pub struct Channel {
     state: GilCell<State>,
     waker: Waker,
     main: libc::pthread_t,
+    /// What the main thread does with a frame that is no reply.
+    nested: Nested,
 }
+
+/// Does what a frame asks for that is no reply; also while the main thread waits for one.
+pub type Nested = fn(Gil, &'static Channel, ToWorker<'_>) -> PyResult<()>;
 
 // SAFETY: see the fields; the GIL or the flags in `state` give one thread at a time access.
 unsafe impl Sync for Channel {}
@@ -154,8 +161,8 @@ pub fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
 
-/// Opens the link. Once, on the main thread.
-pub fn open(fds: WorkerFds) -> std::io::Result<&'static Channel> {
+/// Opens the link. Once, on the main thread, which does what `nested` says with all that is no reply.
+pub fn open(fds: WorkerFds, nested: Nested) -> std::io::Result<&'static Channel> {
     let (sender, receiver) = link::open(fds)?;
     let waker = receiver.waker();
     let channel = CHANNEL.get_or_init(|| Channel {
@@ -177,6 +184,7 @@ pub fn open(fds: WorkerFds) -> std::io::Result<&'static Channel> {
         waker,
         // SAFETY: has no conditions.
         main: unsafe { libc::pthread_self() },
+        nested,
     });
     // SAFETY: the handler only stores to an atomic.
     unsafe { libc::pthread_atfork(None, None, Some(forked_child)) };
@@ -196,6 +204,11 @@ pub fn get(gil: Gil) -> PyResult<&'static Channel> {
         )),
         None => Err(raise(gil, Exception::Runtime, format_args!("vh cannot be used here: {ELSEWHERE}"))),
     }
+}
+
+/// The exception for a frame that cannot be made.
+pub fn unsendable(gil: Gil, what: &dyn Display, error: &FrameError) -> Raised {
+    raise(gil, Exception::Value, format_args!("{what}: {error}"))
 }
 
 /// The link cannot be used any more: one of the two sides is broken.
@@ -265,6 +278,39 @@ impl Channel {
         buffer.clear();
         buffer.shrink_to(1 << 16);
         self.state.with(gil, |state| state.buffers.push(buffer));
+    }
+
+    /// Sends a frame that is never too long.
+    pub fn send_frame(&self, gil: Gil, frame: FromWorker<'_>, notify: Notify) -> PyResult<()> {
+        let mut buffer = self.buffer(gil);
+        frame.write(&mut buffer).unwrap_or_else(|error| broken(error));
+        let sent = self.send(gil, &buffer, notify);
+        self.recycle(gil, buffer);
+        sent
+    }
+
+    /// Sends a frame that may not be possible; `what` names it for the script.
+    #[inline]
+    pub fn try_send_frame(
+        &self,
+        gil: Gil,
+        frame: FromWorker<'_>,
+        notify: Notify,
+        what: &dyn Display,
+    ) -> PyResult<()> {
+        let mut buffer = self.buffer(gil);
+        let sent = frame
+            .write(&mut buffer)
+            .map_err(|error| unsendable(gil, what, &error))
+            .and_then(|()| self.send(gil, &buffer, notify));
+        self.recycle(gil, buffer);
+        sent
+    }
+
+    /// Does what a frame asks for that is no reply.
+    #[inline]
+    pub fn serve_nested(&'static self, gil: Gil, frame: ToWorker<'_>) -> PyResult<()> {
+        (self.nested)(gil, self, frame)
     }
 
     /// Remembers that the script shall be unloaded, once its main thread is done.

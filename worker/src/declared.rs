@@ -11,11 +11,14 @@ use plugin_abi::hook::ArgKind;
 use plugin_abi::{HOOKS, Value};
 use pyo3::ffi;
 
+use crate::changes;
 use crate::convert::{Outgoing, to_python};
 use crate::function::{builtin, with_keywords};
 use crate::py::{Exception, Gil, GilCell, Obj, PyResult, Raw, import, raise};
 use crate::text::{self, Encoding};
-use crate::{changes, hooks};
+
+/// The script's commands, as they travel.
+static COMMANDS: GilCell<Value<'static>> = GilCell::new(Value::Nil);
 
 /// The Python part, once it is loaded: its names.
 static SCOPE: GilCell<Option<Obj>> = GilCell::new(None);
@@ -182,7 +185,7 @@ fn set_commands(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
     let commands = value_of(gil, args[0])?;
     command::read(&commands)
         .map_err(|error| raise(gil, Exception::Value, format_args!("vh.command(): {error}")))?;
-    hooks::set_commands(gil, commands);
+    COMMANDS.with(gil, |kept| *kept = commands);
     changes::make(gil);
     Ok(Obj::none(gil))
 }
@@ -233,8 +236,14 @@ pub fn run_command(gil: Gil, name: &[u8], args: &[Value<'_>]) -> PyResult<()> {
     Ok(())
 }
 
+/// The script's commands, as they travel.
+pub fn commands(gil: Gil) -> Value<'static> {
+    COMMANDS.with(gil, |commands| commands.clone())
+}
+
 /// Lets go of what was declared.
 pub fn let_go(gil: Gil) {
+    COMMANDS.with(gil, |commands| *commands = Value::Nil);
     let scope = SCOPE.with(gil, Option::take);
     drop(scope);
 }

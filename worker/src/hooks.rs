@@ -14,10 +14,10 @@ use pyo3::ffi;
 
 use crate::channel::Channel;
 use crate::py::{
-    Exception, Gil, GilCell, Obj, PyResult, Raised, Raw, clear_error, import, raise, take_exception,
-    type_name, warn,
+    Exception, Gil, GilCell, Obj, PyResult, Raised, Raw, clear_error, describe, import, raise,
+    take_exception, type_name, warn,
 };
-use crate::{changes, declared, script, serve, signature};
+use crate::{changes, declared, signature};
 
 /// The attribute that marks observers.
 const OBSERVER: &CStr = c"__vh_observer__";
@@ -48,8 +48,6 @@ struct Hooks {
     observers: Vec<Obj>,
     /// How the hub's bytes are read where there are filters.
     table: Option<Value<'static>>,
-    /// The script's commands, as they travel.
-    commands: Value<'static>,
     /// What the hub was told.
     told: Option<Wants<'static>>,
 }
@@ -62,7 +60,6 @@ impl Hooks {
             named: [const { None }; Hook::COUNT],
             observers: Vec::new(),
             table: None,
-            commands: Value::Nil,
             told: None,
         }
     }
@@ -99,11 +96,6 @@ fn is_observer(gil: Gil, function: &Obj) -> bool {
     let is_marked = function.attr_if_any(OBSERVER).is_some_and(|mark| !mark.is_none());
     is_marked
         || STATE.with(gil, |state| state.observers.iter().any(|observer| observer.raw() == function.raw()))
-}
-
-/// The script has these commands from now on.
-pub fn set_commands(gil: Gil, commands: Value<'static>) {
-    STATE.with(gil, |state| state.commands = commands);
 }
 
 /// Finds the hooks of a script that has been loaded. The hub is told what this gives. A filter that
@@ -145,15 +137,16 @@ fn catch_up(gil: Gil, channel: &Channel) -> PyResult<()> {
     warnings.iter().chain(&wrong).for_each(|warning| warn(gil, warning));
     // No code of the script's runs in between, so what is told last is how it is.
     match to_be_told(gil) {
-        Some(wants) => serve::send(gil, channel, FromWorker::Hooks(wants), channel.notify(gil)),
+        Some(wants) => channel.send_frame(gil, FromWorker::Hooks(wants), channel.notify(gil)),
         None => Ok(()),
     }
 }
 
 /// What the script wants, if it is not what the hub was told.
 fn to_be_told(gil: Gil) -> Option<Wants<'static>> {
+    let commands = declared::commands(gil);
     STATE.with(gil, |state| {
-        let mut wants = Wants { commands: state.commands.clone(), ..Wants::default() };
+        let mut wants = Wants { commands, ..Wants::default() };
         let mut filters = Vec::new();
         for (spec, named) in HOOKS.iter().zip(&state.named) {
             if let Some(called) = named.as_ref().and_then(|named| named.called.as_ref()) {
@@ -231,7 +224,7 @@ fn call_of(gil: Gil, object: &Obj, at: usize, warnings: &mut Vec<String>) -> Res
     let observer = is_observer(gil, object);
     let filter = filter_of(gil, spec.name, object).map_err(|Raised| {
         let exception = take_exception(gil);
-        let text = exception.map_or_else(String::new, |exception| script::describe(gil, &exception));
+        let text = exception.map_or_else(String::new, |exception| describe(gil, &exception));
         text.strip_prefix("ValueError: ").unwrap_or(&text).to_owned()
     })?;
     Ok(Some(Called { arity: signature::arity(gil, spec, object, warnings), observer, filter }))

@@ -45,7 +45,8 @@ use std::ptr::null_mut;
 
 use pyo3::ffi;
 
-use py::{Gil, Obj};
+use function::builtin;
+use py::{Gil, Obj, PyResult};
 
 const DOC: &std::ffi::CStr = c"The hub, as its scripts see it: functions that the hub answers, what it is \
 called, and the numbers that its functions take and give.";
@@ -72,7 +73,13 @@ pub extern "C" fn PyInit_vh() -> *mut ffi::PyObject {
     let filled = unsafe {
         let gil = Gil::assume();
         Obj::own(ffi::PyModule_Create2(definition, ffi::PYTHON_ABI_VERSION))
-            .and_then(|module| module::fill(gil, &module).map(|()| module))
+            .and_then(|module| fill(gil, &module).map(|()| module))
     };
     filled.map_or(null_mut(), Obj::into_raw)
+}
+
+fn fill(gil: Gil, module: &Obj) -> PyResult<()> {
+    module::fill(gil, module)?;
+    let help = c"_serve(hub_pid)\n--\n\nRuns a worker; only hubs call it.";
+    module.set_attr(c"_serve", &builtin!(gil, c"_serve", help, 1..=1, serve::serve)?)
 }

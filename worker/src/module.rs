@@ -14,7 +14,7 @@ use crate::convert::{Outgoing, to_python};
 use crate::function::builtin;
 use crate::py::{Exception, Gil, Obj, PyResult, Raw, import, raise, type_name};
 use crate::text::{self, Encoding};
-use crate::{declared, entities, hooks, nicks, reply, script, serve, sql, store};
+use crate::{declared, entities, hooks, nicks, reply, script, sql, store};
 
 const ANY: usize = usize::MAX;
 
@@ -35,7 +35,6 @@ pub fn fill(gil: Gil, module: &Obj) -> PyResult<()> {
         )* };
     }
     add! {
-        c"_serve" / c"_serve(hub_pid)\n--\n\nRuns a worker; only hubs call it.": 1..=1 => serve::serve;
         c"Encode" / c"Encode(text)\n--\n\nWrites $, |, `, ~ and \\x05 as entities.": 1..=1 => encode;
         c"Decode" / c"Decode(text)\n--\n\nThe opposite of Encode.": 1..=1 => decode;
         c"encode" / c"encode(text)\n--\n\nThe same as Encode.": 1..=1 => encode;

@@ -1,5 +1,11 @@
 //! A thin layer over the interpreter's C interface: the proof that the GIL is held, owned
 //! references, exceptions; what is done with them is left to the other modules.
+//!
+//! `pyo3` is used for its declarations alone, not for its safe layer. One file serves every
+//! CPython from 3.10 on, so only the limited API is there, and that has a way to call a hook
+//! without a tuple of arguments from 3.12 on only: `serve` finds it in older ones too. What is
+//! here instead is small: [`Gil`] and [`Obj`], whose promises are those of `Python` and `Py`
+//! there.
 
 use std::cell::RefCell;
 use std::ffi::CStr;
@@ -304,16 +310,6 @@ impl Obj {
             Some(number)
         }
     }
-
-    /// A `str` for a message of ours: what is no valid text in it is replaced.
-    pub fn lossy(&self, gil: Gil) -> String {
-        let text = crate::text::Encoding::Utf8.bytes(gil, self);
-        let lossy = text.map(|text| String::from_utf8_lossy(&text).into_owned());
-        lossy.unwrap_or_else(|Raised| {
-            clear_error();
-            String::from("?")
-        })
-    }
 }
 
 /// The name of an object's type.
@@ -324,6 +320,26 @@ pub unsafe fn type_name(gil: Gil, raw: Raw) -> String {
     // SAFETY: promised by the caller; the type of a living object is alive.
     let kind = unsafe { Obj::borrow(ffi::Py_TYPE(raw).cast()) };
     kind.attr_if_any(c"__name__").map_or_else(|| "?".into(), |name| name.lossy(gil))
+}
+
+/// An exception as `Type: message`.
+pub fn describe(gil: Gil, exception: &Obj) -> String {
+    // SAFETY: the exception is alive.
+    let kind = unsafe { type_name(gil, exception.raw()) };
+    // What str() of a SyntaxError adds is in front already, and that of an OSError repeats it.
+    let message = match kind.as_str() {
+        "SyntaxError" | "IndentationError" | "TabError" => exception.attr_if_any(c"msg"),
+        "FileNotFoundError" | "PermissionError" | "IsADirectoryError" => exception.attr_if_any(c"strerror"),
+        _ => None,
+    };
+    let message = message.or_else(|| {
+        // SAFETY: the exception is alive.
+        unsafe { Obj::own(ffi::PyObject_Str(exception.raw())) }.inspect_err(|_| clear_error()).ok()
+    });
+    match message.map(|message| message.lossy(gil)).filter(|message| !message.is_empty()) {
+        Some(message) => format!("{kind}: {message}"),
+        None => kind,
+    }
 }
 
 /// What the interpreter's functions that give 0 or -1 mean.

@@ -10,8 +10,8 @@ use plugin_abi::frame::{Load, Wants};
 use pyo3::ffi;
 
 use crate::py::{
-    Gil, GilCell, Obj, PyResult, Raised, clear_error, import, is_exit, print_exception, restore_exception,
-    status, take_exception, type_name,
+    Gil, GilCell, Obj, PyResult, Raised, clear_error, describe, import, is_exit, print_exception,
+    restore_exception, status, take_exception,
 };
 use crate::{children, declared, hooks};
 
@@ -281,26 +281,6 @@ fn failure(gil: Gil, load: &Load<'_>) -> String {
     restore_exception(gil, &exception);
     print_exception(gil);
     reason
-}
-
-/// `Type: message`.
-pub fn describe(gil: Gil, exception: &Obj) -> String {
-    // SAFETY: the exception is alive.
-    let kind = unsafe { type_name(gil, exception.raw()) };
-    // What str() of a SyntaxError adds is in front already, and that of an OSError repeats it.
-    let message = match kind.as_str() {
-        "SyntaxError" | "IndentationError" | "TabError" => exception.attr_if_any(c"msg"),
-        "FileNotFoundError" | "PermissionError" | "IsADirectoryError" => exception.attr_if_any(c"strerror"),
-        _ => None,
-    };
-    let message = message.or_else(|| {
-        // SAFETY: the exception is alive.
-        unsafe { Obj::own(ffi::PyObject_Str(exception.raw())) }.inspect_err(|_| clear_error()).ok()
-    });
-    match message.map(|message| message.lossy(gil)).filter(|message| !message.is_empty()) {
-        Some(message) => format!("{kind}: {message}"),
-        None => kind,
-    }
 }
 
 /// `FILE:LINE`: where the script, or a module beside it, raised.

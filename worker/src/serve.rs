@@ -21,7 +21,7 @@ use crate::py::{
     Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception, raise,
     take_exception,
 };
-use crate::{answer, children, declared, hooks, limits, module, script, text};
+use crate::{answer, children, declared, hooks, limits, module, py, script, text};
 
 /// No hook has more arguments.
 const MOST: usize = 8;
@@ -38,7 +38,7 @@ pub fn serve(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
     prepare_output(gil)?;
     text::register(gil)?;
     children::prepare(gil)?;
-    let channel = channel::open(fds)
+    let channel = channel::open(fds, nested)
         .map_err(|error| raise(gil, Exception::Runtime, format_args!("cannot map the memory: {error}")))?;
     let end = builtin!(gil, c"end", c"", 0..=0, end)?;
     import(gil, c"atexit")?.attr(c"register")?.call(gil, [&end])?;
@@ -127,16 +127,7 @@ fn say_hello(gil: Gil, channel: &Channel) -> PyResult<()> {
     // SAFETY: the interpreter's version is a constant string.
     let version = unsafe { std::ffi::CStr::from_ptr(ffi::Py_GetVersion()) }.to_bytes();
     let python = version.split(|byte| *byte == b' ').next().unwrap_or_default();
-    send(gil, channel, FromWorker::Hello { protocol: PROTOCOL, python: python.into() }, Notify::Ring)
-}
-
-/// Sends a frame that is never too long.
-pub fn send(gil: Gil, channel: &Channel, frame: FromWorker<'_>, notify: Notify) -> PyResult<()> {
-    let mut buffer = channel.buffer(gil);
-    frame.write(&mut buffer).unwrap_or_else(|error| channel::broken(error));
-    let sent = channel.send(gil, &buffer, notify);
-    channel.recycle(gil, buffer);
-    sent
+    channel.send_frame(gil, FromWorker::Hello { protocol: PROTOCOL, python: python.into() }, Notify::Ring)
 }
 
 /// Serves until the script is unloaded or asks to exit.
@@ -174,12 +165,12 @@ fn load_script(gil: Gil, channel: &Channel, load: &plugin_abi::frame::Load<'_>) 
     match script::load(gil, load, &mut warnings) {
         Ok(wants) => {
             let warnings = warnings.into_iter().map(|warning| warning.into_bytes().into()).collect();
-            send(gil, channel, FromWorker::Loaded { wants, warnings }, Notify::Ring)
+            channel.send_frame(gil, FromWorker::Loaded { wants, warnings }, Notify::Ring)
         }
         Err(reason) => {
             flush(gil);
             let reason = reason.into_bytes().into();
-            send(gil, channel, FromWorker::LoadFailed { reason }, Notify::Ring)?;
+            channel.send_frame(gil, FromWorker::LoadFailed { reason }, Notify::Ring)?;
             // SAFETY: the GIL is held; SystemExit is always alive.
             unsafe { ffi::PyErr_SetObject(ffi::PyExc_SystemExit, Obj::int(gil, 1)?.raw()) };
             Err(Raised)
@@ -203,7 +194,7 @@ fn unload(gil: Gil, channel: &Channel) -> PyResult<()> {
     }
     flush(gil);
     exit?;
-    send(gil, channel, FromWorker::Unloaded, Notify::Ring)
+    channel.send_frame(gil, FromWorker::Unloaded, Notify::Ring)
 }
 
 fn flush(gil: Gil) {
@@ -219,7 +210,7 @@ fn flush(gil: Gil) {
 
 /// Does what a frame asks for that is no reply; also while the main thread waits for one.
 #[inline]
-pub fn nested(gil: Gil, channel: &'static Channel, frame: ToWorker<'_>) -> PyResult<()> {
+fn nested(gil: Gil, channel: &'static Channel, frame: ToWorker<'_>) -> PyResult<()> {
     match frame {
         ToWorker::Event { seq, hook, args } => event(gil, channel, seq, hook, &args),
         ToWorker::Command { seq, name, args } => command(gil, channel, seq, &name, &args),
@@ -306,7 +297,7 @@ fn command(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[V
 fn send_answer(gil: Gil, channel: &Channel, seq: u64, answer: Answer<'_>) -> PyResult<()> {
     let mut buffer = channel.buffer(gil);
     if let Err(error) = (FromWorker::Answer { seq, answer }).write(&mut buffer) {
-        crate::py::warn(gil, &format!("an answer cannot be sent, so the hub goes on: {error}"));
+        py::warn(gil, &format!("an answer cannot be sent, so the hub goes on: {error}"));
         let plain = FromWorker::Answer { seq, answer: Answer::GoOn };
         plain.write(&mut buffer).unwrap_or_else(|error| channel::broken(error));
     }
@@ -397,7 +388,7 @@ fn function(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[
             }
             hooks::keep_up(gil, channel)?;
             let raised = FromWorker::Raised { seq, reason: reason.into_bytes().into() };
-            send(gil, channel, raised, Notify::Waiting)
+            channel.send_frame(gil, raised, Notify::Waiting)
         }
     }
 }
@@ -432,13 +423,7 @@ fn send_returned(
 ) -> PyResult<()> {
     // SAFETY: `returned` is alive until the frame is written, and no Python code runs.
     let value = unsafe { Outgoing::result(gil, text::hub()).value(returned.raw(), 0, what)? };
-    let mut buffer = channel.buffer(gil);
-    let sent = FromWorker::Returned { seq, value }
-        .write(&mut buffer)
-        .map_err(|error| crate::call::unsendable(gil, what, &error))
-        .and_then(|()| channel.send(gil, &buffer, Notify::Waiting));
-    channel.recycle(gil, buffer);
-    sent
+    channel.try_send_frame(gil, FromWorker::Returned { seq, value }, Notify::Waiting, what)
 }
 
 /// Prints the exception that is set and gives `Type: message`.
@@ -446,8 +431,8 @@ fn describe(gil: Gil) -> String {
     let Some(exception) = take_exception(gil) else {
         return "an exception without a type".into();
     };
-    let described = script::describe(gil, &exception);
-    crate::py::restore_exception(gil, &exception);
+    let described = py::describe(gil, &exception);
+    py::restore_exception(gil, &exception);
     print_exception(gil);
     described
 }

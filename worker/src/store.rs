@@ -126,7 +126,7 @@ fn set(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
         let value = Some(Outgoing::stored(gil).value(args[1], 0, &what)?);
         let mut buffer = Vec::new();
         let written = FromWorker::Store { key, value }.write(&mut buffer);
-        written.map_err(|error| crate::call::unsendable(gil, &what, &error))?;
+        written.map_err(|error| channel::unsendable(gil, &what, &error))?;
 
         let before = size_of(frame_of(gil, args[0])?.as_ref());
         let total = STORE.with(gil, |store| store.bytes) - before + buffer.len();
@@ -156,7 +156,7 @@ fn delete(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
         let key = Encoding::Lossless.bytes_of(gil, args[0])?;
         let mut buffer = Vec::new();
         let written = FromWorker::Store { key, value: None }.write(&mut buffer);
-        written.map_err(|error| crate::call::unsendable(gil, &"vh.store", &error))?;
+        written.map_err(|error| channel::unsendable(gil, &"vh.store", &error))?;
         send(gil, &buffer)?;
         status(ffi::PyDict_DelItem(frames(gil)?.raw(), args[0]))?;
     }

@@ -153,6 +153,18 @@ impl Encoding {
     }
 }
 
+impl Obj {
+    /// A `str` for a message of ours: what is no valid text in it is replaced.
+    pub fn lossy(&self, gil: Gil) -> String {
+        let text = Encoding::Utf8.bytes(gil, self);
+        let lossy = text.map(|text| String::from_utf8_lossy(&text).into_owned());
+        lossy.unwrap_or_else(|Raised| {
+            clear_error();
+            String::from("?")
+        })
+    }
+}
+
 /// The contents of a `bytes`.
 ///
 /// # Safety
