@@ -87,14 +87,13 @@ impl Rig {
         assert_eq!(self.hub.calls - before, count, "every event reaches the script and its call the hub");
     }
 
-    /// So many events, each with a call of the hub, as many that are not for their hook, and as
-    /// many calls of a function.
+    /// So many events, each with a call of the hub, and as many calls of a function.
     fn stretch(&mut self, length: u64) {
         self.events(length);
-        self.kept_back(length);
         self.functions(length);
     }
 
+    /// So many events that are not for their hook: the script gets none of them.
     fn kept_back(&mut self, count: u64) {
         // One that reached the script would be blocked.
         for at in 0..count {
@@ -154,7 +153,8 @@ fn has_two_cores() -> bool {
 fn in_a_role() {
     match std::env::var(ROLE).as_deref() {
         Ok("count allocations") => count_allocations(),
-        Ok("make marked stretches") => make_marked_stretches(),
+        Ok("make marked stretches") => make_marked_stretches(Rig::stretch),
+        Ok("keep marked stretches back") => make_marked_stretches(Rig::kept_back),
         Ok(other) => panic!("{other} is no role"),
         Err(_) => panic!("it does nothing by itself"),
     }
@@ -195,6 +195,23 @@ fn a_hot_event_or_call_makes_no_system_call() {
     }
 }
 
+/// The script waits meanwhile, and goes to sleep: it is the hub's thread that counts.
+#[test]
+fn an_event_that_is_kept_back_makes_no_system_call() {
+    if !has(&["strace"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("calls");
+    run(again(&["strace", "-f", "-o", file.to_str().unwrap()], "keep marked stretches back"));
+    let log = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+    let hub = log.lines().find(|line| line.contains(MARK)).unwrap().split(' ').next().unwrap();
+    let quietest = quietest_stretch(&log, |call| {
+        call.split(' ').next() == Some(hub) && !call.contains("getsid resumed")
+    });
+    assert!(quietest.is_empty(), "{}", quietest.join("\n"));
+}
+
 /// How long the processors have worked for others than this test and what it started, also
 /// outside of this machine if it is a virtual one.
 fn processor_time_of_others() -> Duration {
@@ -222,11 +239,11 @@ const MADE_BY_THE_MARK: usize = 20;
 const MARKED_STRETCHES: usize = 100;
 const MARKED: u64 = 2000;
 
-fn make_marked_stretches() {
+fn make_marked_stretches(stretch: impl Fn(&mut Rig, u64)) {
     let mut rig = Rig::start();
     for _ in 0..MARKED_STRETCHES {
         nix::unistd::getsid(None).unwrap();
-        rig.stretch(MARKED);
+        stretch(&mut rig, MARKED);
     }
     nix::unistd::getsid(None).unwrap();
 }
@@ -283,6 +300,7 @@ fn count_allocations() {
         );
         let before = (hub(), worker());
         rig.stretch(STRETCH);
+        rig.kept_back(STRETCH);
         least_hub = least_hub.min(hub() - before.0);
         least_worker = least_worker.min(worker() - before.1);
     }
