@@ -105,6 +105,12 @@ pub(super) fn read_settings(database: &Database, options: &Options) -> Result<Se
     Ok(settings)
 }
 
+/// The hub's encoding.
+pub(super) fn charset_of(settings: &Settings) -> Result<Charset, HubError> {
+    let encoding = String::from_utf8_lossy(&settings.hub_encoding).into_owned();
+    Charset::named(&encoding).ok_or(HubError::Encoding(encoding))
+}
+
 impl Hub {
     /// Opens the state folder and makes what is missing there. No script is loaded yet.
     ///
@@ -113,8 +119,7 @@ impl Hub {
     pub fn open(options: Options) -> Result<Hub, HubError> {
         let database = Database::open(&options.data)?;
         let settings = read_settings(&database, &options)?;
-        let encoding = String::from_utf8_lossy(&settings.hub_encoding).into_owned();
-        let charset = Charset::named(&encoding).ok_or(HubError::Encoding(encoding))?;
+        let charset = charset_of(&settings)?;
         let sql = Sql::open(&options.data, charset)?;
         let mut geoip = match &options.geoip {
             Some(folder) => GeoIp::open(folder).map_err(|error| HubError::GeoIp(folder.clone(), error))?,

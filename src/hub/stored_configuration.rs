@@ -1,12 +1,12 @@
 //! The configuration in a data folder, from outside of the hub, whether it runs or not; what the
 //! variables are is in `settings`, how a running hub changes one, in `configuration`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::configuration::CONFIG;
 use super::data_folder::{DatabaseError, FILE};
 use super::database::Database;
-use super::options::read_settings;
+use super::options::{charset_of, read_settings};
 use super::settings::{Kind, SettingError, Settings, canonical, setting, settings};
 use super::text::Charset;
 use super::{HubError, Options};
@@ -64,25 +64,28 @@ impl Variable {
 
 /// The configuration that is kept in a data folder.
 pub struct StoredConfiguration {
-    database: Database,
+    data: PathBuf,
+    /// None before something is changed in a folder that has never been used.
+    database: Option<Database>,
     settings: Settings,
     charset: Charset,
 }
 
 impl StoredConfiguration {
-    /// Opens a data folder, also while a hub runs there; one that has never been used is made.
+    /// Opens a data folder, also while a hub runs there. One that has never been used has the
+    /// defaults, and is made by the first change.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub fn open(data: &Path) -> Result<StoredConfiguration, StoredConfigurationError> {
-        let database = match data.join(FILE).is_file() {
-            true => Database::open_beside(data)?,
-            false => Database::open(data)?,
+        let is_used = data.join(FILE).is_file();
+        let database = is_used.then(|| Database::open_beside(data)).transpose()?;
+        let settings = match &database {
+            Some(database) => read_settings(database, &Options::new(data))?,
+            None => Settings::default(),
         };
-        let settings = read_settings(&database, &Options::new(data))?;
-        let encoding = String::from_utf8_lossy(&settings.hub_encoding).into_owned();
-        let charset = Charset::named(&encoding).ok_or(HubError::Encoding(encoding))?;
-        Ok(StoredConfiguration { database, settings, charset })
+        let charset = charset_of(&settings)?;
+        Ok(StoredConfiguration { data: data.into(), database, settings, charset })
     }
 
     /// All variables, as the manual lists them.
@@ -120,7 +123,13 @@ impl StoredConfiguration {
         tried.set(row.name, &value).map_err(|error: SettingError| refused(error.to_string()))?;
         check(&tried).map_err(|reason| refused(reason.into()))?;
         let new = tried.get(row.name).unwrap_or_default();
-        self.database.set_setup(CONFIG, row.name.as_bytes(), &new)?;
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => Database::open(&self.data)?,
+        };
+        let stored = database.set_setup(CONFIG, row.name.as_bytes(), &new);
+        self.database = Some(database);
+        stored?;
         self.settings = tried;
         Ok(self.variable_of(row.name, row.kind, row.meaning))
     }
@@ -167,6 +176,19 @@ mod tests {
         let mut stored = StoredConfiguration::open(data.path()).unwrap();
         assert_eq!(stored.variable("hub_name").unwrap().value, "Хаб");
         assert!(!stored.set("hub_name", None).unwrap().is_changed());
+    }
+
+    #[test]
+    fn to_look_makes_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("mistyped");
+        let mut stored = StoredConfiguration::open(&folder).unwrap();
+        assert!(stored.variables().iter().all(|variable| !variable.is_changed()));
+        assert!(stored.set("max_users", Some("many")).is_err());
+        assert!(!folder.exists());
+        stored.set("max_users", Some("7")).unwrap();
+        drop(stored);
+        assert_eq!(StoredConfiguration::open(&folder).unwrap().variable("max_users").unwrap().value, "7");
     }
 
     #[test]

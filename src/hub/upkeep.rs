@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::background::{hash_password, random_password};
 use super::data_folder::{DatabaseError, FILE};
 use super::database::Database;
-use super::options::read_settings;
+use super::options::{charset_of, read_settings};
 use super::text::Charset;
 use super::{Class, HubError, Options};
 
@@ -66,8 +66,7 @@ impl Accounts {
         }
         let database = Database::open_beside(data)?;
         let settings = read_settings(&database, &Options::new(data))?;
-        let encoding = String::from_utf8_lossy(&settings.hub_encoding).into_owned();
-        let charset = Charset::named(&encoding).ok_or(HubError::Encoding(encoding))?;
+        let charset = charset_of(&settings)?;
         Ok(Accounts { database, charset, shortest_password: settings.password_min_len })
     }
 

@@ -35,12 +35,7 @@ unsafe extern "C" fn enter<const AT: usize, const RAW: bool>(
     // and then one for each name in the tuple `keywords`, all alive.
     unsafe {
         let gil = Gil::assume();
-        let named = if keywords.is_null() { 0 } else { ffi::PyTuple_Size(keywords) as usize };
-        let all = match count as usize + named {
-            0 => &[],
-            all => std::slice::from_raw_parts(args, all),
-        };
-        let (positional, named) = all.split_at(count as usize);
+        let (positional, named) = function::split_arguments(args, count, keywords);
         call(gil, &CALLS[AT], RAW, positional, named, keywords).map_or(null_mut(), Obj::into_raw)
     }
 }

@@ -13,7 +13,7 @@ use pyo3::ffi;
 
 use crate::changes;
 use crate::convert::{Outgoing, to_python};
-use crate::function::{builtin, with_keywords};
+use crate::function::{builtin, split_arguments, with_keywords};
 use crate::py::{Exception, Gil, GilCell, Obj, PyResult, Raw, import, raise};
 use crate::text::{self, Encoding};
 
@@ -34,7 +34,8 @@ unsafe extern "C" fn enter<const AT: usize>(
     // one for each name in the tuple `keywords`, all alive.
     unsafe {
         let gil = Gil::assume();
-        forward(gil, FORWARDED[AT].0, args, count as usize, keywords).map_or(null_mut(), Obj::into_raw)
+        let (positional, named) = split_arguments(args, count, keywords);
+        forward(gil, FORWARDED[AT].0, positional, named, keywords).map_or(null_mut(), Obj::into_raw)
     }
 }
 
@@ -76,22 +77,20 @@ pub fn add_functions(gil: Gil, module: &Obj) -> PyResult<()> {
 }
 
 /// # Safety
-/// `args` are `count` objects and one more for each name in `keywords`, which is NULL or a tuple;
-/// all are alive.
-unsafe fn forward(gil: Gil, name: &CStr, args: *const Raw, count: usize, keywords: Raw) -> PyResult<Obj> {
+/// All objects are alive; `keywords` is NULL or a tuple of as many names as `named` has values.
+unsafe fn forward(gil: Gil, name: &CStr, positional: &[Raw], named: &[Raw], keywords: Raw) -> PyResult<Obj> {
     let function = name_in(gil, &scope(gil)?, name)?;
     // SAFETY: the GIL is held.
-    let tuple = unsafe { Obj::own(ffi::PyTuple_New(count as isize))? };
+    let tuple = unsafe { Obj::own(ffi::PyTuple_New(positional.len() as isize))? };
     let options = Obj::dict(gil)?;
     // SAFETY: promised by the caller; SetItem takes over the references.
     unsafe {
-        for at in 0..count {
-            ffi::PyTuple_SetItem(tuple.raw(), at as isize, Obj::borrow(*args.add(at)).into_raw());
+        for (at, value) in positional.iter().enumerate() {
+            ffi::PyTuple_SetItem(tuple.raw(), at as isize, Obj::borrow(*value).into_raw());
         }
-        let named = if keywords.is_null() { 0 } else { ffi::PyTuple_Size(keywords) as usize };
-        for at in 0..named {
+        for (at, value) in named.iter().enumerate() {
             let name = Obj::borrow(ffi::PyTuple_GetItem(keywords, at as isize));
-            options.set_item(&name, &Obj::borrow(*args.add(count + at)))?;
+            options.set_item(&name, &Obj::borrow(*value))?;
         }
         Obj::own(ffi::PyObject_Call(function.raw(), tuple.raw(), options.raw()))
     }

@@ -53,6 +53,25 @@ pub unsafe fn enter(
     result.map_or(null_mut(), Obj::into_raw)
 }
 
+/// What a function with keywords is called with: positional arguments, and the values of those
+/// with a name.
+///
+/// # Safety
+/// As the interpreter calls: `args` are `count` objects and one more for each name in `keywords`,
+/// which is NULL or a tuple. All are alive for as long as the slices are used.
+#[inline]
+pub unsafe fn split_arguments<'a>(args: *const Raw, count: isize, keywords: Raw) -> (&'a [Raw], &'a [Raw]) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        let named = if keywords.is_null() { 0 } else { ffi::PyTuple_Size(keywords) as usize };
+        let all = match count as usize + named {
+            0 => &[],
+            all => std::slice::from_raw_parts(args, all),
+        };
+        all.split_at(count as usize)
+    }
+}
+
 /// Sets the exception for a wrong number of arguments.
 pub fn wrong_count(gil: Gil, name: impl Display, allowed: RangeInclusive<usize>, given: usize) -> Raised {
     let (least, most) = (*allowed.start(), *allowed.end());

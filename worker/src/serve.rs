@@ -242,22 +242,7 @@ fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Valu
     let returned = call_with(gil, function.raw(), &args[..count]);
     drop(function);
     channel.set_awaited(gil, before);
-    if is_forked() {
-        // SAFETY: has no conditions. A forked child came back from the hook.
-        unsafe { libc::_exit(0) }
-    }
-    let returned = match returned {
-        Ok(returned) => Some(returned),
-        Err(Raised) if is_exit(gil) => return Err(Raised),
-        Err(Raised) => {
-            let over = limits::reached(gil);
-            print_exception(gil);
-            if let Some(code) = over {
-                limits::give_up(code);
-            }
-            None
-        }
-    };
+    let returned = ended(gil, returned)?;
     hooks::keep_up(gil, channel)?;
     if !is_awaited {
         return Ok(());
@@ -268,27 +253,35 @@ fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Valu
     }
 }
 
-/// Answers a command. The hub has nothing more to do with it, whatever becomes of that.
-fn command(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[Value<'_>]) -> PyResult<()> {
-    hooks::keep_up(gil, channel)?;
-    let before = channel.set_awaited(gil, true);
-    let ran = declared::run_command(gil, name, args);
-    channel.set_awaited(gil, before);
+/// What the script's code came to that the hub's message has started; `None` when it raised,
+/// which is in the log then. Only an exit goes on as an exception.
+#[inline]
+fn ended<T>(gil: Gil, ran: PyResult<T>) -> PyResult<Option<T>> {
     if is_forked() {
-        // SAFETY: has no conditions. A forked child came back from the command.
+        // SAFETY: has no conditions. A forked child came back.
         unsafe { libc::_exit(0) }
     }
     match ran {
-        Ok(()) => {}
-        Err(Raised) if is_exit(gil) => return Err(Raised),
+        Ok(result) => Ok(Some(result)),
+        Err(Raised) if is_exit(gil) => Err(Raised),
         Err(Raised) => {
             let over = limits::reached(gil);
             print_exception(gil);
             if let Some(code) = over {
                 limits::give_up(code);
             }
+            Ok(None)
         }
     }
+}
+
+/// Answers a command. The hub has nothing more to do with it, whatever becomes of that.
+fn command(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[Value<'_>]) -> PyResult<()> {
+    hooks::keep_up(gil, channel)?;
+    let before = channel.set_awaited(gil, true);
+    let ran = declared::run_command(gil, name, args);
+    channel.set_awaited(gil, before);
+    ended(gil, ran)?;
     hooks::keep_up(gil, channel)?;
     send_answer(gil, channel, seq, Answer::Block)
 }

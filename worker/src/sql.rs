@@ -40,12 +40,7 @@ unsafe extern "C" fn enter(_module: Raw, args: *const Raw, count: isize, keyword
     // arguments and one for each name in the tuple `keywords`, all alive.
     unsafe {
         let gil = Gil::assume();
-        let named = if keywords.is_null() { 0 } else { ffi::PyTuple_Size(keywords) as usize };
-        let all = match count as usize + named {
-            0 => &[],
-            all => std::slice::from_raw_parts(args, all),
-        };
-        let (positional, named) = all.split_at(count as usize);
+        let (positional, named) = function::split_arguments(args, count, keywords);
         run(gil, positional, named, keywords).map_or(null_mut(), Obj::into_raw)
     }
 }

@@ -128,13 +128,18 @@ fn pack(
     out: File,
     progress: impl FnMut(u64),
 ) -> Result<Contents, PackError> {
+    let own = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let mut archive = Archive {
+        own: [out.metadata().map(own)?, fs::metadata(database).map(own)?],
         tar: Builder::new(Hashed { to: io::BufWriter::new(out), hash: Sha256::new(), written: 0 }),
         contents: Contents::default(),
         progress,
     };
     archive.text(TITLE, TITLE_TEXT)?;
     archive.file(database, Path::new(data_folder::FILE))?;
+    // Operators who keep their scripts elsewhere may have put a link there.
+    let link = data.join(SCRIPTS);
+    let scripts = scripts.or_else(|| (link.is_symlink() && link.is_dir()).then_some(link.as_path()));
     archive.folder(data, Path::new(""), &|relative| {
         is_left_out(relative) || (scripts.is_some() && relative == Path::new(SCRIPTS))
     })?;
@@ -165,6 +170,8 @@ impl<W: Write> Write for Hashed<W> {
 }
 
 struct Archive<P> {
+    /// The files that it is written to and from: device and number of each.
+    own: [(u64, u64); 2],
     tar: Builder<Hashed<io::BufWriter<File>>>,
     contents: Contents,
     progress: P,
@@ -232,7 +239,7 @@ impl<P: FnMut(u64)> Archive<P> {
                 self.folder(&path, &name, is_left_out)?;
             } else if metadata.is_symlink() {
                 self.link(&path, &name, &metadata)?;
-            } else if metadata.is_file() {
+            } else if metadata.is_file() && !self.is_of_a_backup(&path, &metadata) {
                 match self.file(&path, &name) {
                     Err(PackError::Read(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
                     result => result?,
@@ -240,6 +247,12 @@ impl<P: FnMut(u64)> Archive<P> {
             }
         }
         Ok(())
+    }
+
+    /// A backup can be written into the folder that it is of. It does not hold itself, nor those
+    /// before it: each would be twice as large as the last.
+    fn is_of_a_backup(&self, path: &Path, metadata: &fs::Metadata) -> bool {
+        self.own.contains(&(metadata.dev(), metadata.ino())) || is_backup(path)
     }
 
     fn link(&mut self, path: &Path, name: &Path, metadata: &fs::Metadata) -> Result<(), PackError> {

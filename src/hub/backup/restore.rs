@@ -210,6 +210,9 @@ fn unpack_into(folder: &Path, file: &Path) -> Result<(), BackupError> {
 
 fn check_database(folder: &Path, file: &Path) -> Result<(), BackupError> {
     let path = folder.join(data_folder::FILE);
+    if path.is_symlink() {
+        return Err(BackupError::Damaged(file.into(), "its database is a link".into()));
+    }
     let damaged = |reason: String| BackupError::Damaged(file.into(), reason);
     let check = || -> rusqlite::Result<String> {
         let connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -374,6 +377,30 @@ mod tests {
             at += 1;
         }
         assert!(at > 8, "{at}");
+    }
+
+    #[test]
+    fn a_backup_in_its_own_folder_holds_no_backup() {
+        let data = hub(b"anna");
+        let inside = |name: &str| data.path().join("scripts").join(name);
+        for _ in 0..3 {
+            backup(data.path(), None, &inside("hub.tar"), |_| ()).unwrap();
+            backup(data.path(), None, &data.path().join("hub.tar"), |_| ()).unwrap();
+            assert_eq!(check(&inside("hub.tar")).unwrap().files, 3);
+            assert_eq!(check(&data.path().join("hub.tar")).unwrap().files, 3);
+        }
+    }
+
+    #[test]
+    fn scripts_behind_a_link_are_in_it() {
+        let (data, elsewhere) = (hub(b"anna"), tempfile::tempdir().unwrap());
+        fs::rename(data.path().join("scripts"), elsewhere.path().join("mine")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path().join("mine"), data.path().join("scripts")).unwrap();
+        let (_folder, file) = packed(data.path());
+        let new = tempfile::tempdir().unwrap();
+        restore(new.path(), &file).unwrap();
+        assert!(!new.path().join("scripts").is_symlink());
+        assert_eq!(whose(new.path()).unwrap(), b"anna");
     }
 
     #[test]
