@@ -203,9 +203,9 @@ class Script:
     def check(self):
         try:
             self.tree = ast.parse(self.text, self.path)
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             line, column = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
-            message = getattr(error, "msg", None) or str(error)
+            message = getattr(error, "msg", None) or str(error) or TOO_DEEP
             place = ast.Pass(lineno=line, col_offset=max(column - 1, 0))
             version = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
             return self.find(place, "VH001", f"{version} cannot read this: {message}", "write it as this version of Python has it")
@@ -513,6 +513,9 @@ def is_send(value):
     return kinds[0] in (None, "str") and kinds[1] in (None, "int", "bool")
 
 
+TOO_DEEP = "it is nested too deeply"
+
+
 def near_name(name, names):
     by_lower = {known.lower(): known for known in names}
     return by_lower.get(name.lower()) or next(iter(difflib.get_close_matches(name, names, 1, 0.7)), None)
@@ -539,12 +542,16 @@ def main():
         try:
             with tokenize.open(path) as file:
                 text = file.read()
-        except (SyntaxError, UnicodeDecodeError) as error:
+        except (SyntaxError, UnicodeDecodeError, OSError) as error:
             place = {"file": path, "line": 1, "column": 1, "code": "VH001"}
             found.append({**place, "message": f"cannot be read: {error}", "help": "save it as UTF-8, or name its encoding in the first line"})
             continue
         script = Script(path, text, tables, folders)
-        script.check()
+        try:
+            script.check()
+        except RecursionError:
+            # What was found before stays; the others' scripts are read all the same.
+            script.find(None, "VH001", f"cannot be read whole: {TOO_DEEP}", "write it with fewer levels inside each other")
         quiet, seen = silenced(text), set()
         for finding in sorted(script.found, key=lambda f: (f["line"], f["column"], f["code"])):
             codes = quiet.get(finding["line"], ())

@@ -67,14 +67,18 @@ pub fn scripts(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CheckError> {
     let mut scripts = Vec::new();
     for path in paths {
         let wrong = |error| CheckError::Path(path.display().to_string(), error);
-        if std::fs::metadata(path).map_err(wrong)?.is_dir() {
+        let metadata = std::fs::metadata(path).map_err(wrong)?;
+        if metadata.is_dir() {
             let found = script_files(path).map_err(wrong)?;
             if found.is_empty() {
                 return Err(CheckError::Empty(path.display().to_string()));
             }
             scripts.extend(found);
-        } else {
+        } else if metadata.is_file() {
             scripts.push(path.clone());
+        } else {
+            // Such as a pipe, which would be waited for.
+            return Err(wrong(std::io::Error::other("this is neither a file nor a folder")));
         }
     }
     Ok(scripts)
@@ -240,5 +244,31 @@ mod tests {
         assert_eq!(codes(folder.path(), "script.py", "import beside, os.path, vh"), [""; 0]);
         std::fs::write(folder.path().join("json.py"), "").unwrap();
         assert_eq!(codes(folder.path(), "script.py", "import json"), ["VH401"]);
+    }
+
+    #[test]
+    fn a_script_that_cannot_be_read_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, source: &[u8]| {
+            std::fs::write(folder.path().join(name), source).unwrap();
+            folder.path().join(name)
+        };
+        let files = [
+            write("minus.py", format!("x = {}1", "-".repeat(200_000)).as_bytes()),
+            write("plus.py", format!("x = 1{}", " + 1".repeat(3_000)).as_bytes()),
+            write("brackets.py", "(".repeat(50_000).as_bytes()),
+            write("zero.py", b"x = 1\0"),
+            write("bytes.py", b"x = '\xff'"),
+            write("last.py", b"def OnTimer(): pass\ndef OnTimr(): pass"),
+        ];
+        let found = check(&files, None).unwrap();
+        let of = |name: &str| found.iter().filter(|finding| finding.file.ends_with(name)).count();
+        for name in ["minus.py", "brackets.py", "zero.py", "bytes.py", "last.py"] {
+            assert!(of(name) > 0, "{name}: {found:?}");
+        }
+        // A pipe is waited for by nobody.
+        let pipe = folder.path().join("pipe.py");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(matches!(scripts(&[pipe]), Err(CheckError::Path(..))));
     }
 }

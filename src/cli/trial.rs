@@ -421,7 +421,9 @@ impl Trial {
 
     /// Takes lines from a pipe, and shows them.
     fn follow(&mut self) {
-        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        for line in std::io::stdin().lock().split(b'\n').map_while(Result::ok) {
+            // What is no UTF-8 is shown as such, and nothing behind it is lost.
+            let line = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(&line));
             self.print(&format!("> {line}"));
             if !self.line(&line) {
                 break;

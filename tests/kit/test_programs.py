@@ -120,6 +120,14 @@ def test_a_reload_says_what_has_changed(tmp_path: Path) -> None:
     assert program.returncode == 1
 
 
+def test_bytes_that_are_no_text_hide_nothing_behind_them(tmp_path: Path) -> None:
+    write(tmp_path, "it.py", SCRIPT)
+    done = subprocess.run(
+        [str(find_program()), "try", "it.py"], cwd=tmp_path, input=b"\xff\xfe\0\r\nhello\r\n", stdout=subprocess.PIPE, timeout=120
+    )
+    assert done.returncode == 0 and done.stdout.endswith(b"> hello\n<alice> hello\n"), done.stdout
+
+
 def test_a_script_that_does_not_load(tmp_path: Path) -> None:
     write(tmp_path, "it.py", "def broken(:")
     code, said = vhpy(tmp_path, "try", "it.py")
