@@ -7,7 +7,9 @@ use sqlparser::ast::{
 };
 
 use super::SqlError;
-use super::expression::{Binder, Ex, Literal, exact, int, modulo, moved, text_kind, unsupported};
+use super::expression::{Binder, unsupported};
+use super::operators::{exact, int, modulo, moved, text_kind};
+use super::term::{Ex, Literal};
 use super::types::Type;
 
 /// A function that needs nothing but conversions.
@@ -381,7 +383,7 @@ impl Binder<'_> {
             ("user" | "current_user" | "session_user" | "system_user", []) => {
                 Ex::new("'verlihub@localhost'", Text)
             }
-            ("version", []) => Ex::new(format!("'{}'", super::show::VERSION), Text),
+            ("version", []) => Ex::new(format!("'{}'", super::variables::VERSION), Text),
             ("connection_id", []) => Ex::new("1", Int),
             // There is one connection: nobody else has a lock.
             ("get_lock", [_, _]) | ("release_lock" | "is_free_lock", [_]) => Ex::new("1", Int),
@@ -597,7 +599,7 @@ impl Binder<'_> {
             }
             expr => self.expression(expr)?,
         };
-        Ok(format!("{}{}", ex.order(), super::select::direction(each)))
+        Ok(format!("{}{}", ex.order(), super::expression::direction(each)))
     }
 
     fn window(&mut self, over: &WindowType) -> Result<String, SqlError> {

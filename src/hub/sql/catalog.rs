@@ -386,3 +386,11 @@ pub fn indexes(connection: &Connection, table: &str) -> Result<Vec<String>, SqlE
     let names = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(names)
 }
+
+/// What a default is, for messages.
+pub fn shown(default: &Default) -> String {
+    match default {
+        Default::Text(text) => text.clone(),
+        Default::Now => "current_timestamp()".into(),
+    }
+}

@@ -5,134 +5,22 @@ use std::rc::Rc;
 
 use rusqlite::Connection;
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Ident, InTarget, ObjectName, UnaryOperator,
-    Value,
+    BinaryOperator, CastKind, DataType, DateTimeField, Expr, Ident, InTarget, ObjectName, OrderByExpr,
+    UnaryOperator, Value,
 };
 
 use super::SqlError;
 use super::catalog::{Catalog, Table, has_other, quoted};
 use super::collate;
+use super::operators::{
+    arithmetic, bits, cast_int, counts, divide, exact, int, modulo, moved, not_if, number, text_kind,
+};
 use super::parse::is_user_variable;
 use super::session::Env;
 use super::source::Source;
+use super::term::{Ex, Indexed, Literal};
 use super::types::{Kind, Type};
-
-/// What an expression became.
-#[derive(Clone, Debug)]
-pub struct Ex {
-    /// SQLite's expression.
-    pub sql: String,
-    /// What it gives.
-    pub kind: Type,
-    /// The same as a number, where that is another expression.
-    pub number: Option<String>,
-    /// What it is, when it stands in the query.
-    pub literal: Option<Literal>,
-    /// How its rows are found by a text, if it is a column with an index and never NULL.
-    pub indexed: Option<Rc<Indexed>>,
-    /// Whether it gathers rows.
-    pub gathers: bool,
-}
-
-/// A text column by whose indexes rows are found.
-#[derive(Debug)]
-pub struct Indexed {
-    /// The number of the query's row.
-    row: String,
-    /// The query of the numbers of rows, up to its condition.
-    numbers: String,
-    /// The same by the index of what is beyond ASCII.
-    others: String,
-    /// The column in those.
-    column: String,
-}
-
-/// What stands in a query.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Literal {
-    /// A whole number.
-    Int(i64),
-    /// Text.
-    Text(Vec<u8>),
-}
-
-impl Ex {
-    /// An expression of this type.
-    pub fn new(sql: impl Into<String>, kind: Type) -> Ex {
-        Ex { sql: sql.into(), kind, number: None, literal: None, indexed: None, gathers: false }
-    }
-
-    /// A truth.
-    pub fn truth(sql: impl Into<String>) -> Ex {
-        Ex::new(sql, Type::Int)
-    }
-
-    /// The same, gathering rows if one of those does.
-    pub fn like<'a>(mut self, parts: impl IntoIterator<Item = &'a Ex>) -> Ex {
-        self.gathers |= parts.into_iter().any(|part| part.gathers);
-        self
-    }
-
-    /// As a number that SQLite counts with.
-    pub fn number(&self) -> String {
-        match (&self.number, self.kind) {
-            (Some(number), _) => number.clone(),
-            // What division gives has more digits than are shown, and compared.
-            (None, Type::Decimal(scale)) => format!("cast(vh_dec({}, {scale}) as real)", self.sql),
-            (None, Type::Text | Type::Bytes) => format!("vh_num({})", self.sql),
-            (None, kind) if kind.is_temporal() => format!("vh_tnum({})", self.sql),
-            _ => self.sql.clone(),
-        }
-    }
-
-    /// As text.
-    pub fn text(&self) -> String {
-        match self.kind {
-            Type::Int => format!("cast({} as text)", self.sql),
-            Type::UInt => format!("vh_ustr({})", self.sql),
-            Type::Decimal(scale) => format!("vh_dec({}, {scale})", self.sql),
-            Type::Double => format!("vh_dbl({})", self.sql),
-            Type::Float => format!("vh_flt({})", self.sql),
-            _ => self.sql.clone(),
-        }
-    }
-
-    /// As a date and time.
-    pub fn moment(&self) -> String {
-        if self.kind == Type::DateTime { self.sql.clone() } else { format!("vh_dt({})", self.sql) }
-    }
-
-    /// As another type, as where values of both are results of one expression.
-    pub fn converted(&self, kind: Type) -> String {
-        match (self.kind, kind) {
-            (own, kind) if own == kind => self.sql.clone(),
-            (Type::Null, _) => self.sql.clone(),
-            (_, Type::Text | Type::Bytes) => self.text(),
-            (_, Type::Double | Type::Float) => self.number(),
-            (own, Type::Decimal(_)) if own.is_number() => self.sql.clone(),
-            (_, Type::Decimal(scale)) => format!("vh_dec({}, {scale})", self.number()),
-            (_, Type::DateTime) => self.moment(),
-            _ => self.sql.clone(),
-        }
-    }
-
-    /// What it is ordered by.
-    pub fn order(&self) -> String {
-        match self.kind {
-            Type::Text if self.number.is_none() => format!("{} collate {}", self.sql, collate::NAME),
-            Type::Text | Type::Decimal(_) => self.number(),
-            _ => self.sql.clone(),
-        }
-    }
-
-    /// What rows are grouped by.
-    pub fn group(&self) -> String {
-        match self.kind {
-            Type::Text => format!("{} collate {}", self.sql, collate::NAME),
-            _ => self.sql.clone(),
-        }
-    }
-}
+use super::variables::system_variable;
 
 /// A column of a table in a query.
 #[derive(Clone, Debug)]
@@ -219,6 +107,14 @@ pub fn balanced(parts: &[String], between: &str) -> String {
             let (first, last) = parts.split_at(parts.len() / 2);
             format!("({} {between} {})", balanced(first, between), balanced(last, between))
         }
+    }
+}
+
+/// The direction of an order.
+pub fn direction(by: &OrderByExpr) -> &'static str {
+    match by.options.sort {
+        Some(sqlparser::ast::OrderBySort::Desc) => " desc",
+        _ => "",
     }
 }
 
@@ -589,7 +485,7 @@ impl<'a> Binder<'a> {
     fn system_variable(&mut self, name: &str) -> Result<Ex, SqlError> {
         let name = name.trim_start_matches('@').to_ascii_lowercase();
         let name = name.strip_prefix("session.").or(name.strip_prefix("global.")).unwrap_or(&name);
-        let value = super::show::system_variable(name).ok_or_else(|| SqlError::NoVariable(name.into()))?;
+        let value = system_variable(name).ok_or_else(|| SqlError::NoVariable(name.into()))?;
         Ok(match value.parse::<i64>() {
             Ok(number) => Ex::new(number.to_string(), Type::Int),
             Err(_) => self.string(value.into()),
@@ -907,126 +803,6 @@ impl<'a> Binder<'a> {
         let unit = unit.value.to_ascii_lowercase();
         Ok(moved(&start, &value, &unit, back))
     }
-}
-
-/// A moment, and an interval added to it.
-pub fn moved(start: &Ex, value: &Ex, unit: &str, back: bool) -> Ex {
-    let of_time = ["hour", "minute", "second"].iter().any(|name| unit.contains(name));
-    let (kind, code) = match start.kind {
-        Type::Date if !of_time => (Type::Date, 1),
-        Type::Time if of_time || unit == "day" => (Type::Time, 3),
-        Type::Date | Type::DateTime | Type::Time => (Type::DateTime, 2),
-        _ => (Type::Text, 0),
-    };
-    let sign = if back { -1 } else { 1 };
-    let sql = format!("vh_date_add({}, {}, '{unit}', {sign}, {code})", start.sql, value.text());
-    Ex::new(sql, kind).like([start, value])
-}
-
-/// A condition or its opposite.
-pub fn not_if(negated: bool, sql: String) -> Ex {
-    Ex::truth(if negated { format!("(not {sql})") } else { sql })
-}
-
-/// A number that stands in a query.
-fn number(digits: &str) -> Result<Ex, SqlError> {
-    if digits.contains(['e', 'E']) {
-        return Ok(Ex::new(digits, Type::Double));
-    }
-    if let Some((_, fraction)) = digits.split_once('.') {
-        let scale = u8::try_from(fraction.len()).unwrap_or(38).min(38);
-        let written = format!("'{}{digits}'", if digits.starts_with('.') { "0" } else { "" });
-        return Ok(Ex { number: Some(digits.into()), ..Ex::new(written, Type::Decimal(scale)) });
-    }
-    match digits.parse::<i64>() {
-        Ok(number) => Ok(Ex { literal: Some(Literal::Int(number)), ..Ex::new(digits, Type::Int) }),
-        Err(_) => match digits.parse::<u64>() {
-            Ok(number) => Ok(Ex::new(number.cast_signed().to_string(), Type::UInt)),
-            Err(_) => Ok(Ex::new(format!("'{digits}'"), Type::Decimal(0))),
-        },
-    }
-}
-
-/// What type something has in arithmetic.
-fn counts(ex: &Ex) -> Type {
-    match ex.kind {
-        Type::Text | Type::Bytes if ex.number.is_some() => Type::Int,
-        Type::Text | Type::Bytes | Type::Float => Type::Double,
-        Type::Null | Type::Date | Type::DateTime | Type::Time => Type::Int,
-        kind => kind,
-    }
-}
-
-/// As an exact number: a whole one, or text of digits.
-pub fn exact(ex: &Ex) -> String {
-    match ex.kind {
-        Type::Decimal(_) => ex.sql.clone(),
-        _ => ex.number(),
-    }
-}
-
-/// As a whole number.
-pub fn int(ex: &Ex) -> String {
-    if ex.kind.is_int() { ex.sql.clone() } else { format!("vh_int({})", ex.number()) }
-}
-
-fn cast_int(ex: &Ex) -> String {
-    match ex.kind {
-        Type::Int | Type::UInt => ex.sql.clone(),
-        // Text is cut off at what is no digit.
-        Type::Text | Type::Bytes if ex.number.is_none() => {
-            format!("cast(vh_trim({}, 3, ' ') as integer)", ex.sql)
-        }
-        _ => format!("vh_int({})", ex.number()),
-    }
-}
-
-/// The type of text made of these.
-pub fn text_kind<'a>(parts: impl IntoIterator<Item = &'a Ex>) -> Type {
-    if parts.into_iter().any(|part| part.kind == Type::Bytes) { Type::Bytes } else { Type::Text }
-}
-
-fn bits(one: &Ex, op: &str, other: &Ex) -> Ex {
-    Ex::new(format!("({} {op} {})", int(one), int(other)), Type::UInt)
-}
-
-fn arithmetic(one: &Ex, op: char, exactly: &str, other: &Ex) -> Ex {
-    let (a, b) = (counts(one), counts(other));
-    if a == Type::Double || b == Type::Double {
-        return Ex::new(format!("({} {op} {})", one.number(), other.number()), Type::Double);
-    }
-    if a.is_int() && b.is_int() {
-        let sql = format!("({} {op} {})", one.number(), other.number());
-        return if a == Type::UInt || b == Type::UInt {
-            Ex::new(format!("vh_uint{sql}"), Type::UInt)
-        } else {
-            Ex::new(sql, Type::Int)
-        };
-    }
-    let scale =
-        if op == '*' { a.scale().saturating_add(b.scale()).min(38) } else { a.scale().max(b.scale()) };
-    Ex::new(format!("{exactly}({}, {})", exact(one), exact(other)), Type::Decimal(scale))
-}
-
-fn divide(one: &Ex, other: &Ex) -> Ex {
-    let (a, b) = (counts(one), counts(other));
-    if a == Type::Double || b == Type::Double {
-        return Ex::new(format!("(cast({} as real) / {})", one.number(), other.number()), Type::Double);
-    }
-    let scale = a.scale().saturating_add(4).min(38);
-    Ex::new(format!("vh_div({}, {})", exact(one), exact(other)), Type::Decimal(scale))
-}
-
-/// The remainder.
-pub fn modulo(one: &Ex, other: &Ex) -> Ex {
-    let (a, b) = (counts(one), counts(other));
-    if a == Type::Double || b == Type::Double {
-        return Ex::new(format!("vh_fmod({}, {})", one.number(), other.number()), Type::Double);
-    }
-    if a.is_int() && b.is_int() {
-        return Ex::new(format!("({} % {})", one.number(), other.number()), a);
-    }
-    Ex::new(format!("vh_mod({}, {})", exact(one), exact(other)), Type::Decimal(a.scale().max(b.scale())))
 }
 
 /// The bytes of `X'4142'` or `0x4142`.

@@ -18,14 +18,17 @@ mod define;
 mod expression;
 mod functions;
 mod guard;
+mod operators;
 mod parse;
 mod select;
 mod session;
 mod show;
 mod source;
+mod term;
 #[cfg(test)]
 mod tests;
 mod types;
+mod variables;
 mod verlihub;
 mod write;
 

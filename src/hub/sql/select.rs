@@ -1,15 +1,16 @@
 //! Queries that give rows.
 
 use sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, OrderBy, OrderByExpr,
-    OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator,
-    SetQuantifier, TableFactor, TableWithJoins, Value,
+    Distinct, Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, OrderBy, OrderByKind,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier,
+    TableFactor, TableWithJoins, Value,
 };
 
 use super::SqlError;
 use super::catalog::quoted;
 use super::collate;
-use super::expression::{Binder, Column, Ex, From, Names, Scope, balanced, unsupported};
+use super::expression::{Binder, Column, From, Names, Scope, balanced, direction, unsupported};
+use super::term::Ex;
 use super::types::Type;
 
 /// A query for SQLite.
@@ -30,14 +31,6 @@ struct Part {
     /// From `FROM` on.
     rest: String,
     found_rows: bool,
-}
-
-/// The direction of an order.
-pub fn direction(by: &OrderByExpr) -> &'static str {
-    match by.options.sort {
-        Some(sqlparser::ast::OrderBySort::Desc) => " desc",
-        _ => "",
-    }
 }
 
 impl Part {

@@ -3,45 +3,17 @@
 
 use super::SqlError;
 use super::catalog::{Column as TableColumn, Default, Table, quoted};
-
-use super::expression::{Binder, Column, Ex, From};
+use super::expression::{Binder, Column, From};
 use super::parse::Show;
+use super::term::Ex;
 use super::types::{Kind, Type};
-
-/// What `VERSION()` says: scripts look at its beginning.
-pub const VERSION: &str = "10.11.0-MariaDB-vhpy";
+use super::variables::VARIABLES;
 
 /// The database's name.
 const DATABASE: &str = "verlihub";
 
 /// Rows of text; NULL is `None`.
 pub type Answer = Vec<Vec<Option<String>>>;
-
-const VARIABLES: &[(&str, &str)] = &[
-    ("autocommit", "ON"),
-    ("character_set_client", "utf8mb4"),
-    ("character_set_connection", "utf8mb4"),
-    ("character_set_database", "utf8mb4"),
-    ("character_set_results", "utf8mb4"),
-    ("character_set_server", "utf8mb4"),
-    ("collation_connection", "utf8mb4_general_ci"),
-    ("collation_database", "utf8mb4_general_ci"),
-    ("collation_server", "utf8mb4_general_ci"),
-    ("group_concat_max_len", "1048576"),
-    ("lower_case_table_names", "0"),
-    ("max_allowed_packet", "4194304"),
-    ("sql_mode", "STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_CREATE_USER,NO_ENGINE_SUBSTITUTION"),
-    ("time_zone", "SYSTEM"),
-    ("tx_isolation", "REPEATABLE-READ"),
-    ("version", VERSION),
-    ("version_comment", "vhpy on SQLite"),
-];
-
-/// A system variable's value.
-pub fn system_variable(name: &str) -> Option<String> {
-    let found = VARIABLES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
-    Some(if found.1 == "ON" { "1".into() } else { found.1.into() })
-}
 
 fn some(text: impl Into<String>) -> Option<String> {
     Some(text.into())
@@ -80,7 +52,7 @@ impl Table {
             some(column.kind.written()),
             yes(!column.not_null),
             some(self.key_of(&column.name)),
-            column.default.as_ref().map(super::write::shown),
+            column.default.as_ref().map(super::catalog::shown),
             some(extra(column)),
         ]
     }

@@ -8,9 +8,10 @@ use sqlparser::ast::{
 };
 
 use super::SqlError;
-use super::catalog::{Column as TableColumn, Default, Table, has_other, quoted};
+use super::catalog::{Column as TableColumn, Table, has_other, quoted};
 use super::collate;
-use super::expression::{Binder, Column, Ex, Literal, Scope, balanced, unsupported};
+use super::expression::{Binder, Column, Scope, balanced, unsupported};
+use super::term::{Ex, Literal};
 use super::types::Type;
 
 /// What a statement changes, for SQLite.
@@ -465,7 +466,7 @@ impl Binder<'_> {
         let mut by = Vec::new();
         for each in order {
             let ex = self.expression(&each.expr)?;
-            by.push(format!("{}{}", ex.order(), super::select::direction(each)));
+            by.push(format!("{}{}", ex.order(), super::expression::direction(each)));
         }
         let order = if by.is_empty() { String::new() } else { format!(" order by {}", by.join(", ")) };
         let row = table.rowid()?;
@@ -569,12 +570,4 @@ pub fn duplicate(
         })
         .collect();
     Some(format!("Duplicate entry '{:.200}' for key '{}'", values.join("-"), key.name))
-}
-
-/// What a default is, for messages.
-pub fn shown(default: &Default) -> String {
-    match default {
-        Default::Text(text) => text.clone(),
-        Default::Now => "current_timestamp()".into(),
-    }
 }

@@ -21,9 +21,33 @@ pub fn of(value: ValueRef<'_>) -> Option<BigDecimal> {
     }
 }
 
+/// The characters with which a text is a number.
+pub fn leading_digits(text: &[u8]) -> &str {
+    let start = text.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(text.len());
+    let text = text.get(start..).unwrap_or_default();
+    let mut end = usize::from(matches!(text.first(), Some(b'-' | b'+')));
+    let digits = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
+    let whole = digits(end);
+    end += whole;
+    if text.get(end) == Some(&b'.') {
+        let fraction = digits(end + 1);
+        if whole + fraction > 0 {
+            end += 1 + fraction;
+        }
+    }
+    if end > 0 && matches!(text.get(end), Some(b'e' | b'E')) {
+        let sign = usize::from(matches!(text.get(end + 1), Some(b'-' | b'+')));
+        let exponent = digits(end + 1 + sign);
+        if exponent > 0 {
+            end += 1 + sign + exponent;
+        }
+    }
+    text.get(..end).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+}
+
 /// The number with which a text begins; 0 if with none.
 pub fn leading(text: &[u8]) -> BigDecimal {
-    let text = super::number::leading_digits(text);
+    let text = leading_digits(text);
     // A huge exponent would be as many digits.
     let exponent = text.split(['e', 'E']).nth(1).and_then(|digits| digits.parse::<i32>().ok()).unwrap_or(0);
     if text.len() > 400 || exponent.abs() > 80 {

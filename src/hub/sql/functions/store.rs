@@ -194,7 +194,7 @@ impl Place<'_> {
     /// Whether a text is a number from its start to its end.
     fn is_number(&self, value: ValueRef<'_>, kind: &str) -> Result<(), String> {
         let (ValueRef::Text(text), false) = (value, self.ignore) else { return Ok(()) };
-        let digits = number::leading_digits(text);
+        let digits = decimal::leading_digits(text);
         if digits.is_empty() || digits == "-" || digits == "+" {
             return Err(self.incorrect(kind, value));
         }
