@@ -5,11 +5,13 @@
 //! look at the clock.
 
 mod aggregate;
+mod date_format;
 pub mod decimal;
+mod moment;
 mod number;
 mod store;
 mod text;
-pub mod time;
+mod time;
 
 use std::borrow::Cow;
 

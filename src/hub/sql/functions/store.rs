@@ -6,7 +6,7 @@ use rusqlite::types::ValueRef;
 use super::super::collate;
 use super::super::session::{Datum, Env};
 use super::super::types::{Kind, Type};
-use super::{Call, Function, Outcome, decimal, number, text_of, time};
+use super::{Call, Function, Outcome, decimal, moment, number, text_of};
 
 /// Names, whether the answer changes by itself, functions.
 pub const FUNCTIONS: &[(&str, bool, Function)] = &[
@@ -153,8 +153,10 @@ impl Place<'_> {
                 let fraction = usize::from(*fraction);
                 self.moment(value, "datetime", move |text| with_fraction(text, fraction))
             }
-            Kind::Time(fraction) => match time::micros(value) {
-                Some(micros) => text_of(with_fraction(&time::written_micros(micros), usize::from(*fraction))),
+            Kind::Time(fraction) => match moment::micros(value) {
+                Some(micros) => {
+                    text_of(with_fraction(&moment::written_micros(micros), usize::from(*fraction)))
+                }
                 None if self.ignore => text_of("00:00:00"),
                 None => Err(self.incorrect("time", value)),
             },
@@ -279,11 +281,11 @@ impl Place<'_> {
             ValueRef::Text(text) => text.starts_with(b"0000-00-00"),
             _ => false,
         };
-        if zero || self.ignore && time::moment(value).is_none() {
+        if zero || self.ignore && moment::moment(value).is_none() {
             return text_of(cut("0000-00-00 00:00:00"));
         }
-        match time::moment(value) {
-            Some(moment) => text_of(cut(&time::written(moment))),
+        match moment::moment(value) {
+            Some(moment) => text_of(cut(&moment::written(moment))),
             None => Err(self.incorrect(name, value)),
         }
     }
