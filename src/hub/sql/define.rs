@@ -1,16 +1,14 @@
 //! Statements that make and change tables.
 
 use sqlparser::ast::{
-    AlterColumnOperation, AlterTableOperation, ColumnDef, ColumnOption, CreateIndex, CreateTable,
-    CreateTableLikeKind, CreateTableOptions, DataType, Expr, IndexColumn, MySQLColumnPosition, ObjectName,
-    RenameTableNameKind, SqlOption, TableConstraint, Value,
+    ColumnDef, ColumnOption, CreateIndex, CreateTable, CreateTableLikeKind, CreateTableOptions, DataType,
+    Expr, IndexColumn, MySQLColumnPosition, ObjectName, SqlOption, TableConstraint, Value,
 };
 
 use super::SqlError;
 use super::catalog::{Column, Default, Key, Table, quoted};
 use super::expression::{Binder, unsupported};
 use super::guard::{TABLES, is_hidden, is_own};
-use super::parse;
 use super::select::Bound;
 use super::types::{Kind, Type};
 
@@ -32,7 +30,7 @@ impl Definition {
         Ok(())
     }
 
-    fn forget(&mut self, name: &str) {
+    pub(super) fn forget(&mut self, name: &str) {
         self.steps.push(format!("delete from {TABLES} where name = '{}'", name.replace('\'', "''")));
     }
 }
@@ -110,7 +108,7 @@ impl Binder<'_> {
 
     /// What matters of the options behind a table's columns: whether its text is compared by
     /// bytes, and where its numbers begin.
-    fn options(
+    pub(super) fn options(
         &self,
         options: &CreateTableOptions,
         table: &mut Table,
@@ -139,7 +137,7 @@ impl Binder<'_> {
         Ok((bytes, counter))
     }
 
-    fn kind(&self, data_type: &DataType) -> Result<Kind, SqlError> {
+    pub(super) fn kind(&self, data_type: &DataType) -> Result<Kind, SqlError> {
         let text = match data_type {
             DataType::Enum(values, _) => {
                 let values = values.iter().filter_map(|value| match value {
@@ -157,7 +155,7 @@ impl Binder<'_> {
         Kind::parse(&lower).map_err(unsupported)
     }
 
-    fn defined(
+    pub(super) fn defined(
         &mut self,
         name: &str,
         data_type: &DataType,
@@ -223,7 +221,7 @@ impl Binder<'_> {
         Ok(column)
     }
 
-    fn default(&mut self, expr: &Expr, kind: &Kind) -> Result<Option<Default>, SqlError> {
+    pub(super) fn default(&mut self, expr: &Expr, kind: &Kind) -> Result<Option<Default>, SqlError> {
         let text = match expr {
             Expr::Value(value) => match &value.value {
                 Value::Null => return Ok(None),
@@ -252,7 +250,7 @@ impl Binder<'_> {
         })))
     }
 
-    fn add_column(
+    pub(super) fn add_column(
         &mut self,
         table: &mut Table,
         def: &ColumnDef,
@@ -271,7 +269,7 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn put(
+    pub(super) fn put(
         &self,
         table: &mut Table,
         column: Column,
@@ -289,7 +287,11 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn add_constraint(&mut self, table: &mut Table, constraint: &TableConstraint) -> Result<(), SqlError> {
+    pub(super) fn add_constraint(
+        &mut self,
+        table: &mut Table,
+        constraint: &TableConstraint,
+    ) -> Result<(), SqlError> {
         let name_of = |binder: &Self, name: Option<&sqlparser::ast::Ident>| {
             name.map(|name| binder.source.name(&name.value)).unwrap_or_default()
         };
@@ -327,7 +329,7 @@ impl Binder<'_> {
             .collect()
     }
 
-    fn changeable(&self, name: &ObjectName) -> Result<std::rc::Rc<Table>, SqlError> {
+    pub(super) fn changeable(&self, name: &ObjectName) -> Result<std::rc::Rc<Table>, SqlError> {
         let name = self.table_name(name)?;
         let table = self.stored(&name)?;
         allowed(&table.name)?;
@@ -402,150 +404,14 @@ impl Binder<'_> {
         Ok(definition)
     }
 
-    fn renamed(&mut self, old: &Table, to: &str) -> Result<Definition, SqlError> {
+    pub(super) fn renamed(&mut self, old: &Table, to: &str) -> Result<Definition, SqlError> {
         let table = Table { name: to.into(), ..old.clone() };
         let origins = own_names(old);
         self.rebuilt(old, table, &origins)
     }
 
-    /// `ALTER TABLE`.
-    pub fn alter(&mut self, name: &ObjectName, changes: &[parse::Change]) -> Result<Definition, SqlError> {
-        let old = self.changeable(name)?;
-        let mut table = (*old).clone();
-        // For each new column: what it was.
-        let mut origins = own_names(&old);
-        let mut counter = None;
-        for change in changes {
-            match change {
-                parse::Change::RenameIndex(from, to) => {
-                    let (from, to) = (self.source.name(&from.value), self.source.name(&to.value));
-                    let key = table.keys.iter_mut().find(|key| key.name.eq_ignore_ascii_case(&from));
-                    key.ok_or_else(|| SqlError::NoKey(from.clone()))?.name = to;
-                }
-                parse::Change::Parsed(operation) => {
-                    self.change(&mut table, &mut origins, &mut counter, operation)?
-                }
-            }
-        }
-        let mut definition = self.rebuilt(&old, table.clone(), &origins)?;
-        if let (Some(counter), Some(_)) = (counter, table.auto()) {
-            definition.steps.extend(count_from(&table.name, counter));
-        }
-        Ok(definition)
-    }
-
-    fn change(
-        &mut self,
-        table: &mut Table,
-        origins: &mut Vec<(String, String)>,
-        counter: &mut Option<i64>,
-        operation: &AlterTableOperation,
-    ) -> Result<(), SqlError> {
-        match operation {
-            AlterTableOperation::AddColumn { if_not_exists, column_def, column_position, .. } => {
-                let name = self.source.name(&column_def.name.value);
-                if *if_not_exists && table.column(&name).is_some() {
-                    return Ok(());
-                }
-                self.add_column(table, column_def, false, column_position.as_ref())
-            }
-            AlterTableOperation::DropColumn { column_names, if_exists, .. } => {
-                for name in column_names {
-                    let name = self.source.name(&name.value);
-                    let Some(at) = table.position(&name) else {
-                        if *if_exists {
-                            continue;
-                        }
-                        return Err(SqlError::CannotDrop(format!("COLUMN `{name}`")));
-                    };
-                    table.columns.remove(at);
-                    origins.retain(|(new, _)| !new.eq_ignore_ascii_case(&name));
-                    table
-                        .keys
-                        .iter_mut()
-                        .for_each(|key| key.columns.retain(|column| !column.eq_ignore_ascii_case(&name)));
-                    table.keys.retain(|key| !key.columns.is_empty());
-                }
-                Ok(())
-            }
-            AlterTableOperation::ModifyColumn { col_name, data_type, options, column_position } => {
-                let name = self.source.name(&col_name.value);
-                self.redefine(table, origins, &name, &name, data_type, options, column_position.as_ref())
-            }
-            AlterTableOperation::ChangeColumn { old_name, new_name, data_type, options, column_position } => {
-                let (old, new) = (self.source.name(&old_name.value), self.source.name(&new_name.value));
-                self.redefine(table, origins, &old, &new, data_type, options, column_position.as_ref())
-            }
-            AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
-                let (old, new) =
-                    (self.source.name(&old_column_name.value), self.source.name(&new_column_name.value));
-                rename_column(table, origins, &old, &new)
-            }
-            AlterTableOperation::AlterColumn { column_name, op } => {
-                let name = self.source.name(&column_name.value);
-                let at = table.position(&name).ok_or(SqlError::NoColumn(name))?;
-                let Some(column) = table.columns.get_mut(at) else { return Ok(()) };
-                match op {
-                    AlterColumnOperation::SetDefault { value } => {
-                        column.default = self.default(value, &column.kind.clone())?
-                    }
-                    AlterColumnOperation::DropDefault => column.default = None,
-                    other => return Err(unsupported(other.to_string())),
-                }
-                Ok(())
-            }
-            AlterTableOperation::AddConstraint { constraint, .. } => self.add_constraint(table, constraint),
-            AlterTableOperation::DropPrimaryKey { .. } => remove_key(table, "PRIMARY"),
-            AlterTableOperation::DropIndex { name } => {
-                let name = self.source.name(&name.value);
-                remove_key(table, &name)
-            }
-            AlterTableOperation::DropForeignKey { .. }
-            | AlterTableOperation::Algorithm { .. }
-            | AlterTableOperation::Lock { .. } => Ok(()),
-            AlterTableOperation::RenameTable {
-                table_name: RenameTableNameKind::To(name) | RenameTableNameKind::As(name),
-            } => {
-                table.name = self.table_name(name)?;
-                Ok(())
-            }
-            AlterTableOperation::AutoIncrement { value, .. } => {
-                *counter = value.value.to_string().parse().ok();
-                Ok(())
-            }
-            other => Err(unsupported(format!("ALTER TABLE … {other:.60}"))),
-        }
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "what ALTER TABLE says of a column")]
-    fn redefine(
-        &mut self,
-        table: &mut Table,
-        origins: &mut [(String, String)],
-        old: &str,
-        new: &str,
-        data_type: &DataType,
-        options: &[ColumnOption],
-        place: Option<&MySQLColumnPosition>,
-    ) -> Result<(), SqlError> {
-        if !old.eq_ignore_ascii_case(new) {
-            rename_column(table, origins, old, new)?;
-        }
-        let at = table.position(new).ok_or_else(|| SqlError::NoColumn(old.into()))?;
-        let mut keys = Vec::new();
-        let mut column = self.defined(new, data_type, options, false, &mut keys)?;
-        let was = table.columns.remove(at);
-        column.not_null |= table.keys.iter().any(|key| key.is_primary() && key.columns.contains(&was.name));
-        match place {
-            None => table.columns.insert(at, column),
-            place => self.put(table, column, place)?,
-        }
-        table.keys.append(&mut keys);
-        Ok(())
-    }
-
     /// The statements that put a new table into an old one's place, with its rows.
-    fn rebuilt(
+    pub(super) fn rebuilt(
         &mut self,
         old: &Table,
         mut table: Table,
@@ -622,46 +488,8 @@ impl Binder<'_> {
     }
 }
 
-fn own_names(table: &Table) -> Vec<(String, String)> {
+pub(super) fn own_names(table: &Table) -> Vec<(String, String)> {
     table.columns.iter().map(|column| (column.name.clone(), column.name.clone())).collect()
-}
-
-fn rename_column(
-    table: &mut Table,
-    origins: &mut [(String, String)],
-    old: &str,
-    new: &str,
-) -> Result<(), SqlError> {
-    let at = table.position(old).ok_or_else(|| SqlError::NoColumn(old.into()))?;
-    if table.position(new).is_some_and(|other| other != at) {
-        return Err(SqlError::Wrong(format!("Duplicate column name '{new}'")));
-    }
-    if let Some(column) = table.columns.get_mut(at) {
-        column.name = new.into();
-    }
-    let in_keys = table.keys.iter_mut().flat_map(|key| &mut key.columns);
-    let names = in_keys.chain(origins.iter_mut().map(|(name, _)| name));
-    names.filter(|name| name.eq_ignore_ascii_case(old)).for_each(|name| *name = new.into());
-    Ok(())
-}
-
-fn remove_key(table: &mut Table, name: &str) -> Result<(), SqlError> {
-    let before = table.keys.len();
-    table.keys.retain(|key| !key.name.eq_ignore_ascii_case(name));
-    if table.keys.len() == before { Err(SqlError::CannotDrop(format!("INDEX `{name}`"))) } else { Ok(()) }
-}
-
-/// Where numbers go on.
-fn count_from(table: &str, next: i64) -> [String; 2] {
-    let name = table.replace('\'', "''");
-    let last = next.saturating_sub(1);
-    [
-        format!("update sqlite_sequence set seq = max(seq, {last}) where name = '{name}'"),
-        format!(
-            "insert into sqlite_sequence (name, seq) select '{name}', {last}
-             where not exists (select 1 from sqlite_sequence where name = '{name}')"
-        ),
-    ]
 }
 
 /// Names keys that have none, and sees that all is as MySQL wants it.
@@ -738,4 +566,23 @@ fn add_selected(table: &mut Table, bound: &Bound) {
             comment: String::new(),
         });
     }
+}
+
+pub(super) fn remove_key(table: &mut Table, name: &str) -> Result<(), SqlError> {
+    let before = table.keys.len();
+    table.keys.retain(|key| !key.name.eq_ignore_ascii_case(name));
+    if table.keys.len() == before { Err(SqlError::CannotDrop(format!("INDEX `{name}`"))) } else { Ok(()) }
+}
+
+/// Where numbers go on.
+pub(super) fn count_from(table: &str, next: i64) -> [String; 2] {
+    let name = table.replace('\'', "''");
+    let last = next.saturating_sub(1);
+    [
+        format!("update sqlite_sequence set seq = max(seq, {last}) where name = '{name}'"),
+        format!(
+            "insert into sqlite_sequence (name, seq) select '{name}', {last}
+             where not exists (select 1 from sqlite_sequence where name = '{name}')"
+        ),
+    ]
 }

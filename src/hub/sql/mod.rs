@@ -11,9 +11,11 @@
 //! died within a transaction would take the hub's own writes with it. What a script has of its
 //! own between queries is its [`session`].
 
+mod alter;
 mod call;
 mod catalog;
 mod collate;
+mod comparison;
 mod define;
 mod expression;
 mod functions;

@@ -9,6 +9,7 @@ mod date_format;
 pub mod decimal;
 mod moment;
 mod number;
+mod pattern;
 mod store;
 mod text;
 mod time;
