@@ -11,7 +11,7 @@ use plugin_abi::{ToWorker, Value, start};
 use super::agenda::Chore;
 use super::config::Identity;
 use super::interpreter::NotFound;
-use super::process::{Birth, Phase, Process};
+use super::process::{Phase, Process};
 use super::restart::{Decision, FIRST_PAUSE, is_shortage};
 use super::script::{PACKAGE, Script};
 use super::spawn::Exit;
@@ -256,8 +256,7 @@ impl Supervisor {
     pub fn shutdown(&self, host: &mut dyn Host) {
         let was_ending = self.ending.replace(true);
         self.end(host, &self.registry.snapshot());
-        self.births.take().into_iter().for_each(Birth::abort);
-        self.spares.borrow_mut().clear();
+        self.pool.end_all();
         self.ending.set(was_ending);
     }
 
@@ -272,8 +271,7 @@ impl Supervisor {
         for process in self.processes() {
             process.disown();
         }
-        self.births.borrow_mut().clear();
-        self.spares.borrow_mut().clear();
+        self.pool.clear();
         self.agenda.clear();
         let mut orphans = self.registry.snapshot();
         orphans.retain(|script| self.lose_process(script));
@@ -445,7 +443,7 @@ impl Supervisor {
     pub(super) fn set_timer(&self) {
         let scripts = self.registry.list();
         let due = scripts.iter().filter_map(|script| script.with_state(State::due));
-        let next = due.chain(self.spares_from.get()).min();
+        let next = due.chain(self.pool.spares_from()).min();
         self.reactor.set_timer(next);
     }
 

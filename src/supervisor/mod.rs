@@ -14,7 +14,7 @@
 //! for it looks.
 //!
 //! A script's state is one enum, [`state::State`]; all that moves it is in [`lifecycle`] and
-//! [`births`]. Deaths, deadlines and pauses are noticed where the hub's thread would sleep anyway,
+//! [`starting`]. Deaths, deadlines and pauses are noticed where the hub's thread would sleep anyway,
 //! and acted upon at once, however deeply that is nested; what the host is to be told of it waits
 //! on the [`agenda`].
 //!
@@ -25,7 +25,6 @@
 //! within its own.
 
 mod agenda;
-mod births;
 mod buffers;
 mod calls;
 mod config;
@@ -41,13 +40,15 @@ mod lifecycle;
 mod limits;
 pub mod option;
 mod output;
+mod pending_spawn;
+mod pool;
 mod process;
 mod reactor;
 mod registry;
 mod restart;
 mod script;
-mod spares;
 mod spawn;
+mod starting;
 mod state;
 mod store;
 pub(crate) mod visits;
@@ -61,7 +62,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plugin_abi::{Hook, Value};
 
@@ -77,11 +78,9 @@ pub use worker_library::{WorkerError, WorkerLibrary, describe as describe_worker
 use crate::host::{Host, ScriptId};
 use agenda::Agenda;
 use buffers::Buffers;
-use interpreter::Interpreters;
-use process::{Birth, Process};
+use pool::Pool;
 use reactor::Reactor;
 use registry::Registry;
-use restart::Pauses;
 use script::Script;
 use visits::Pace;
 use waits::Waits;
@@ -141,24 +140,15 @@ pub struct ScriptStatus {
 /// The scripts of one hub. It belongs to the hub's thread.
 pub struct Supervisor {
     config: RefCell<Config>,
-    worker: WorkerLibrary,
     reactor: Reactor,
     registry: Registry,
-    interpreters: Interpreters,
     waits: Waits,
     buffers: Buffers,
-    /// Processes that are being started, for scripts and as spares.
-    births: RefCell<Vec<Birth>>,
-    /// Started interpreters without a script.
-    spares: RefCell<Vec<Rc<Process>>>,
-    /// No spare is started before this: the last one came to nothing.
-    spares_from: Cell<Option<Instant>>,
-    spare_pauses: RefCell<Pauses>,
+    pool: Pool,
     agenda: Agenda,
     pace: Pace,
     /// How many events and calls the hub's thread is inside of.
     depth: Cell<u32>,
-    next_serial: Cell<u64>,
     /// The files that the last `!pyfiles` listed.
     listed_files: RefCell<Vec<PathBuf>>,
     ending: Cell<bool>,
@@ -171,24 +161,18 @@ pub struct Supervisor {
 impl Supervisor {
     /// A supervisor without scripts. Finds the worker library, starts two threads.
     pub fn new(config: Config) -> Result<Supervisor, StartError> {
-        let worker = WorkerLibrary::open(config.worker.as_deref())?;
+        let pool = Pool::new(WorkerLibrary::open(config.worker.as_deref())?);
         forks::watch()?;
         Ok(Supervisor {
-            worker,
             reactor: Reactor::start()?,
             registry: Registry::default(),
             config: RefCell::new(config),
-            interpreters: Interpreters::default(),
             waits: Waits::new(std::thread::available_parallelism().map_or(1, usize::from)),
             buffers: Buffers::default(),
-            births: RefCell::default(),
-            spares: RefCell::default(),
-            spares_from: Cell::default(),
-            spare_pauses: RefCell::default(),
+            pool,
             agenda: Agenda::default(),
             pace: Pace::default(),
             depth: Cell::new(0),
-            next_serial: Cell::new(1),
             listed_files: RefCell::default(),
             ending: Cell::new(false),
             has_stuck: Cell::new(false),
@@ -300,8 +284,7 @@ impl Supervisor {
 impl Drop for Supervisor {
     /// Kills what still runs; [`Supervisor::shutdown`] lets scripts finish.
     fn drop(&mut self) {
-        self.births.get_mut().clear();
-        self.spares.get_mut().clear();
+        self.pool.clear();
         for script in self.registry.clear() {
             script.transition(state::Transition::Forgotten, "the supervisor is gone");
         }
@@ -341,6 +324,7 @@ mod tests {
     fn parts_do_not_know_the_host() {
         let parts = [
             ("buffers", include_str!("buffers.rs")),
+            ("pool", include_str!("pool.rs")),
             ("reactor", include_str!("reactor.rs")),
             ("registry", include_str!("registry.rs")),
             ("waits", include_str!("waits.rs")),

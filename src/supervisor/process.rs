@@ -2,30 +2,27 @@
 //! the supervisor.
 
 use std::cell::{Cell, RefCell};
-use std::ffi::CString;
-use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use plugin_abi::Answer;
 use plugin_abi::frame::FrameError;
 use plugin_abi::link::HubEnd;
 use plugin_abi::ring::{Corrupt, Push};
 use plugin_abi::wait::Crowd;
-use plugin_abi::{Answer, start};
 use smallvec::SmallVec;
 
 use super::config::Limits;
-use super::credentials::{Credentials, umask};
+use super::credentials::Credentials;
 use super::limits;
-use super::output::{Output, OutputThread, Pipes};
+use super::output::Output;
+use super::pending_spawn::PendingSpawn;
 use super::script::Script;
-use super::spawn::{Child, Coming, Command, Exit, SpawnThread};
-use super::worker_library::WorkerLibrary;
+use super::spawn::{Child, Exit};
 
 /// What became of an event or function call.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,95 +136,22 @@ pub struct Process {
     room: Cell<Room>,
 }
 
-/// What is needed to start a process.
-#[derive(Debug)]
-pub struct Recipe<'a> {
-    /// The interpreter.
-    pub python: &'a Path,
-    /// `libvh_worker.so`.
-    pub worker: &'a WorkerLibrary,
-    /// The size of a ring in bytes.
-    pub ring_bytes: usize,
-}
-
-/// A process that is being started.
-#[derive(Debug)]
-pub struct Birth {
-    /// That of the process to be.
-    pub serial: u64,
-    /// The interpreter.
-    pub python: PathBuf,
-    /// What it prints.
-    pub output: Arc<Output>,
-    /// Those of the hub's thread that asked for it.
-    pub credentials: Credentials,
-    /// That of the hub's thread that asked for it, if that is known.
-    pub umask: Option<u32>,
-    link: HubEnd,
-    coming: Coming,
-}
-
-impl Birth {
-    /// Starts an interpreter that will wait for a script.
-    pub fn begin(
-        recipe: &Recipe<'_>,
-        serial: u64,
-        spawner: &SpawnThread,
-        reader: &OutputThread,
-        output: Arc<Output>,
-    ) -> io::Result<Birth> {
-        let credentials = Credentials::of_this_thread()?;
-        let umask = umask();
-        let (link, fds) = HubEnd::create(recipe.ring_bytes)?;
-        let (stdout, stdout_writer) = pipe()?;
-        let (stderr, stderr_writer) = pipe()?;
-        let stdin = OwnedFd::from(File::open("/dev/null")?);
-        let arguments = vec![
-            CString::new("-c")?,
-            CString::new(start::BOOT)?,
-            CString::new(recipe.worker.path().as_os_str().as_bytes())?,
-            CString::new(std::process::id().to_string())?,
-        ];
-        let coming = spawner.begin(Command {
-            program: recipe.python.to_path_buf(),
-            arguments,
-            fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.bell, fds.life],
-            library: recipe.worker.file(),
-            credentials: credentials.clone(),
-        })?;
-        reader.watch(serial, Pipes { stdout, stderr }, output.clone());
-        let python = recipe.python.to_path_buf();
-        Ok(Birth { serial, python, output, credentials, umask, link, coming })
-    }
-
-    /// The operating system's process, or why there is none; `None` as long as that is not
-    /// known. It is told once.
-    pub fn child(&self) -> Option<io::Result<Child>> {
-        self.coming.take()
-    }
-
-    /// Waits until the process is there, and ends it.
-    pub fn abort(self) {
-        drop(self.coming.wait());
-    }
-}
-
 impl Process {
     /// The process that was started.
-    pub fn new(birth: Birth, child: Child) -> Rc<Process> {
+    pub fn new(pending: PendingSpawn, child: Child) -> Rc<Process> {
         Rc::new(Process {
-            serial: birth.serial,
+            serial: pending.serial,
             pid: child.pid,
             child,
-            python: birth.python,
-            credentials: birth.credentials,
-            umask: birth.umask,
-            output: RefCell::new(birth.output),
+            python: pending.python,
+            credentials: pending.credentials,
+            umask: pending.umask,
+            output: RefCell::new(pending.output),
             phase: Cell::new(Phase::Started),
             script: RefCell::default(),
             dead: Cell::new(false),
             killed_for: RefCell::default(),
-            link: RefCell::new(birth.link),
+            link: RefCell::new(pending.link),
             pending: RefCell::default(),
             abandoned: RefCell::default(),
             crowd: Cell::new(Crowd::NONE),
@@ -525,10 +449,6 @@ impl Room {
 const HUNG_UP: &str = "it closed a descriptor of its link to the hub, or ran another program in its own \
                        place (exec): a script must close only what it has opened";
 
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)
-}
-
 fn page_size() -> u64 {
     // SAFETY: a call without pointers.
     u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
@@ -536,12 +456,17 @@ fn page_size() -> u64 {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::pending_spawn::tests::a_pending_process;
     use super::super::reactor::Helpers;
     use super::*;
 
     /// A process without Python: it says nothing, and lives until it is ended.
     pub(in super::super) fn a_process(helpers: &Helpers, serial: u64) -> Rc<Process> {
-        let pending = a_pending_process(helpers, serial);
+        a_process_of(a_pending_process(helpers, serial))
+    }
+
+    /// What becomes of this one.
+    pub(in super::super) fn a_process_of(pending: PendingSpawn) -> Rc<Process> {
         let start = Instant::now();
         let child = loop {
             if let Some(child) = pending.child() {
@@ -551,23 +476,6 @@ pub(super) mod tests {
             std::thread::yield_now();
         };
         Process::new(pending, child)
-    }
-
-    /// What [`a_process`] was before.
-    pub(in super::super) fn a_pending_process(helpers: &Helpers, serial: u64) -> Birth {
-        let (link, fds) = HubEnd::create(1 << 16).unwrap();
-        let null = || OwnedFd::from(File::options().read(true).write(true).open("/dev/null").unwrap());
-        let credentials = Credentials::of_this_thread().unwrap();
-        let command = Command {
-            program: "/bin/sleep".into(),
-            arguments: vec![CString::new("1000").unwrap()],
-            fds: [null(), null(), null(), fds.memory, fds.wake, fds.bell, fds.life],
-            credentials: credentials.clone(),
-            library: Arc::new(File::open("/dev/null").unwrap()),
-        };
-        let coming = helpers.spawner.begin(command).unwrap();
-        let (python, output) = ("/bin/sleep".into(), Output::new("test"));
-        Birth { serial, python, output, credentials, umask: umask(), link, coming }
     }
 
     const BUDGET: Duration = Duration::from_secs(2);

@@ -245,7 +245,7 @@ impl Supervisor {
         for event in self.reactor.poll(timeout) {
             match event {
                 Event::Due => self.untidy.set(true),
-                Event::Started => self.collect_births(),
+                Event::Started => self.collect_started(),
                 Event::Doorbell(serial) => self.with_process(serial, |process| {
                     if !process.silence() {
                         self.reactor.forget_doorbell(process);
@@ -266,7 +266,7 @@ impl Supervisor {
     /// Every process that can say something: scripts' own and spares.
     pub(super) fn processes(&self) -> Vec<Rc<Process>> {
         let mut processes = self.registry.processes();
-        processes.extend(self.spares.borrow().iter().cloned());
+        self.pool.with_spares(|spare| processes.push(spare.clone()));
         processes
     }
 
@@ -280,7 +280,7 @@ impl Supervisor {
         for script in self.registry.list().iter() {
             script.with_state(|state| state.process().into_iter().for_each(&mut add));
         }
-        self.spares.borrow().iter().for_each(add);
+        self.pool.with_spares(add);
         for process in &ready {
             self.pump(host, process);
         }

@@ -64,6 +64,14 @@ impl WorkerLibrary {
         Ok(WorkerLibrary { path, file: Arc::new(file) })
     }
 
+    /// One that nobody can load.
+    #[cfg(test)]
+    pub fn of_tests() -> WorkerLibrary {
+        let path = PathBuf::from("/dev/null");
+        let file = Arc::new(File::open(&path).unwrap());
+        WorkerLibrary { path, file }
+    }
+
     /// Where it was.
     pub fn path(&self) -> &Path {
         &self.path

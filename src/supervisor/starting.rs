@@ -1,9 +1,8 @@
 //! Gives scripts their processes, without ever waiting for the system to start one: a script
-//! asks, and gets its process when it is there; what a script's states mean is
-//! [`lifecycle`](super::lifecycle)'s matter.
+//! asks, and gets its process when it is there.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,11 +11,12 @@ use plugin_abi::ToWorker;
 use plugin_abi::frame::Load;
 
 use super::agenda::Chore;
-use super::credentials::{Credentials, umask};
+use super::credentials::Credentials;
 use super::output::Output;
-use super::process::{Birth, Phase, Process, Recipe};
+use super::pending_spawn::PendingSpawn;
+use super::process::{Phase, Process};
 use super::script::Script;
-use super::spawn::{Child, OtherCredentials};
+use super::spawn::{Child, Exit, OtherCredentials};
 use super::state::{State, Transition};
 use super::{LoadError, Supervisor};
 
@@ -24,20 +24,20 @@ impl Supervisor {
     /// Gives a script a process, a spare one if there is, and lets it load.
     pub(super) fn start(&self, script: &Rc<Script>) -> Result<(), LoadError> {
         let config = self.config();
-        let python = self.interpreters.for_script(&script.path, config.python.as_deref())?;
+        let python = self.pool.interpreter(&script.path, config.python.as_deref())?;
         *script.python.borrow_mut() = python.clone();
         let now = Instant::now();
         let awaited_until = script.was_ready.get().then(|| now + config.restart_wait);
         // One that was started a moment ago is a spare, too.
-        self.collect_births();
-        if let Some(spare) = self.take_spare(&python) {
+        self.collect_started();
+        if let Some(spare) = self.pool.take_spare(&python) {
             self.reactor.helpers().reader.rename(spare.serial, &script.output());
             *spare.output.borrow_mut() = script.output();
             return self.adopt(script, spare, awaited_until);
         }
-        let serial = match self.claim_birth(&python, &script.output()) {
+        let serial = match self.claim(&python, &script.output()) {
             Some(serial) => serial,
-            None => self.begin_birth(&python, script.output())?,
+            None => self.spawn(&python, script.output())?,
         };
         let deadline = now + config.load_timeout;
         script.transition(
@@ -95,85 +95,76 @@ impl Supervisor {
         self.tell(process, &ToWorker::Load(Box::new(load)));
     }
 
-    /// Starts a process; [`Supervisor::collect_births`] will find it.
-    pub(super) fn begin_birth(&self, python: &Path, output: Arc<Output>) -> Result<u64, LoadError> {
-        let helpers = self.reactor.helpers();
-        let recipe = Recipe { python, worker: &self.worker, ring_bytes: self.config.borrow().ring_bytes };
-        let serial = self.next_serial.get();
-        self.next_serial.set(serial + 1);
-        let birth = Birth::begin(&recipe, serial, &helpers.spawner, &helpers.reader, output)
-            .map_err(|error| LoadError::Start { python: python.to_path_buf(), error })?;
-        self.births.borrow_mut().push(birth);
-        Ok(serial)
+    /// Lets a process be started; [`Supervisor::collect_started`] will find it.
+    fn spawn(&self, python: &Path, output: Arc<Output>) -> Result<u64, LoadError> {
+        let ring_bytes = self.config.borrow().ring_bytes;
+        self.pool
+            .spawn(&self.reactor.helpers(), python, ring_bytes, output)
+            .map_err(|error| LoadError::Start { python: python.to_path_buf(), error })
     }
 
     /// A process that is being started and that no script waits for yet.
-    fn claim_birth(&self, python: &Path, output: &Arc<Output>) -> Option<u64> {
-        let own = Credentials::of_this_thread().ok()?;
-        let mut births = self.births.borrow_mut();
-        let umask = umask();
-        let fits = |birth: &Birth| birth.python == python && birth.credentials == own && birth.umask == umask;
-        let birth =
-            births.iter_mut().find(|birth| fits(birth) && self.who_waits_for(birth.serial).is_none())?;
-        self.reactor.helpers().reader.rename(birth.serial, output);
-        birth.output = output.clone();
-        Some(birth.serial)
+    fn claim(&self, python: &Path, output: &Arc<Output>) -> Option<u64> {
+        let serial = self.pool.claim(python, output, |serial| self.is_awaited(serial))?;
+        self.reactor.helpers().reader.rename(serial, output);
+        Some(serial)
     }
 
     /// The script that gets the process which is being started.
-    pub(super) fn who_waits_for(&self, birth: u64) -> Option<Rc<Script>> {
-        let waits = |state: &State| matches!(state, State::Spawning { serial, .. } if *serial == birth);
+    fn who_waits_for(&self, pending: u64) -> Option<Rc<Script>> {
+        let waits = |state: &State| matches!(state, State::Spawning { serial, .. } if *serial == pending);
         self.registry.list().iter().find(|script| script.with_state(waits)).cloned()
+    }
+
+    fn is_awaited(&self, serial: u64) -> bool {
+        self.who_waits_for(serial).is_some()
     }
 
     /// Gives the processes that were started to the scripts that wait for them; those that
     /// nobody waits for are spares.
-    pub(super) fn collect_births(&self) {
+    pub(super) fn collect_started(&self) {
         self.reactor.helpers().spawner.silence();
-        for birth in self.births.take() {
-            match birth.child() {
-                None => self.births.borrow_mut().push(birth),
-                Some(child) => self.born(birth, child),
-            }
+        for (pending, child) in self.pool.started() {
+            let (serial, python) = (pending.serial, pending.python.clone());
+            let started = match self.is_foreign(&pending, &child) {
+                Ok(false) => self.process_of(pending, child),
+                Ok(true) => {
+                    self.spawn_again(pending, child);
+                    continue;
+                }
+                Err(error) => Err(error),
+            };
+            let started = started.map_err(|error| LoadError::Start { python, error });
+            self.deliver_started(serial, started);
         }
     }
 
-    fn born(&self, birth: Birth, child: io::Result<Child>) {
-        let (serial, python) = (birth.serial, birth.python.clone());
-        match self.is_foreign(&birth, &child) {
-            Ok(false) => {}
-            Ok(true) => return self.bear_again(birth, child),
-            Err(error) => return self.came_to_be(serial, Err(LoadError::Start { python, error })),
-        }
-        let started = child.and_then(|child| {
-            let process = Process::new(birth, child);
-            self.reactor.register(&process)?;
-            Ok(process)
-        });
-        let started = started.map_err(|error| LoadError::Start { python, error });
-        self.came_to_be(serial, started);
+    fn process_of(&self, pending: PendingSpawn, child: io::Result<Child>) -> io::Result<Rc<Process>> {
+        let process = Process::new(pending, child?);
+        self.reactor.register(&process)?;
+        Ok(process)
     }
 
     /// Whether the hub has become another user since it asked for the process. If the thread that
     /// starts processes has not, there is another one from now on.
-    fn is_foreign(&self, birth: &Birth, child: &io::Result<Child>) -> io::Result<bool> {
+    fn is_foreign(&self, pending: &PendingSpawn, child: &io::Result<Child>) -> io::Result<bool> {
         if matches!(child, Err(error) if OtherCredentials::is_why(error)) {
             self.reactor.helpers().spawner.renew()?;
             return Ok(true);
         }
-        Ok(birth.credentials != Credentials::of_this_thread()?)
+        Ok(pending.credentials != Credentials::of_this_thread()?)
     }
 
     /// Ends a process that is allowed something else than the hub, and starts another one for
     /// the script that waits for it.
-    fn bear_again(&self, birth: Birth, child: io::Result<Child>) {
-        let (serial, python, output) = (birth.serial, birth.python.clone(), birth.output.clone());
+    fn spawn_again(&self, pending: PendingSpawn, child: io::Result<Child>) {
+        let (serial, python, output) = (pending.serial, pending.python.clone(), pending.output.clone());
         // One that the hub may not signal any more ends with its link.
-        drop(child.map(|child| Process::new(birth, child)));
+        drop(child.map(|child| Process::new(pending, child)));
         self.reactor.helpers().reader.finish(serial);
         self.untidy.set(true);
         let Some(script) = self.who_waits_for(serial) else { return };
-        match self.begin_birth(&python, output) {
+        match self.spawn(&python, output) {
             Ok(serial) => {
                 script.transition(Transition::Respawning { serial }, "the hub has become another user");
             }
@@ -182,16 +173,61 @@ impl Supervisor {
     }
 
     /// A process was started, or was not.
-    fn came_to_be(&self, serial: u64, started: Result<Rc<Process>, LoadError>) {
+    fn deliver_started(&self, serial: u64, started: Result<Rc<Process>, LoadError>) {
         // A spare may be one too many now, or one too few.
         self.untidy.set(true);
         let Some(script) = self.who_waits_for(serial) else {
-            return self.spare_born(started);
+            return match started {
+                Ok(spare) => self.pool.add_spare(spare),
+                Err(error) => self.no_spare(&error),
+            };
         };
         let awaited_until = script.with_state(State::awaited_until);
         let adopted = started.and_then(|process| self.adopt(&script, process, awaited_until));
         if let Err(error) = adopted {
             self.agenda.add(Chore::NotStarted(script, error));
+        }
+    }
+
+    /// Starts a spare for every interpreter in use that has none, and ends the others.
+    pub(super) fn renew_spares(&self) {
+        if self.ending.get() {
+            return;
+        }
+        let mut wanted: Vec<PathBuf> = Vec::new();
+        if self.config.borrow().spare {
+            for script in self.registry.list().iter() {
+                let python = script.python.borrow();
+                if !wanted.contains(&python) {
+                    wanted.push(python.clone());
+                }
+            }
+        }
+        let missing = self.pool.missing_spares(wanted, Instant::now(), |serial| self.is_awaited(serial));
+        for python in missing {
+            if let Err(error) = self.spawn(&python, Output::new("spare")) {
+                self.no_spare(&error);
+            }
+        }
+    }
+
+    fn no_spare(&self, error: &LoadError) {
+        self.try_again_later(&format!("no spare interpreter: {error}"));
+    }
+
+    fn try_again_later(&self, why: &str) {
+        let pause = self.pool.spare_failed(Instant::now());
+        log::warn!("{why}; the next attempt is in {} s", pause.as_secs());
+    }
+
+    /// A spare has ended before it was of any use.
+    pub(super) fn spare_died(&self, process: &Process, exit: Exit) {
+        self.pool.remove_spare(process.serial);
+        if !self.ending.get() {
+            self.try_again_later(&format!(
+                "the spare interpreter {} ended with {exit}",
+                process.python.display()
+            ));
         }
     }
 }
