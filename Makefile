@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 RUN_ARGS ?= --scripts examples/scripts
 
-.PHONY: all library run test venv docs sessions bench lint fmt install uninstall deb wheel clean help chaos check-release \
+.PHONY: all library run test venv docs sessions bench lint fmt install uninstall deb dist wheel clean help chaos check-release \
 	verlihub-plugin install-verlihub test-verlihub test-mariadb
 
 # What `vhpy --version` says; a source archive has it in a file.
@@ -50,6 +50,7 @@ bench: all ## measure messages per second
 
 lint: ## what CI checks besides the tests
 	.ci/rust-version
+	packaging/check-version
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	for features in "" hub bench; do $(CARGO) clippy --package vhpy --all-targets --no-default-features --features "$$features" -- -D warnings || exit 1; done
@@ -66,6 +67,8 @@ library: ## build libvhpy.so alone, as hubs load it: without the embedded hub
 BUILT ?= target/release
 LIBRARY ?= target/library/release
 LIBDIR ?= $(PREFIX)/lib
+# Lets programs find libvhpy.so that were not built with what pkg-config says.
+LDCONFIG ?= ldconfig
 # Whether what only debuggers need is kept, where they look for it.
 DEBUG_FILES ?= yes
 
@@ -94,12 +97,17 @@ install: ## install what was built to PREFIX (default /usr/local); builds nothin
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vhpy/examples examples/scripts/*.py
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vhpy README.md
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vhpy/docs docs/*.md
-	[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || ldconfig
+	[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || $(LDCONFIG)
 
 uninstall: ## remove what `make install` has put into PREFIX
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,bin/vhpy bin/.debug/vhpy.debug include/vhpy.h include/vhpy.hpp share/pkgconfig/vhpy.pc)
 	rm -f $(foreach name,libvhpy.so libvh_worker.so,$(DESTDIR)$(LIBDIR)/$(name) $(DESTDIR)$(LIBDIR)/.debug/$(name).debug)
 	rm -rf $(DESTDIR)$(PREFIX)/share/vhpy $(DESTDIR)$(PREFIX)/share/doc/vhpy
+	-rmdir $(DESTDIR)$(PREFIX)/bin/.debug $(DESTDIR)$(LIBDIR)/.debug 2>/dev/null
+	[ -n "$(DESTDIR)" ] || [ "$$(id -u)" != 0 ] || $(LDCONFIG)
+
+dist: ## make everything of a release, into target/dist: wheel, sdist, Debian packages, source archive, SHA256SUMS
+	packaging/dist
 
 deb: all library ## build the Debian packages, into target/deb
 	packaging/deb

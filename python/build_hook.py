@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,18 @@ class CargoBuildHook(BuildHookInterface):
     """What hatchling calls before it writes a wheel or a source distribution."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if self.target_name != "wheel" or version == "editable":
+        if version == "editable":
             return
+        commit = self._commit()
+        if self.target_name == "sdist":
+            # There is no repository where it will be built.
+            file = Path(tempfile.mkdtemp()) / "COMMIT"
+            file.write_text(commit, encoding="utf-8")
+            build_data["force_include"][str(file)] = "rust/COMMIT"
+        if self.target_name != "wheel":
+            return
+        # What `vhpy --version` says.
+        os.environ["VHPY_COMMIT"] = commit
         program, libraries = self._build()
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{self._platform()}"
@@ -43,6 +54,18 @@ class CargoBuildHook(BuildHookInterface):
             shared[str(script)] = f"share/vhpy/examples/{script.name}"
         # A type stub for scripts, which import `vh`; type checkers look for this name.
         build_data["force_include"][str(ROOT / "worker/vh.pyi")] = "vh-stubs/__init__.pyi"
+
+    def _commit(self) -> str:
+        """The commit that is built, empty when nothing tells."""
+        if given := os.environ.get("VHPY_COMMIT"):
+            return given
+        if (file := ROOT / "COMMIT").exists():
+            return file.read_text(encoding="utf-8").strip()
+        command = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return ""
 
     def _build(self) -> tuple[str, list[str]]:
         """Builds everything; gives the program and the libraries, without symbols."""
@@ -65,7 +88,8 @@ class CargoBuildHook(BuildHookInterface):
         built /= "release"
         # Paths of this machine have no place in what is installed elsewhere, and would differ.
         home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
-        remap = f"--remap-path-prefix={ROOT}=vhpy --remap-path-prefix={home}=cargo"
+        places = ((ROOT, "vhpy"), (home, "cargo"), (folder, "target"))
+        remap = " ".join(f"--remap-path-prefix={place}={name}" for place, name in places)
         os.environ["RUSTFLAGS"] = f"{os.environ.get('RUSTFLAGS', '')} {remap}".strip()
         subprocess.run([*cargo, "-p", "vhpy", "-p", "vhpy-worker"], cwd=ROOT, check=True)
         program = self._keep(built / "vhpy")

@@ -32,7 +32,7 @@ pub(crate) fn watch(in_child: fn()) {
     let _ = IN_CHILD.set(in_child);
     if !WATCHED.swap(true, Ordering::Relaxed) {
         // SAFETY: the handler only stores to atomics and cells of a lock that no other thread
-        // of the child can hold; the library is never unmapped (build.rs).
+        // of the child can hold; the library is never unmapped (build/main.rs).
         let failed: c_int = unsafe { libc::pthread_atfork(None, None, Some(in_a_child)) };
         if failed != 0 {
             log::warn!("forks cannot be noticed: after one, call w_End and w_Begin");

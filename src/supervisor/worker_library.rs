@@ -90,8 +90,11 @@ fn locate(configured: Option<&Path>) -> Result<PathBuf, WorkerError> {
         (None, Some(path)) if !path.is_empty() => PathBuf::from(path),
         _ => beside_this_code()?,
     };
-    let path = std::path::absolute(&path).unwrap_or(path);
-    if path.is_file() { Ok(path) } else { Err(WorkerError::Missing(path)) }
+    // As people would write it, without the `..` by which it was found.
+    match std::fs::canonicalize(&path) {
+        Ok(path) if path.is_file() => Ok(path),
+        _ => Err(WorkerError::Missing(std::path::absolute(&path).unwrap_or(path))),
+    }
 }
 
 /// Beside this code, one folder up (for tests), or where packages put it.

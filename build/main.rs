@@ -1,9 +1,29 @@
 //! Compiles the C ABI's two variadic functions and makes `libvhpy.so` stay where it is; with the
-//! feature `baseline`, builds what the benchmarks compare with.
+//! feature `baseline`, builds what the benchmarks compare with. Refuses `cargo install vhpy`.
 
-use std::process::Command;
+mod cargo_install;
 
-fn main() {
+use std::process::{Command, ExitCode};
+
+use cargo_install::{Purpose, REFUSAL, purpose};
+
+fn main() -> ExitCode {
+    println!("cargo:rerun-if-changed=build");
+    println!("cargo:rustc-check-cfg=cfg(cargo_install)");
+    match purpose_of_this_build() {
+        Purpose::Other => {}
+        Purpose::Install => {
+            // The program says it, if it is what gets compiled: an embedder's build compiles the library.
+            println!("cargo:rustc-cfg=cargo_install");
+            println!("cargo:rustc-env=VHPY_REFUSAL={}", REFUSAL.replace('\n', " "));
+            // What this run found out is not for the next build.
+            println!("cargo:rerun-if-changed=build/is-asked-again");
+        }
+        Purpose::InstallOfThis => {
+            eprintln!("{REFUSAL}");
+            return ExitCode::FAILURE;
+        }
+    }
     println!("cargo:rerun-if-changed=src/ffi/variadic.c");
     let include = std::env::var("DEP_VHPY_ABI_INCLUDE").unwrap_or_else(|_| "plugin-abi/include".into());
     println!("cargo:rerun-if-changed={include}/vhpy.h");
@@ -20,6 +40,15 @@ fn main() {
     if std::env::var_os("CARGO_FEATURE_BASELINE").is_some() {
         baseline();
     }
+    ExitCode::SUCCESS
+}
+
+/// Cargo is the process that has started this one.
+fn purpose_of_this_build() -> Purpose {
+    let command_line = std::fs::read(format!("/proc/{}/cmdline", std::os::unix::process::parent_id()));
+    let command_line =
+        command_line.map(|words| String::from_utf8_lossy(&words).into_owned()).unwrap_or_default();
+    purpose(command_line.split('\0'), &std::env::var("OUT_DIR").unwrap_or_default())
 }
 
 /// What the interpreter tells about itself, a line each.
