@@ -146,7 +146,7 @@ impl Worker {
                         self.send(&FromWorker::Answer { seq, answer: Answer::GoOn });
                     }
                 }
-                Ok(ToWorker::Unload) => std::process::exit(0),
+                Ok(ToWorker::Unload { .. }) => std::process::exit(0),
                 _ => {}
             }
         }
@@ -209,7 +209,11 @@ impl Worker {
                 self.send(&FromWorker::Store { key: key.into(), value: Some(value) });
             }
             88..90 => self.send(&FromWorker::LoadFailed { reason: b"not really"[..].into() }),
-            90..92 => self.send(&FromWorker::Unloaded),
+            90 => self.send(&FromWorker::Unloaded),
+            91 => {
+                let number = self.random.next();
+                self.send(&FromWorker::Later(number));
+            }
             92 => return false,
             // SAFETY: a system call without pointers, on this very process.
             93 => unsafe {

@@ -5,7 +5,7 @@ mod support;
 use std::rc::Rc;
 use std::time::Duration;
 
-use support::{LIMIT, Recorder, Stage, Watchdog, config, kill, text, wait_until};
+use support::{LIMIT, Recorder, Stage, Watchdog, config, kill, poll, text, wait_until};
 use vhpy::supervisor::{CallError, Config, Replacement, RestartLimits};
 use vhpy::{Call, Hook, ScriptId, Value};
 
@@ -100,6 +100,71 @@ fn calls_inside_a_hook_are_served_at_once() {
     );
     assert!(chat(&mut stage, "ann", "x").blocked);
     assert_eq!(stage.host.texts(Call::mc), ["ann 3 10.0.0.7"]);
+}
+
+#[test]
+fn what_is_put_off_comes_after_the_outermost_event_whatever_the_host_does_in_it() {
+    let mut stage = Stage::new();
+    stage.host = Recorder::answering(|supervisor, host, call, _| {
+        if call == Call::KickUser {
+            let args = ["op".into(), "nick".into(), "why".into()];
+            supervisor.event(host, Hook::OnOperatorKicks, &args);
+            supervisor.serve(host);
+            // What should not come has its chance here.
+            poll(supervisor.poll_fd(), 20);
+            supervisor.serve(host);
+            supervisor.visit(host);
+        }
+        Value::Int(1)
+    });
+    stage.load(
+        "later.py",
+        "
+        import vh
+        def OnParsedMsgChat(nick, message):
+            vh.after(0, vh.mc, 'after ' + message)
+            vh.KickUser('op', nick, 'why')
+            vh.mc('in ' + message)
+        def OnOperatorKicks(op, nick, reason):
+            vh.after(0, vh.mc, 'after the kick')
+        ",
+    );
+    for message in ["one", "two"] {
+        stage.host.calls.clear();
+        chat(&mut stage, "n", message);
+        assert_eq!(stage.host.texts(Call::mc), [format!("in {message}")]);
+        stage.serve_until("what was put off", |_, host| host.texts(Call::mc).len() == 3);
+        let expected = [format!("in {message}"), format!("after {message}"), "after the kick".into()];
+        assert_eq!(stage.host.texts(Call::mc), expected);
+    }
+    // A hub that does not poll, and asks one script: the next visit it is.
+    let id = stage.supervisor.scripts()[0].id;
+    stage.host.calls.clear();
+    stage.supervisor.event_to(
+        &mut stage.host,
+        id,
+        Hook::OnOperatorKicks,
+        &["op".into(), "n".into(), "".into()],
+    );
+    assert_eq!(stage.host.texts(Call::mc), [""; 0]);
+    wait_until("what was put off", || {
+        stage.supervisor.visit(&mut stage.host);
+        !stage.host.texts(Call::mc).is_empty()
+    });
+    // What is put off by a process that dies meanwhile is nobody's.
+    stage.supervisor.event_to(
+        &mut stage.host,
+        id,
+        Hook::OnOperatorKicks,
+        &["op".into(), "n".into(), "".into()],
+    );
+    kill(stage.pid(id), libc::SIGKILL);
+    stage.host.calls.clear();
+    stage.serve_until("the next process", |supervisor, _| {
+        supervisor.scripts()[0].restarts == 1 && supervisor.scripts()[0].state == "ready"
+    });
+    chat(&mut stage, "n", "three");
+    stage.serve_until("what was put off", |_, host| host.texts(Call::mc).len() == 3);
 }
 
 #[test]

@@ -399,6 +399,7 @@ fn any_number_of_other_names_does_not_hide_a_hook() {
 fn what_cannot_have_been_meant_is_a_warning() {
     let script = "
 async def OnTimer(): pass
+async def OnParsedMsgPM(nick, message): return 0
 def OnUserLogin(nick): yield 5
 async def OnUserLogout(nick): yield 5
 def OnParsedMsgChat(nick, *, message, more=1): pass
@@ -409,7 +410,7 @@ OnSomethingOther = int
 def Observe(): pass
 ";
     let expected = [
-        "OnTimer is async: a call of it runs nothing and makes a coroutine",
+        "OnParsedMsgPM is async: it runs beside the hub, which does not wait for it",
         "OnUserLogin is a generator (it has a yield): a call of it runs nothing",
         "OnUserLogout is a generator (it has a yield): a call of it runs nothing",
         "OnParsedMsgChat has the keyword-only parameter message without a default",

@@ -500,3 +500,148 @@ it = vh.GetUserClass('x')
     );
     assert_eq!(result, Ok(Value::Int(3)), "{}", hub.log());
 }
+
+#[test]
+fn timers_and_coroutines_run_beside_hooks_and_end_before_the_script_is_unloaded() {
+    let script = "
+import asyncio
+ended = []
+@vh.every(0.01)
+def tick(): vh.mc('tick')
+@vh.every(0.01)
+async def beat(): vh.mc('beat')
+async def for_ever():
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        ended.append('coroutine')
+async def OnParsedMsgChat(nick, message):
+    await asyncio.sleep(0)
+    vh.mc('async ' + message)
+def start():
+    vh.spawn(for_ever())
+    vh.after(0.01, vh.mc, 'later')
+def UnLoad():
+    import threading
+    print('ENDED', ended, [thread.name for thread in threading.enumerate()])
+";
+    let mut hub = FakeHub::spare(script, Options::default());
+    let loaded = hub.load().unwrap();
+    assert!(loaded.observers.contains(Hook::OnParsedMsgChat));
+    hub.function("start", &[]).unwrap();
+    hub.observe(Hook::OnParsedMsgChat, &["a".into(), "b".into()]);
+    for wanted in ["tick", "beat", "async b", "later", "tick"] {
+        let said = move |hub: &FakeHub| hub.calls.iter().any(|(_, args)| args[0] == Value::from(wanted));
+        serve_until(&mut hub, wanted, said);
+    }
+    assert!(hub.unload().success(), "{}", hub.log());
+    hub.wait_for_log("ENDED ['coroutine'] ['MainThread']");
+}
+
+#[test]
+fn what_is_put_off_runs_once_the_hub_says_that_no_event_is_in_flight() {
+    let script = "
+import vh
+vh.after(0, print, 'FIRST')
+def OnParsedMsgChat(nick, message):
+    vh.after(0, vh.mc, message)
+";
+    let mut hub = FakeHub::with(script, Options::default());
+    let put_off = |hub: &mut FakeHub| match hub.others.pop() {
+        Some(FromWorker::Later(number)) => number,
+        other => panic!("{other:?} instead of a number"),
+    };
+    let first = put_off(&mut hub);
+    hub.chat("alice", "one");
+    let one = put_off(&mut hub);
+    hub.chat("alice", "two");
+    let two = put_off(&mut hub);
+    assert!(first < one && one < two);
+    // What belongs to an event in flight stays.
+    hub.send(&ToWorker::Due(one));
+    serve_until(&mut hub, "one", |hub| !hub.calls.is_empty());
+    hub.wait_for_log("FIRST");
+    assert_eq!(hub.calls, [(Call::mc, vec![Value::from("one"), Value::Nil])]);
+    hub.send(&ToWorker::Due(two));
+    serve_until(&mut hub, "two", |hub| hub.calls.len() > 1);
+    assert_eq!(hub.calls[1].1[0], Value::from("two"));
+}
+
+#[test]
+fn timers_begin_when_the_script_has_loaded_and_drop_what_they_miss() {
+    let script = "
+import threading, time, vh
+@vh.every(0.001)
+def tick():
+    ticks.append(time.monotonic())
+    if len(ticks) == 1: time.sleep(0.2)
+time.sleep(0.05)
+ticks = []
+def count(): return len(ticks)
+def made_up():
+    # How many more ticks than periods there were, after the long one, which took 200 periods.
+    some = ticks[1:]
+    return len(some) - (some[-1] - some[0]) / 0.001
+";
+    let mut hub = FakeHub::with(script, Options::default());
+    let start = Instant::now();
+    while hub.function("count", &[]).unwrap().as_int() < Some(40) {
+        assert!(start.elapsed() < LIMIT, "no ticks\n{}", hub.log());
+    }
+    let made_up = hub.function("made_up", &[]);
+    assert!(matches!(made_up, Ok(Value::Float(ticks)) if ticks <= 2.0), "{made_up:?}\n{}", hub.log());
+    assert_eq!(hub.log(), "");
+}
+
+#[test]
+fn timers_and_coroutines_say_what_is_wrong() {
+    let mut hub = FakeHub::with(ANYTHING, Options::default());
+    for (code, expected) in [
+        ("vh.every('5')", "TypeError: vh.every(): seconds is a number, not str"),
+        ("vh.every(0)", "ValueError: vh.every(): 0 seconds; at least 0.001, and no more than "),
+        ("vh.every(1)(None)", "TypeError: vh.every() is for functions, not for a NoneType"),
+        ("vh.after(-1, print)", "ValueError: vh.after(): -1 seconds; at least 0, and no more than "),
+        ("vh.after(float('nan'), print)", "ValueError: vh.after(): nan seconds; at least 0"),
+        (
+            "vh.after(1, None)",
+            "TypeError: vh.after() is for functions, not for a NoneType: give the function itself",
+        ),
+        (
+            "vh.spawn(print)",
+            "TypeError: vh.spawn() is for coroutines, as a call of an async def gives one, not for a ",
+        ),
+    ] {
+        let said = hub.run(code).unwrap().to_string();
+        assert!(said.contains(expected), "{code}: {said}");
+    }
+    hub.run("vh.after(0.001, lambda: {}['key'])").unwrap();
+    hub.wait_for_log("KeyError: 'key'");
+    hub.run("async def fails(): {}['other']\nvh.spawn(fails())").unwrap();
+    hub.wait_for_log("KeyError: 'other'");
+    hub.run("import os\nchild = os.fork()\nif not child:\n    try: vh.after(1, print)\n    except RuntimeError as error: print(error, flush=True)\n    os._exit(0)\nos.waitpid(child, 0)").unwrap();
+    hub.wait_for_log("vh works only in the script's own process, not in one that it forked");
+}
+
+#[test]
+fn a_timer_that_does_not_end_does_not_keep_unload_from_being_called() {
+    let script = "
+import threading, vh
+begun = threading.Event()
+@vh.every(0.001)
+def stays():
+    begun.set()
+    threading.Event().wait()
+def wait(): begun.wait()
+def UnLoad(): print('UNLOADED')
+";
+    let mut hub = FakeHub::with(script, Options::default());
+    hub.function("wait", &[]).unwrap();
+    hub.send(&ToWorker::Unload { within: 20 });
+    assert!(hub.wait().success(), "{}", hub.log());
+    hub.wait_for_log("UNLOADED");
+    assert!(
+        hub.log().contains("a timer's function still runs 0.0 s after the script was told to end"),
+        "{}",
+        hub.log()
+    );
+}

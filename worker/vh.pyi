@@ -1,10 +1,12 @@
 # Generated from the tables of plugin-abi; a test fails when it is edited by hand.
 """The hub, as its scripts see it."""
 
-from collections.abc import Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, MutableMapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Final, Literal, SupportsIndex, TypeVar, overload
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+_T = TypeVar("_T")
 
 __version__: str
 
@@ -53,6 +55,15 @@ def when(
 
 def command(name: str, *, help: str = "", min_class: int = 0) -> Callable[[_F], _F]:
     """Makes a function the answer to a command of users."""
+
+def every(seconds: float, /) -> Callable[[_F], _F]:
+    """Calls a function, or starts a coroutine, again and again, on a thread beside the hooks."""
+
+def after(seconds: float, function: Callable[..., Any], /, *args: Any) -> None:
+    """Calls a function, or starts a coroutine, once, on a thread beside the hooks."""
+
+def spawn(coroutine: Coroutine[Any, Any, _T], /) -> Future[_T]:
+    """Runs a coroutine on a loop beside the hooks; gives its concurrent.futures.Future."""
 
 def answer(nick: str, text: str) -> bool:
     """Writes to a user where the command came from: in the main chat, seen by that user only, or by private message."""

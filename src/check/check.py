@@ -20,7 +20,7 @@ import tokenize
 # What keeps a hook from returning: names as they are imported, and what to do instead.
 THREAD = "hand it to a thread (threading.Thread) and return"
 BLOCKING = {
-    "time.sleep": "the hub waits for a hook: use threading.Timer, or a thread of the script",
+    "time.sleep": "the hub waits for a hook: call a function later with vh.after(seconds, function)",
     "input": "a script has no keyboard; take what users type as commands",
     "urllib.request.urlopen": THREAD,
     "urllib.request.urlretrieve": THREAD,
@@ -35,7 +35,7 @@ BLOCKING = {
     "select.select": THREAD,
     "smtplib.SMTP": THREAD,
     "ftplib.FTP": THREAD,
-    "asyncio.run": "run the loop in a thread and hand it the coroutine (asyncio.run_coroutine_threadsafe)",
+    "asyncio.run": "vh.spawn(coroutine) runs it beside the hooks",
 }
 for module, names in {
     "subprocess": "run call check_call check_output getoutput getstatusoutput",
@@ -214,6 +214,7 @@ class Script:
         self.check_names()
         self.check_calls()
         self.check_functions()
+        self.check_timers()
         return None
 
     # ------------------------------------------------------------- what there is
@@ -404,6 +405,32 @@ class Script:
             elif name not in used and not node.decorator_list:
                 self.check_name(name, node)
 
+    def check_timers(self):
+        """Functions that are called where they should be handed over, and the other way round."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and self.dotted(node.value.func) == "vh.every":
+                self.find(node, "VH107", "vh.every(…) alone calls nothing", "write @vh.every(…) in the line above a function")
+            if not isinstance(node, ast.Call) or not node.args:
+                continue
+            name = self.dotted(node.func)
+            if name == "vh.after" and len(node.args) > 1 and isinstance(node.args[1], ast.Call) and self.is_plain_call(node.args[1]):
+                shown = ast.unparse(node.args[1].func)
+                more = "".join(", " + ast.unparse(argument) for argument in node.args[1].args)
+                self.find(node.args[1], "VH107", f"{shown}(…) is called at once, and vh.after gets what it returns",
+                          f"give the function and its arguments: vh.after({ast.unparse(node.args[0])}, {shown}{more})")
+            elif name == "vh.spawn" and isinstance(node.args[0], ast.Name) and isinstance(self.top.get(node.args[0].id), ast.AsyncFunctionDef):
+                shown = node.args[0].id
+                self.find(node.args[0], "VH107", f"{shown} is not called, so there is no coroutine to run", f"write vh.spawn({shown}(…))")
+
+    def is_plain_call(self, call):
+        """Whether a call is one of a function of the script, or of vh, that does not make functions."""
+        if isinstance(call.func, ast.Name) and call.func.id in self.top:
+            function = self.top[call.func.id]
+            return not isinstance(function, ast.ClassDef) and not any(
+                isinstance(n, ast.Return) and n.value is not None for n in body_nodes(function))
+        name = self.dotted(call.func)
+        return name in ("print", "time.sleep") or bool(name and name.startswith("vh.") and name[3:] in self.functions)
+
     def check_name(self, name, node):
         plain = name.replace("_", "").lower()
         near = next((hook for hook in self.hooks if hook.lower() == plain), None)
@@ -429,10 +456,10 @@ class Script:
         elif any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in nodes):
             makes = "a generator: calling it runs nothing"
         if makes and (hook["blocks"] or "generator" in makes) and not observer:
-            self.find(node, "VH104", f"{name} is {makes}", "use a plain def, and hand what takes long to a thread or a loop in a thread")
+            self.find(node, "VH104", f"{name} is {makes}", "use a plain def, and hand what takes long to vh.spawn(…) or a thread")
         elif not makes:
             self.check_answers(name, nodes, hook, observer)
-        if not observer:
+        if not observer and not isinstance(node, ast.AsyncFunctionDef):
             self.check_waits(name, node)
         for call in nodes:
             callee = call.func if isinstance(call, ast.Call) else call.exc if isinstance(call, ast.Raise) else None

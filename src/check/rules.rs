@@ -82,6 +82,13 @@ pub const RULES: &[Rule] = &[
         "import threading\n\ndef OnUserLogin(nick):\n    threading.Timer(5, print, [nick]).start()\n",
     ),
     rule(
+        "VH107",
+        "called-at-once",
+        "vh.after and vh.every take a function, and call it later; vh.spawn takes a coroutine, which is what the call of an async def gives.",
+        "import vh\n\ndef OnUserLogin(nick):\n    vh.after(5, vh.usermc(\"Welcome!\", nick))\n",
+        "import vh\n\ndef OnUserLogin(nick):\n    vh.after(5, vh.usermc, \"Welcome!\", nick)\n",
+    ),
+    rule(
         "VH201",
         "unknown-name",
         "The module vh has no such function, constant or variable: an AttributeError when the line runs. Names that hasattr(vh, …) asks for are left alone.",

@@ -67,6 +67,7 @@ impl Supervisor {
             }
             FromWorker::Hooks(wants) => self.changed(host, process, &wants)?,
             FromWorker::LoadFailed { reason } => self.load_failed(process, short(&reason))?,
+            FromWorker::Later(number) => self.wants_to_know(process, number)?,
             FromWorker::Unloaded => {
                 let is_stopping = owner(process)?.with_state(|state| matches!(state, State::Stopping { .. }));
                 if !is_stopping {
@@ -402,7 +403,7 @@ fn expect_phase(process: &Process, phase: Phase, says: &str) -> Result<(), Viola
 }
 
 /// The script of a process; a spare that says more than hello breaks the rules.
-fn owner(process: &Process) -> Result<Rc<Script>, Violation> {
+pub(super) fn owner(process: &Process) -> Result<Rc<Script>, Violation> {
     let script = process.script.borrow().upgrade();
     script.ok_or_else(|| Violation::Unexpected("it acts without a script".into()))
 }

@@ -348,6 +348,7 @@ impl Supervisor {
         }
         self.renew_spares();
         self.set_timer();
+        self.ask_for_a_visit();
     }
 
     /// Acts on what happened to processes, and on what is due. It calls nobody: see
@@ -678,7 +679,8 @@ impl Supervisor {
             let Some(process) = process else { continue };
             let serves = process.phase.get() == Phase::Serving;
             if serves {
-                self.tell(&process, &ToWorker::Unload);
+                let within = u32::try_from(self.hook_timeout(script, None).as_millis()).unwrap_or(u32::MAX);
+                self.tell(&process, &ToWorker::Unload { within });
             } else {
                 process.signal(libc::SIGKILL);
             }

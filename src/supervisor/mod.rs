@@ -31,6 +31,7 @@ mod config;
 pub mod console;
 mod credentials;
 mod dispatch;
+mod due;
 mod forks;
 pub(crate) mod hook_board;
 mod interpreter;
@@ -156,6 +157,8 @@ pub struct Supervisor {
     has_stuck: Cell<bool>,
     /// Whether there may be something to do at the end of the visit.
     untidy: Cell<bool>,
+    /// Whether a script may wait for the moment when no event is in flight.
+    has_later: Cell<bool>,
 }
 
 impl Supervisor {
@@ -177,6 +180,7 @@ impl Supervisor {
             ending: Cell::new(false),
             has_stuck: Cell::new(false),
             untidy: Cell::new(false),
+            has_later: Cell::new(false),
         })
     }
 

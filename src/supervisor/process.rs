@@ -134,6 +134,8 @@ pub struct Process {
     hung_up: Cell<bool>,
     /// How much the hub has waited for room in its ring.
     room: Cell<Room>,
+    /// What it has put off until no event is in flight, up to which number; 0 is nothing.
+    pub later: Cell<u64>,
 }
 
 impl Process {
@@ -160,6 +162,7 @@ impl Process {
             dumped: Cell::new(false),
             hung_up: Cell::new(false),
             room: Cell::default(),
+            later: Cell::new(0),
         })
     }
 

@@ -108,6 +108,7 @@ impl Supervisor {
         let Some(level) = self.enter() else { return };
         self.pump_all(host);
         self.do_chores(host);
+        self.say_what_is_due();
         drop(level);
         self.tidy(host);
     }

@@ -272,3 +272,27 @@ def test_without_the_program_it_says_what_to_do(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="set VHPY"):
         testing.find_program()
+
+
+def example(page: str) -> str:
+    """The first example of a page of the manual."""
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    return text.split("```python\n")[1].split("```")[0]
+
+
+def test_the_example_of_the_page_on_timers_does_what_it_says(hub: Hub, tmp_path: Path) -> None:
+    source = example("timers.md").replace("every(3600)", "every(0.2)").replace("sleep(1)", "sleep(0.01)")
+    hub.load(script(tmp_path, source.replace("after(2,", "after(0.01,"), "timers.py"))
+    alice, op = hub.join("alice"), hub.join("op", user_class=3)
+    alice.expect("Type .help to see")
+    alice.expect("Rules: dchub")
+    alice.expect("Rules: dchub")
+    alice.say("who is there?")
+    op.expect(r"^<alice> who is there\?$")
+    op.expect(r"^<.*> \d+ users$")
+    op.say("+countdown 2")
+    for said in ("2 …", "1 …", "Go!"):
+        alice.expect(said)
+    op.quit()
+    alice.expect("op has left us")
+    hub.unload("timers")

@@ -335,7 +335,7 @@ impl FakeHub {
 
     /// Unloads the script and gives how the process ended.
     pub fn unload(&mut self) -> ExitStatus {
-        self.send(&ToWorker::Unload);
+        self.send(&ToWorker::Unload { within: 60_000 });
         loop {
             match self.next("unloaded") {
                 FromWorker::Unloaded => return self.wait(),

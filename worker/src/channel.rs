@@ -98,7 +98,8 @@ struct State {
     closed: bool,
     /// The hub waits for the main thread, in an event or function that is not an observer's.
     awaited: bool,
-    unload: bool,
+    /// The script shall be unloaded, and how long that may take.
+    unload: Option<Duration>,
     /// Threads that sleep on a waiter.
     sleepers: usize,
     /// Frames for the main thread that others took from the ring.
@@ -174,7 +175,7 @@ pub fn open(fds: WorkerFds, nested: Nested) -> std::io::Result<&'static Channel>
             sending: false,
             closed: false,
             awaited: false,
-            unload: false,
+            unload: None,
             sleepers: 0,
             inbox: VecDeque::new(),
             main_waiter: None,
@@ -314,13 +315,13 @@ impl Channel {
     }
 
     /// Remembers that the script shall be unloaded, once its main thread is done.
-    pub fn ask_unload(&self, gil: Gil) {
-        self.state.with(gil, |state| state.unload = true);
+    pub fn ask_unload(&self, gil: Gil, within: Duration) {
+        self.state.with(gil, |state| state.unload = Some(within));
     }
 
-    /// Whether the script shall be unloaded.
+    /// How long the script has for its end, once it shall be unloaded.
     #[inline]
-    pub fn is_unload_asked(&self, gil: Gil) -> bool {
+    pub fn unload_asked(&self, gil: Gil) -> Option<Duration> {
         self.state.with(gil, |state| state.unload)
     }
 

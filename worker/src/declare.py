@@ -169,6 +169,7 @@ class Command:
         kinds = getattr(inner, "__annotations__", {})
         params = [Param(name, kinds.get(name, str), default) for name, default in zip(names, defaults)]
         self.takes_nick, self.params = bool(params), params[1:]
+        self.is_async = bool(code.co_flags & COROUTINE)
         self.words = None
         if code.co_flags & VARARGS:
             name = code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
@@ -243,7 +244,9 @@ def run(name, nick, text, user_class=0, in_pm=0, prefix="+", *more):
     except Misfit:
         context.run(answer, nick, f"Usage: {prefix}{name} {made.usage}".rstrip())
         return
-    context.run(made.function, *arguments)
+    made_of_it = context.run(made.function, *arguments)
+    if made.is_async:
+        context.run(vh.spawn, made_of_it)
 
 
 def answer(nick, text):

@@ -35,6 +35,8 @@ struct Called {
     arity: usize,
     /// Whether it wants nobody to wait for its answer.
     observer: bool,
+    /// Whether a call of it gives a coroutine. Such a hook is an observer.
+    is_async: bool,
     /// Which events it is for, as it travels.
     filter: Option<Value<'static>>,
 }
@@ -67,12 +69,13 @@ impl Hooks {
 
 static STATE: GilCell<Hooks> = GilCell::new(Hooks::new());
 
-/// The function of a hook and how many arguments it gets, if the script has it.
+/// The function of a hook, how many arguments it gets, and whether it gives a coroutine, if the
+/// script has it.
 #[inline]
-pub fn target(gil: Gil, hook: Hook) -> Option<(Obj, usize)> {
+pub fn target(gil: Gil, hook: Hook) -> Option<(Obj, usize, bool)> {
     STATE.with(gil, |state| {
         let named = state.named[hook as usize].as_ref()?;
-        named.called.as_ref().map(|called| (named.object.again(), called.arity))
+        named.called.as_ref().map(|called| (named.object.again(), called.arity, called.is_async))
     })
 }
 
@@ -227,7 +230,8 @@ fn call_of(gil: Gil, object: &Obj, at: usize, warnings: &mut Vec<String>) -> Res
         let text = exception.map_or_else(String::new, |exception| describe(gil, &exception));
         text.strip_prefix("ValueError: ").unwrap_or(&text).to_owned()
     })?;
-    Ok(Some(Called { arity: signature::arity(gil, spec, object, warnings), observer, filter }))
+    let (arity, is_async) = signature::arity(gil, spec, object, warnings);
+    Ok(Some(Called { arity, observer: observer || is_async, is_async, filter }))
 }
 
 /// The filter of a function; with the first one comes how bytes are read.

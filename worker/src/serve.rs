@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::null_mut;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use plugin_abi::frame::{NOT_AWAITED, PROTOCOL};
 use plugin_abi::hook::Hook;
@@ -139,11 +140,13 @@ fn run(gil: Gil, channel: &'static Channel) -> PyResult<()> {
             } else {
                 nested(gil, channel, frame)?;
             }
-            let is_over = channel.is_unload_asked(gil);
-            Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            Ok(match channel.unload_asked(gil) {
+                Some(within) => ControlFlow::Break(within),
+                None => ControlFlow::Continue(()),
+            })
         });
         match served {
-            Ok(()) => return unload(gil, channel),
+            Ok(within) => return unload(gil, channel, within),
             Err(Raised) if is_exit(gil) || is_interrupt(gil) => return Err(Raised),
             // A signal handler of the script's.
             Err(Raised) => print_exception(gil),
@@ -165,7 +168,8 @@ fn load_script(gil: Gil, channel: &Channel, load: &plugin_abi::frame::Load<'_>) 
     match script::load(gil, load, &mut warnings) {
         Ok(wants) => {
             let warnings = warnings.into_iter().map(|warning| warning.into_bytes().into()).collect();
-            channel.send_frame(gil, FromWorker::Loaded { wants, warnings }, Notify::Ring)
+            channel.send_frame(gil, FromWorker::Loaded { wants, warnings }, Notify::Ring)?;
+            declared::has_loaded(gil)
         }
         Err(reason) => {
             flush(gil);
@@ -178,8 +182,13 @@ fn load_script(gil: Gil, channel: &Channel, load: &plugin_abi::frame::Load<'_>) 
     }
 }
 
-fn unload(gil: Gil, channel: &Channel) -> PyResult<()> {
+/// Ends the script in its own way; `within` is how long the hub waits for that.
+fn unload(gil: Gil, channel: &Channel, within: Duration) -> PyResult<()> {
     let mut exit = Ok(());
+    // Half of it is left for `UnLoad()`.
+    if declared::stop(gil, within / 2).is_err() {
+        print_exception(gil);
+    }
     if let Some(function) = script::global(gil, "UnLoad").filter(Obj::is_callable) {
         if function.call(gil, []).is_err() {
             if is_exit(gil) {
@@ -220,8 +229,9 @@ fn nested(gil: Gil, channel: &'static Channel, frame: ToWorker<'_>) -> PyResult<
             convert::release(gil, handle);
             Ok(())
         }
-        ToWorker::Unload => {
-            channel.ask_unload(gil);
+        ToWorker::Due(number) => declared::no_event_since(gil, number),
+        ToWorker::Unload { within } => {
+            channel.ask_unload(gil, Duration::from_millis(within.into()));
             Ok(())
         }
         // A second Load, or the reply to a call that was given up.
@@ -234,7 +244,7 @@ fn nested(gil: Gil, channel: &'static Channel, frame: ToWorker<'_>) -> PyResult<
 fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Value<'_>]) -> PyResult<()> {
     hooks::keep_up(gil, channel)?;
     let is_awaited = seq != NOT_AWAITED;
-    let Some((function, arity)) = hooks::target(gil, hook) else {
+    let Some((function, arity, is_async)) = hooks::target(gil, hook) else {
         return if is_awaited { send_answer(gil, channel, seq, Answer::GoOn) } else { Ok(()) };
     };
     let count = args.len().min(arity).min(MOST);
@@ -242,7 +252,15 @@ fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Valu
     let returned = call_with(gil, function.raw(), &args[..count]);
     drop(function);
     channel.set_awaited(gil, before);
-    let returned = ended(gil, returned)?;
+    let returned = match ended(gil, returned)? {
+        Some(coroutine) if is_async => {
+            if declared::spawn(gil, &coroutine).is_err() {
+                print_exception(gil);
+            }
+            None
+        }
+        returned => returned,
+    };
     hooks::keep_up(gil, channel)?;
     if !is_awaited {
         return Ok(());

@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-use plugin_abi::hook::HookSpec;
+use plugin_abi::hook::{HookSpec, OnBlock};
 use pyo3::ffi;
 
 use crate::py::{Gil, Obj, Raw, clear_error};
@@ -14,16 +14,16 @@ const GENERATOR: i64 = 0x20;
 const COROUTINE: i64 = 0x80;
 const ASYNC_GENERATOR: i64 = 0x200;
 
-/// How many arguments a hook's function gets at most.
-pub fn arity(gil: Gil, spec: &HookSpec, function: &Obj, warnings: &mut Vec<String>) -> usize {
+/// How many arguments a hook's function gets at most, and whether a call of it gives a coroutine.
+pub fn arity(gil: Gil, spec: &HookSpec, function: &Obj, warnings: &mut Vec<String>) -> (usize, bool) {
     let (hook, given) = (spec.name, spec.args.len());
     // SAFETY: the object is alive.
     if unsafe { ffi::PyType_Check(function.raw()) } != 0 {
         warnings.push(format!("{hook} is a class: each event makes an object of it, which is no answer"));
-        return given;
+        return (given, false);
     }
     let Some(signature) = Signature::of(gil, function) else {
-        return given;
+        return (given, false);
     };
     if signature.least > given {
         let least = signature.least;
@@ -37,21 +37,18 @@ pub fn arity(gil: Gil, spec: &HookSpec, function: &Obj, warnings: &mut Vec<Strin
         ));
     }
     let is = |flag| signature.flags & flag != 0;
-    let made = if is(COROUTINE) {
-        Some(("async", "a coroutine that nobody awaits"))
-    } else if is(GENERATOR | ASYNC_GENERATOR) {
-        Some(("a generator (it has a yield)", "a generator that nobody asks for anything"))
-    } else {
-        None
-    };
-    if let Some((what, makes)) = made {
+    if is(GENERATOR | ASYNC_GENERATOR) {
         warnings.push(format!(
-            "{hook} is {what}: a call of it runs nothing and makes {makes}; use a plain def, and for asyncio \
-             a loop in a thread"
+            "{hook} is a generator (it has a yield): a call of it runs nothing and makes a generator that nobody \
+             asks for anything; use a plain def"
+        ));
+    } else if is(COROUTINE) && spec.on_block != OnBlock::Notice {
+        warnings.push(format!(
+            "{hook} is async: it runs beside the hub, which does not wait for it, so what it returns means nothing"
         ));
     }
     // A host may hand over more than the table says: who takes everything gets it.
-    signature.most
+    (signature.most, is(COROUTINE))
 }
 
 /// The parameters of a function or method written in Python.

@@ -177,8 +177,13 @@ pub enum ToWorker<'a> {
     },
     /// The hub no longer needs the object with this handle.
     Release(u64),
+    /// No event is in flight that was when [`FromWorker::Later`] was sent with this number, or before.
+    Due(u64),
     /// Run `UnLoad()`, say [`FromWorker::Unloaded`], and end.
-    Unload,
+    Unload {
+        /// How long that may take, in milliseconds.
+        within: u32,
+    },
 }
 
 /// A frame from the worker. Everything in it is what the worker claims.
@@ -251,6 +256,9 @@ pub enum FromWorker<'a> {
         /// The value; `None` removes the key.
         value: Option<Value<'a>>,
     },
+    /// The script wants to know when no event is in flight any more: [`ToWorker::Due`] with this number,
+    /// or a later one that was sent meanwhile.
+    Later(u64),
     /// `UnLoad()` has run.
     Unloaded,
 }
@@ -289,6 +297,7 @@ mod kind {
     pub const RELEASE: u8 = 6;
     pub const UNLOAD: u8 = 7;
     pub const COMMAND: u8 = 8;
+    pub const DUE: u8 = 9;
 
     pub const HELLO: u8 = 32;
     pub const LOADED: u8 = 33;
@@ -301,6 +310,7 @@ mod kind {
     pub const STORE: u8 = 40;
     pub const UNLOADED: u8 = 41;
     pub const HOOKS: u8 = 42;
+    pub const LATER: u8 = 43;
 }
 
 /// The third element of an answer frame.

@@ -185,7 +185,8 @@ impl<'a> FrameParts<'a> for ToWorker<'a> {
             })),
             kind::NAMES => ToWorker::Names { botname: parts.bytes()?, opchatname: parts.bytes()? },
             kind::RELEASE => ToWorker::Release(parts.next()?),
-            kind::UNLOAD => ToWorker::Unload,
+            kind::DUE => ToWorker::Due(parts.next()?),
+            kind::UNLOAD => ToWorker::Unload { within: parts.next()? },
             other => return known("frame of kind", other, None),
         })
     }
@@ -222,6 +223,7 @@ impl<'a> FrameParts<'a> for FromWorker<'a> {
             },
             kind::HOOKS => FromWorker::Hooks(read_wants(parts)?),
             kind::LOAD_FAILED => FromWorker::LoadFailed { reason: parts.bytes()? },
+            kind::LATER => FromWorker::Later(parts.next()?),
             kind::UNLOADED => FromWorker::Unloaded,
             other => return known("frame of kind", other, None),
         })

@@ -83,6 +83,7 @@ fn any_from_worker() -> impl Strategy<Value = FromWorker<'static>> {
         (wants(), prop::collection::vec(bytes(), 0..4))
             .prop_map(|(wants, warnings)| FromWorker::Loaded { wants, warnings }),
         wants().prop_map(FromWorker::Hooks),
+        any::<u64>().prop_map(FromWorker::Later),
     ]
 }
 

@@ -135,7 +135,8 @@ impl ToWorker<'_> {
                 write(out, (kind::NAMES, Bin(botname), Bin(opchatname)))
             }
             ToWorker::Release(handle) => write(out, (kind::RELEASE, handle)),
-            ToWorker::Unload => write(out, (kind::UNLOAD,)),
+            ToWorker::Due(number) => write(out, (kind::DUE, number)),
+            ToWorker::Unload { within } => write(out, (kind::UNLOAD, within)),
         }
     }
 }
@@ -185,6 +186,7 @@ impl FromWorker<'_> {
             }
             FromWorker::Store { key, value: Some(value) } => write(out, (kind::STORE, Bin(key), true, value)),
             FromWorker::Store { key, value: None } => write(out, (kind::STORE, Bin(key), false, ())),
+            FromWorker::Later(number) => write(out, (kind::LATER, number)),
             FromWorker::Unloaded => write(out, (kind::UNLOADED,)),
         }
     }
