@@ -31,7 +31,7 @@ target/venv/installed: tests/requirements.txt
 
 docs: ## write the generated parts of docs/ and the type stub anew
 	UPDATE_DOCS=1 $(CARGO) test --test docs tables
-	VHPY_WRITE_STUB=1 $(CARGO) test --test worker_stub file
+	VHPY_WRITE_STUB=1 $(CARGO) test --test worker stub::the_file
 
 sessions: all ## record the terminal sessions in README.md and docs/ anew; needs ncdc and tmux
 	docs/record.py
@@ -39,8 +39,8 @@ sessions: all ## record the terminal sessions in README.md and docs/ anew; needs
 chaos: ## a million events while scripts are killed, stopped and made to hang
 	$(CARGO) build --workspace --release
 	$(CARGO) test --release --test chaos -- --ignored --nocapture --test-threads 1
-	$(CARGO) test --release --test hub_strangers -- --ignored --nocapture
-	VHPY_TEST_BACKUPS=100 $(CARGO) test --release --test hub_state backups
+	$(CARGO) test --release --test hub strangers:: -- --ignored --nocapture
+	VHPY_TEST_BACKUPS=100 $(CARGO) test --release --test hub survival::backups
 
 check-release: ## what is too long for every run: Debian 12 and 13, chaos in full, long fuzzing
 	tests/check-release

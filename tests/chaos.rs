@@ -9,7 +9,7 @@ mod support;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use support::{LIMIT, Recorder, Stage, config};
+use crate::support::{LIMIT, Recorder, Stage, config};
 use vhpy::supervisor::{Config, RestartLimits};
 use vhpy::{Call, Hook, ScriptId, Value};
 

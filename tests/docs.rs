@@ -3,8 +3,9 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test docs` writes the generated parts anew.
 
-mod venv;
+mod support;
 
+use crate::support::venv;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

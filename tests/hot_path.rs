@@ -7,15 +7,14 @@
 //! tests look for a stretch of events without; where the hot path itself did one, there is none.
 //! Where other processes want the processors all the time, hot events yield, and do no more.
 
-#[path = "support/skip.rs"]
-mod skip;
+mod support;
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use skip::{cannot_run_here, has, skip};
+use crate::support::skip::{cannot_run_here, has, skip};
 use vhpy::supervisor::Config;
 use vhpy::{Call, Hook, Host, ScriptId, Supervisor, Value};
 

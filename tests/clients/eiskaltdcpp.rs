@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::hub::Hub;
-use crate::skip::has;
+use crate::support::skip::has;
 use crate::{free_port, wait_for};
 
 /// A daemon with settings of its own.

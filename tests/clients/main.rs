@@ -5,8 +5,8 @@
 mod eiskaltdcpp;
 mod hub;
 mod ncdc;
-#[path = "../support/skip.rs"]
-mod skip;
+#[path = "../support/mod.rs"]
+mod support;
 mod terminal;
 
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Debian's client ncdc, in tmux.
 
 use crate::hub::Hub;
-use crate::skip::has;
+use crate::support::skip::has;
 use crate::terminal::{Client, Tmux};
 use crate::{free_port, wait_for};
 

@@ -1,18 +1,16 @@
 //! A hub as a process of its own, and a small NMDC client: blocking, with generous limits; when
 //! something does not come it says what it waited for, and all that came.
-#![allow(dead_code, reason = "each test uses its own part")]
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
 
-/// How long a test waits for something that must happen.
-pub const LIMIT: Duration = Duration::from_secs(60);
+use super::{LIMIT, write_script};
 
 /// A hub that is yet to be started.
 pub struct HubBuilder {
@@ -62,10 +60,7 @@ impl HubBuilder {
     pub fn script(mut self, name: &str, source: &str) -> HubBuilder {
         let folder = self.data.path().join("scripts");
         std::fs::create_dir_all(&folder).unwrap();
-        let source = source.trim_start_matches('\n');
-        let indent = source.len() - source.trim_start_matches(' ').len();
-        let lines: Vec<&str> = source.lines().map(|line| line.get(indent..).unwrap_or("")).collect();
-        std::fs::write(folder.join(name), lines.join("\n") + "\n").unwrap();
+        write_script(&folder, name, source);
         self.scripts += 1;
         self
     }
@@ -94,7 +89,6 @@ impl HubBuilder {
     }
 
     /// A variable of its environment.
-    #[allow(dead_code, reason = "not every test program has one")]
     pub fn env(mut self, name: &str, value: &str) -> HubBuilder {
         self.environment.push((name.into(), value.into()));
         self

@@ -1,8 +1,7 @@
 //! A script that evaluates what somebody writes after `+eval`: functions of `vh`, from a test's
 //! side, as a script has them.
-#![allow(dead_code, reason = "each test uses its own part")]
 
-use crate::client::Client;
+use super::client::Client;
 
 /// It answers with the value, or the exception.
 pub const EVAL: &str = r"

@@ -1,8 +1,17 @@
-//! What tests of the supervisor share: a host that records, scripts in a temporary folder,
-//! waits with generous limits.
-#![allow(dead_code, reason = "each test uses its own part")]
+//! What tests share: a supervisor with a host that records, a hub of a few lines for one worker, the
+//! embedded hub with clients, programs that are compiled here; waits with generous limits.
+#![allow(dead_code, reason = "each test program uses its own part")]
 
-mod skip;
+#[cfg(feature = "cli")]
+pub mod client;
+pub mod compiled;
+#[cfg(feature = "cli")]
+pub mod eval;
+pub mod fake_hub;
+pub mod mmdb;
+pub mod processes;
+pub mod skip;
+pub mod venv;
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -11,8 +20,8 @@ use std::time::{Duration, Instant};
 use vhpy::supervisor::{Config, Loaded};
 use vhpy::{Call, Host, ScriptId, Supervisor, Value};
 
-#[allow(unused_imports, reason = "each test uses its own part")]
-pub use skip::{cannot_run_here, has, skip};
+#[allow(unused_imports, reason = "each test program uses its own part")]
+pub use skip::{cannot_run_here, has};
 
 /// How long a test waits for something that must happen.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -150,13 +159,17 @@ impl Stage {
     }
 }
 
-/// Writes a script into a folder, without the indentation that its first line has.
-pub fn write_script(folder: &Path, name: &str, source: &str) -> PathBuf {
+/// A source without the line feeds it begins with, and without the indentation of its first line.
+pub fn dedent(source: &str) -> String {
     let source = source.trim_start_matches('\n');
     let indent = source.len() - source.trim_start_matches(' ').len();
-    let lines: Vec<&str> = source.lines().map(|line| line.get(indent..).unwrap_or("")).collect();
+    source.lines().map(|line| line.get(indent..).unwrap_or("").to_string() + "\n").collect()
+}
+
+/// Writes a script into a folder, without the indentation that its first line has.
+pub fn write_script(folder: &Path, name: &str, source: &str) -> PathBuf {
     let path = folder.join(name);
-    std::fs::write(&path, lines.join("\n") + "\n").expect("the script is written");
+    std::fs::write(&path, dedent(source)).expect("the script is written");
     path.canonicalize().expect("the script is there")
 }
 

@@ -1,5 +1,4 @@
 //! Processes, as `/proc` has them.
-#![allow(dead_code, reason = "each test uses its own part")]
 
 /// All processes that a process has started, and those started by them.
 pub fn descendants(of: i32) -> Vec<i32> {

@@ -5,7 +5,6 @@
 //! `VHPY_SKIPPED` names. `tests/run` collects that file, so `make test` ends with a list, and does
 //! not count such a test as passed. Where `VHPY_NO_SKIP` is set, a test that is skipped for want of
 //! something that can be installed fails.
-#![allow(dead_code, reason = "each test uses its own part")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
