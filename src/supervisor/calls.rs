@@ -180,7 +180,7 @@ impl Supervisor {
         }
         self.registry.hooks_changed();
         // A spare may be missing now.
-        self.untidy.set(true);
+        self.agenda.need_housekeeping();
         Ok(())
     }
 

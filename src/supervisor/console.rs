@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use plugin_abi::Hook;
 
-use super::lifecycle::{LoadError, Loaded};
+use super::load_error::{LoadError, Loaded};
 use super::script::PACKAGE;
 use super::{ScriptStatus, Supervisor};
 use crate::host::Host;

@@ -97,19 +97,6 @@ impl Verdict {
     }
 }
 
-/// Counts a level of nesting for as long as it lives.
-pub(super) struct Level<'s>(&'s Supervisor);
-
-impl Drop for Level<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.depth.set(self.0.depth.get() - 1);
-        if self.0.depth.get() == 0 && self.0.has_stuck.get() {
-            self.0.listen_to_stuck();
-        }
-    }
-}
-
 /// How an event is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -286,7 +273,7 @@ impl Supervisor {
         self.await_outcomes(host, seq, &asked, None, &mut None);
         let outcome = process.take(seq);
         drop(level);
-        self.tidy(host);
+        self.keep_house(host);
         outcome.ok_or(CallError::Died)
     }
 
@@ -352,7 +339,7 @@ impl Supervisor {
         drop(watch);
         drop(event);
         drop(level);
-        self.tidy(host);
+        self.keep_house(host);
         kept_back
     }
 
@@ -428,7 +415,7 @@ impl Supervisor {
         let (seq, hook) = (event.seq, event.hook);
         let start = watch.get_or_insert_with(|| self.waits.start()).start();
         let deadline = start + self.hook_timeout(script, Some(hook));
-        self.do_chores(host);
+        self.act_on_agenda(host);
         self.await_restart(host, script, deadline);
         let process = script.ready().filter(|_| Instant::now() < deadline)?;
         let form = match event.form(script) {
@@ -451,15 +438,6 @@ impl Supervisor {
         if let Some(until) = script.with_state(State::awaited_until) {
             self.wait(host, until.min(deadline), || !script.with_state(State::is_starting));
         }
-    }
-
-    pub(super) fn enter(&self) -> Option<Level<'_>> {
-        let depth = self.depth.get();
-        if depth >= MAX_NESTING {
-            return None;
-        }
-        self.depth.set(depth + 1);
-        Some(Level(self))
     }
 
     /// Sends a frame, waits for room if need be.

@@ -16,16 +16,16 @@ impl Supervisor {
     pub(super) fn wants_to_know(&self, process: &Rc<Process>, number: u64) -> Result<(), Violation> {
         owner(process)?;
         process.later.set(process.later.get().max(number));
-        self.has_later.set(true);
+        self.agenda.set_later(true);
         // So that the end of the outermost level looks.
-        self.untidy.set(true);
+        self.agenda.need_housekeeping();
         Ok(())
     }
 
     /// No event is in flight, but the host has the last verdict only when it is not in here any
     /// more: the next visit is to come soon.
     pub(super) fn ask_for_a_visit(&self) {
-        if self.has_later.get() {
+        if self.agenda.has_later() {
             self.reactor.wake();
         }
     }
@@ -33,15 +33,15 @@ impl Supervisor {
     /// At the end of a visit: if it is the outermost one, and so inside of no event, those who
     /// wait for that are told.
     pub(super) fn say_what_is_due(&self) {
-        if !self.has_later.get() || self.depth.get() != 1 {
+        if !self.agenda.has_later() || !self.agenda.is_outermost() {
             return;
         }
-        self.has_later.set(false);
+        self.agenda.set_later(false);
         for script in self.registry.snapshot() {
             let Some(process) = script.process().filter(|process| process.later.get() > 0) else { continue };
             if script.ready().is_none() {
                 // It does not read now. When it does again, the next visit tells it.
-                self.has_later.set(true);
+                self.agenda.set_later(true);
                 continue;
             }
             self.tell(&process, &ToWorker::Due(process.later.take()));

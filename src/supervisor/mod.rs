@@ -13,10 +13,11 @@
 //! carries the number of its event, and is kept with the process until the level that waits
 //! for it looks.
 //!
-//! A script's state is one enum, [`state::State`]; all that moves it is in [`lifecycle`] and
-//! [`starting`]. Deaths, deadlines and pauses are noticed where the hub's thread would sleep anyway,
-//! and acted upon at once, however deeply that is nested; what the host is to be told of it waits
-//! on the [`agenda`].
+//! A script's state is one enum, [`state::State`], that moves by named transitions only: when it is
+//! loaded ([`loading`]), gets a process ([`starting`]), is late ([`deadlines`]), dies ([`deaths`]) or
+//! is unloaded ([`unloading`]). Deaths, deadlines and pauses are noticed where the hub's thread would
+//! sleep anyway, and acted upon at once, however deeply that is nested ([`housekeeping`]); what the
+//! host is to be told of it waits on the [`agenda`].
 //!
 //! Two threads help: one starts processes ([`spawn`]), one reads what they print ([`output`]).
 //! The hub's thread waits for neither.
@@ -24,21 +25,26 @@
 //! Nothing is borrowed and no lock is held while the host runs, so it may call any method from
 //! within its own.
 
+mod after_fork;
 mod agenda;
 mod buffers;
 mod calls;
 mod config;
 pub mod console;
 mod credentials;
+mod deadlines;
+mod deaths;
 mod dispatch;
 mod due;
 mod forks;
 pub(crate) mod hook_board;
+mod housekeeping;
 mod interpreter;
 mod journal;
 mod kept_options;
-mod lifecycle;
 mod limits;
+mod load_error;
+mod loading;
 pub mod option;
 mod output;
 mod pending_spawn;
@@ -51,14 +57,16 @@ mod script;
 mod spawn;
 mod starting;
 mod state;
+mod status;
 mod store;
+mod unloading;
 pub(crate) mod visits;
 mod waiting;
 mod waits;
 mod wanted;
 mod worker_library;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -67,13 +75,15 @@ use std::time::Duration;
 
 use plugin_abi::{Hook, Value};
 
+pub use agenda::MAX_NESTING;
 pub use config::{Config, Identity, Limits, RestartLimits};
 pub use dispatch::{CallError, Replacement, Verdict};
 pub use interpreter::{NotFound, interpreter_of};
 pub use kept_options::SetError;
-pub use lifecycle::{LoadError, Loaded};
+pub use load_error::{LoadError, Loaded};
 pub use script::Overrides;
 pub use spawn::Exit;
+pub use status::ScriptStatus;
 pub use worker_library::{WorkerError, WorkerLibrary, describe as describe_worker};
 
 use crate::host::{Host, ScriptId};
@@ -82,12 +92,8 @@ use buffers::Buffers;
 use pool::Pool;
 use reactor::Reactor;
 use registry::Registry;
-use script::Script;
 use visits::Pace;
 use waits::Waits;
-
-/// How deeply events and calls may be nested in each other.
-pub const MAX_NESTING: u32 = 32;
 
 /// A function of the host that one script can call by name.
 pub type DynamicFunction =
@@ -113,31 +119,6 @@ impl From<nix::errno::Errno> for StartError {
     }
 }
 
-/// What is known about one script, for lists.
-#[derive(Clone, Debug)]
-pub struct ScriptStatus {
-    /// Its number.
-    pub id: ScriptId,
-    /// The file's name without `.py`.
-    pub name: String,
-    /// Its file.
-    pub path: PathBuf,
-    /// One word: `ready`, `starting`, `stuck`, `backoff`, `stopping`, `failed`.
-    pub state: &'static str,
-    /// The number of its process.
-    pub pid: Option<u32>,
-    /// How long it has been ready.
-    pub uptime: Option<Duration>,
-    /// How often it was started again.
-    pub restarts: u64,
-    /// How many events it was given.
-    pub events: u64,
-    /// Resident memory in bytes.
-    pub memory: Option<u64>,
-    /// What it calls itself, if it said so: name and version, in the hub's encoding.
-    pub title: Option<(Vec<u8>, Vec<u8>)>,
-}
-
 /// The scripts of one hub. It belongs to the hub's thread.
 pub struct Supervisor {
     config: RefCell<Config>,
@@ -148,17 +129,8 @@ pub struct Supervisor {
     pool: Pool,
     agenda: Agenda,
     pace: Pace,
-    /// How many events and calls the hub's thread is inside of.
-    depth: Cell<u32>,
     /// The files that the last `!pyfiles` listed.
     listed_files: RefCell<Vec<PathBuf>>,
-    ending: Cell<bool>,
-    /// Whether a script may be stuck, so that its late answer must wake the hub.
-    has_stuck: Cell<bool>,
-    /// Whether there may be something to do at the end of the visit.
-    untidy: Cell<bool>,
-    /// Whether a script may wait for the moment when no event is in flight.
-    has_later: Cell<bool>,
 }
 
 impl Supervisor {
@@ -175,12 +147,7 @@ impl Supervisor {
             pool,
             agenda: Agenda::default(),
             pace: Pace::default(),
-            depth: Cell::new(0),
             listed_files: RefCell::default(),
-            ending: Cell::new(false),
-            has_stuck: Cell::new(false),
-            untidy: Cell::new(false),
-            has_later: Cell::new(false),
         })
     }
 
@@ -205,18 +172,6 @@ impl Supervisor {
     /// Whether this script defines the hook.
     pub fn has_hook(&self, id: ScriptId, hook: Hook) -> bool {
         self.registry.get(id).is_some_and(|script| script.hooks.get().contains(hook))
-    }
-
-    /// All scripts in load order.
-    pub fn scripts(&self) -> Vec<ScriptStatus> {
-        self.registry.list().iter().map(|script| status(script)).collect()
-    }
-
-    /// The process that gives a script's events to it at this moment; `None` while the script
-    /// is not ready. Costs no system call, unlike [`Supervisor::status`].
-    pub fn serving(&self, id: ScriptId) -> Option<u32> {
-        let process = self.registry.get(id)?.ready()?;
-        u32::try_from(process.pid).ok()
     }
 
     /// The script that an operator means: an id, a name with or without `.py`, or a path.
@@ -295,29 +250,6 @@ impl Drop for Supervisor {
     }
 }
 
-fn status(script: &Script) -> ScriptStatus {
-    let (state, uptime) = script.with_state(|state| {
-        let uptime = match state {
-            state::State::Ready { since, .. } | state::State::Stuck { since, .. } => Some(since.elapsed()),
-            _ => None,
-        };
-        (state.word(), uptime)
-    });
-    let process = script.process();
-    ScriptStatus {
-        id: script.id,
-        name: script.name.clone(),
-        path: script.path.clone(),
-        state,
-        pid: process.as_ref().and_then(|process| u32::try_from(process.pid).ok()),
-        uptime,
-        restarts: script.restarts.get(),
-        events: script.events.get(),
-        memory: process.and_then(|process| process.memory()),
-        title: script.title.borrow().clone(),
-    }
-}
-
 /// So long that it is no deadline.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -327,6 +259,7 @@ mod tests {
     #[test]
     fn parts_do_not_know_the_host() {
         let parts = [
+            ("agenda", include_str!("agenda.rs")),
             ("buffers", include_str!("buffers.rs")),
             ("pool", include_str!("pool.rs")),
             ("reactor", include_str!("reactor.rs")),

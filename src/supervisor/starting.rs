@@ -10,7 +10,7 @@ use std::time::Instant;
 use plugin_abi::ToWorker;
 use plugin_abi::frame::Load;
 
-use super::agenda::Chore;
+use super::agenda::Deferred;
 use super::credentials::Credentials;
 use super::output::Output;
 use super::pending_spawn::PendingSpawn;
@@ -162,20 +162,20 @@ impl Supervisor {
         // One that the hub may not signal any more ends with its link.
         drop(child.map(|child| Process::new(pending, child)));
         self.reactor.helpers().reader.finish(serial);
-        self.untidy.set(true);
+        self.agenda.need_housekeeping();
         let Some(script) = self.who_waits_for(serial) else { return };
         match self.spawn(&python, output) {
             Ok(serial) => {
                 script.transition(Transition::Respawning { serial }, "the hub has become another user");
             }
-            Err(error) => self.agenda.add(Chore::NotStarted(script, error)),
+            Err(error) => self.agenda.defer(Deferred::NotStarted(script, error)),
         }
     }
 
     /// A process was started, or was not.
     fn deliver_started(&self, serial: u64, started: Result<Rc<Process>, LoadError>) {
         // A spare may be one too many now, or one too few.
-        self.untidy.set(true);
+        self.agenda.need_housekeeping();
         let Some(script) = self.who_waits_for(serial) else {
             return match started {
                 Ok(spare) => self.pool.add_spare(spare),
@@ -185,13 +185,13 @@ impl Supervisor {
         let awaited_until = script.with_state(State::awaited_until);
         let adopted = started.and_then(|process| self.adopt(&script, process, awaited_until));
         if let Err(error) = adopted {
-            self.agenda.add(Chore::NotStarted(script, error));
+            self.agenda.defer(Deferred::NotStarted(script, error));
         }
     }
 
     /// Starts a spare for every interpreter in use that has none, and ends the others.
     pub(super) fn renew_spares(&self) {
-        if self.ending.get() {
+        if self.agenda.is_ending() {
             return;
         }
         let mut wanted: Vec<PathBuf> = Vec::new();
@@ -223,7 +223,7 @@ impl Supervisor {
     /// A spare has ended before it was of any use.
     pub(super) fn spare_died(&self, process: &Process, exit: Exit) {
         self.pool.remove_spare(process.serial);
-        if !self.ending.get() {
+        if !self.agenda.is_ending() {
             self.try_again_later(&format!(
                 "the spare interpreter {} ended with {exit}",
                 process.python.display()

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::Supervisor;
 use super::hook_board::HookBoard;
+use super::housekeeping::Heard;
 use crate::host::Host;
 
 /// When the clock that ticks every few milliseconds has ticked last: one read of memory. 0 only
@@ -46,7 +47,24 @@ fn has_ticked(last: &Cell<u64>) -> bool {
     last.replace(tick) != tick || tick == 0
 }
 
+/// Counts a level of nesting for as long as it lives.
+pub(super) struct Level<'s>(&'s Supervisor);
+
+impl Drop for Level<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.0.agenda.leave() {
+            self.0.listen_to_stuck();
+        }
+    }
+}
+
 impl Supervisor {
+    /// One level deeper; `None` when that is too deep.
+    pub(super) fn enter(&self) -> Option<Level<'_>> {
+        self.agenda.enter().then(|| Level(self))
+    }
+
     /// What every method with a host begins with. Does what [`Supervisor::serve`] does, at most
     /// once in a few milliseconds; deaths are noticed within 20. From within the host, where the
     /// visit around this one serves whoever waits, it does what [`Supervisor::glance`] does.
@@ -59,7 +77,7 @@ impl Supervisor {
 
     #[cold]
     fn visit_now(&self, host: &mut dyn Host) {
-        if self.depth.get() > 0 {
+        if self.agenda.is_inside() {
             return self.notice();
         }
         let tick = self.pace.served.get();
@@ -84,10 +102,10 @@ impl Supervisor {
     fn notice(&self) {
         self.look(Duration::ZERO);
         self.settle(Heard::Unheard);
-        if self.depth.get() > 0 {
+        if self.agenda.is_inside() {
             return;
         }
-        if self.untidy.get() {
+        if self.agenda.needs_housekeeping() {
             self.renew_spares();
             self.set_timer();
         }
@@ -107,20 +125,11 @@ impl Supervisor {
     fn serve_seen(&self, host: &mut dyn Host) {
         let Some(level) = self.enter() else { return };
         self.pump_all(host);
-        self.do_chores(host);
+        self.act_on_agenda(host);
         self.say_what_is_due();
         drop(level);
-        self.tidy(host);
+        self.keep_house(host);
     }
-}
-
-/// Whether scripts have been heard whose time is up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// What they had said was read, and their calls are served.
-    Heard,
-    /// There is no host to serve them: who waits for that is not late.
-    Unheard,
 }
 
 impl Supervisor {

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 use plugin_abi::Hook;
 use smallvec::SmallVec;
 
-use super::agenda::Chore;
+use super::agenda::Deferred;
 use super::process::Process;
 use super::reactor::Event;
 use super::script::Script;
-use super::state::State;
 use super::waits::Stopwatch;
 use super::{FOREVER, Supervisor};
 use crate::host::Host;
@@ -112,14 +111,7 @@ impl Supervisor {
     fn overran(&self, script: &Rc<Script>, process: &Rc<Process>, seq: u64, hook: Option<Hook>) {
         process.abandon(seq);
         let what = hook.map_or("a function".to_string(), |hook| hook.name().to_string());
-        self.agenda.add(Chore::Overran(script.clone(), process.clone(), what));
-    }
-
-    pub(super) fn hook_timeout(&self, script: &Script, hook: Option<Hook>) -> Duration {
-        let overrides = script.overrides.borrow();
-        hook.and_then(|hook| overrides.per_hook.get(&hook).copied())
-            .or(overrides.hook_timeout)
-            .unwrap_or_else(|| self.config.borrow().hook_timeout)
+        self.agenda.defer(Deferred::Overran(script.clone(), process.clone(), what));
     }
 
     /// Waits for anything else than outcomes, serving everybody meanwhile. False when the
@@ -156,7 +148,7 @@ impl Supervisor {
     ) -> bool {
         loop {
             self.pump_all(host);
-            self.do_chores(host);
+            self.act_on_agenda(host);
             if done() {
                 return true;
             }
@@ -173,7 +165,7 @@ impl Supervisor {
     /// those who wait for the hub meanwhile.
     #[inline]
     pub(super) fn on_the_hosts_time<R>(&self, caller: Option<&Script>, work: impl FnOnce() -> R) -> R {
-        if !self.waits.is_anybody_timed() && !self.has_stuck.get() {
+        if !self.waits.is_anybody_timed() && !self.agenda.has_stuck() {
             return work();
         }
         let timed = self.waits.begin_call();
@@ -203,30 +195,12 @@ impl Supervisor {
         }
     }
 
-    /// The hub leaves: nobody waits for the late answers of stuck scripts, and their calls, so
-    /// these must wake it.
-    #[cold]
-    pub(super) fn listen_to_stuck(&self) {
-        self.has_stuck.set(false);
-        for script in self.registry.list().iter() {
-            let process = script.with_state(|state| match state {
-                State::Stuck { process, .. } => Some(process.clone()),
-                _ => None,
-            });
-            let Some(process) = process else { continue };
-            self.has_stuck.set(true);
-            if !process.arm() {
-                self.reactor.wake();
-            }
-        }
-    }
-
     /// Sleeps until something happens or the deadline, and notices what happened.
     fn sleep(&self, host: &mut dyn Host, deadline: Instant) {
         let processes = self.processes();
         // All of them must be armed, even when one of them keeps the hub awake already.
         let awake = processes.iter().filter(|process| !process.arm()).count();
-        if awake == 0 && !self.agenda.has_chores() {
+        if awake == 0 && !self.agenda.has_deferred() {
             self.look(deadline.saturating_duration_since(Instant::now()));
         } else {
             // One that never stops talking must not hide the death of another.
@@ -237,14 +211,14 @@ impl Supervisor {
                 process.disarm();
             }
         }
-        self.do_chores(host);
+        self.act_on_agenda(host);
     }
 
     /// Asks the system what happened, and notices it; waits for it at most this long.
     pub(super) fn look(&self, timeout: Duration) {
         for event in self.reactor.poll(timeout) {
             match event {
-                Event::Due => self.untidy.set(true),
+                Event::Due => self.agenda.need_housekeeping(),
                 Event::Started => self.collect_started(),
                 Event::Doorbell(serial) => self.with_process(serial, |process| {
                     if !process.silence() {

@@ -1,0 +1,53 @@
+//! Gives a forked child of the hub processes of its own.
+
+use super::script::Script;
+use super::state::{State, Transition};
+use super::{StartError, Supervisor};
+use crate::host::Host;
+
+impl Supervisor {
+    /// In a forked child: the scripts' processes belong to the parent, so the child starts its
+    /// own, and waits until they have loaded, so that no event slips past a filter. Call it
+    /// before anything else. Those that are down stay down, and those that were being unloaded
+    /// are gone.
+    ///
+    /// The program's logger must be one that can be used in a forked child whatever other
+    /// threads were doing with it at that moment.
+    pub fn after_fork(&self, host: &mut dyn Host) -> Result<(), StartError> {
+        for process in self.processes() {
+            process.disown();
+        }
+        self.pool.clear();
+        self.agenda.clear();
+        let mut orphans = self.registry.snapshot();
+        orphans.retain(|script| self.lose_process(script));
+        self.reactor.after_fork()?;
+        for script in &orphans {
+            if let Err(error) = self.start(script) {
+                self.not_started(script, &error);
+            }
+        }
+        if let Some(_level) = self.enter() {
+            let patience = self.config.borrow().load_timeout;
+            self.wait_inside(host, patience, &orphans, || {
+                !orphans.iter().any(|script| script.with_state(State::is_starting))
+            });
+        }
+        self.keep_house(host);
+        Ok(())
+    }
+
+    /// In a forked child: a script has no process. False when it shall not get one.
+    fn lose_process(&self, script: &Script) -> bool {
+        script.robots.borrow_mut().clear();
+        script.abandoned_robots.borrow_mut().clear();
+        script.store.borrow_mut().after_fork();
+        let output = script.output().in_child();
+        script.output.replace(output);
+        let had_process = script.with_state(|state| {
+            !matches!(state, State::Stopping { .. } | State::Failed { .. } | State::Stopped)
+        });
+        script.transition(Transition::Forked, "the hub was forked");
+        had_process
+    }
+}
