@@ -8,7 +8,7 @@ use std::rc::Rc;
 use plugin_abi::ToWorker;
 
 use super::Supervisor;
-use super::calls::owner;
+use super::inbound::owner;
 use super::process::{Process, Violation};
 
 impl Supervisor {

@@ -8,8 +8,8 @@
 //! [`Supervisor::poll_fd`] becomes readable and the hub calls [`Supervisor::serve`].
 //!
 //! An event is encoded once and copied into the ring of every script that defines the hook;
-//! then the hub's thread waits for all answers ([`dispatch`], [`waiting`]). While it waits it serves calls
-//! ([`calls`]), which may raise further events: the same thing, one level deeper. Each answer
+//! then the hub's thread waits for all answers ([`dispatch`], [`outbound`], [`waiting`]). While it
+//! waits it reads what workers say ([`inbound`]) and serves their calls ([`calls`]), which may raise further events: the same thing, one level deeper. Each answer
 //! carries the number of its event, and is kept with the process until the level that waits
 //! for it looks.
 //!
@@ -39,6 +39,7 @@ mod due;
 mod forks;
 pub(crate) mod hook_board;
 mod housekeeping;
+mod inbound;
 mod interpreter;
 mod journal;
 mod kept_options;
@@ -46,6 +47,7 @@ mod limits;
 mod load_error;
 mod loading;
 pub mod option;
+mod outbound;
 mod output;
 mod pending_spawn;
 mod pool;

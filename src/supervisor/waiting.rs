@@ -9,6 +9,7 @@ use plugin_abi::Hook;
 use smallvec::SmallVec;
 
 use super::agenda::Deferred;
+use super::inbound::Sender;
 use super::process::Process;
 use super::reactor::Event;
 use super::script::Script;
@@ -280,7 +281,7 @@ impl Supervisor {
         for turn in 1..=TURN {
             match process.receive(&mut buffer) {
                 Ok(true) => {
-                    if let Err(violation) = self.handle(host, process, &mut buffer) {
+                    if let Err(violation) = self.handle(Sender::Running(host), process, &mut buffer) {
                         self.violated(process, violation.to_string());
                         break;
                     }
