@@ -1,7 +1,6 @@
 //! Gives a forked child of the hub processes of its own.
 
-use super::script::Script;
-use super::state::{State, Transition};
+use super::script::{Script, State, Transition};
 use super::{StartError, Supervisor};
 use crate::host::Host;
 

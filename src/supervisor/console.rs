@@ -7,7 +7,7 @@ use std::time::Duration;
 use plugin_abi::Hook;
 
 use super::load_error::{LoadError, Loaded};
-use super::script::PACKAGE;
+use super::script_file::PACKAGE;
 use super::{ScriptStatus, Supervisor};
 use crate::host::Host;
 use crate::log_level::{self, LEVELS};

@@ -8,8 +8,7 @@ use plugin_abi::{Hook, start};
 
 use super::housekeeping::Heard;
 use super::process::{Phase, Process};
-use super::script::Script;
-use super::state::{State, Transition};
+use super::script::{Script, State, Transition};
 use super::{LoadError, Supervisor};
 use crate::host::Host;
 
@@ -31,8 +30,8 @@ impl Supervisor {
     /// Those whose time is up.
     fn due(&self) -> Vec<Rc<Script>> {
         let now = Instant::now();
-        let is_due = |state: &State| state.due().is_some_and(|due| due <= now);
-        self.registry.list().iter().filter(|script| script.with_state(is_due)).cloned().collect()
+        let is_due = |script: &&Rc<Script>| script.due().is_some_and(|due| due <= now);
+        self.registry.list().iter().filter(is_due).cloned().collect()
     }
 
     /// Whose time is up may have said something in time; it may be the hub's thread that was
@@ -146,7 +145,7 @@ impl Supervisor {
     /// Lets `poll_fd` become readable when the next thing is due.
     pub(super) fn set_timer(&self) {
         let scripts = self.registry.list();
-        let due = scripts.iter().filter_map(|script| script.with_state(State::due));
+        let due = scripts.iter().filter_map(|script| script.due());
         let next = due.chain(self.pool.spares_from()).min();
         self.reactor.set_timer(next);
     }

@@ -8,9 +8,8 @@ use plugin_abi::start;
 use super::agenda::Deferred;
 use super::process::{Phase, Process};
 use super::restart::{Decision, FIRST_PAUSE};
-use super::script::Script;
+use super::script::{Script, State, Transition};
 use super::spawn::Exit;
-use super::state::{State, Transition};
 use super::{LoadError, Supervisor};
 
 /// The shortest pause after a start that failed.

@@ -12,8 +12,7 @@ use plugin_abi::{Answer, Hook, Value};
 use smallvec::SmallVec;
 
 use super::process::{Gone, Outcome, Process};
-use super::script::Script;
-use super::state::State;
+use super::script::{Script, State};
 use super::waiting::Asked;
 use super::waits::Stopwatch;
 use super::wanted::Lookup;

@@ -13,8 +13,7 @@ use plugin_abi::{Call, Value};
 
 use super::Supervisor;
 use super::agenda::{Deferred, Notice};
-use super::script::Script;
-use super::state::State;
+use super::script::{Script, State};
 use crate::host::Host;
 
 /// Whether scripts have been heard whose time is up.

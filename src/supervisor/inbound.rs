@@ -11,8 +11,7 @@ use plugin_abi::frame::{FromWorker, PROTOCOL, Wants};
 use super::Supervisor;
 use super::calls::check;
 use super::process::{Outcome, Phase, Process, Violation};
-use super::script::Script;
-use super::state::{State, Transition};
+use super::script::{Script, State, Transition};
 use super::wanted::Unwanted;
 use crate::host::Host;
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::config::Identity;
-use super::script::{PACKAGE, Script};
-use super::state::{State, Transition};
+use super::script::{Script, State, Transition};
+use super::script_file::PACKAGE;
 use super::store::Store;
 use super::unloading::VANISH;
 use super::{LoadError, Loaded, Supervisor};

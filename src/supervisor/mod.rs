@@ -56,6 +56,7 @@ mod reactor;
 mod registry;
 mod restart;
 mod script;
+mod script_file;
 mod spawn;
 mod starting;
 mod state;
@@ -247,7 +248,7 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         self.pool.clear();
         for script in self.registry.clear() {
-            script.transition(state::Transition::Forgotten, "the supervisor is gone");
+            script.transition(script::Transition::Forgotten, "the supervisor is gone");
         }
     }
 }

@@ -13,7 +13,8 @@ use plugin_abi::{Hook, HookSet};
 
 use super::hook_board::HookBoard;
 use super::process::Process;
-use super::script::{PACKAGE, Script};
+use super::script::Script;
+use super::script_file::PACKAGE;
 use super::{DynamicFunctions, ScriptId};
 
 /// The scripts of one hub.

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,8 @@ use super::config::Identity;
 use super::output::Output;
 use super::process::Process;
 use super::restart::Deaths;
-use super::state::{Life, State, Transition};
+use super::script_file::name_of;
+use super::state;
 use super::store::Store;
 use super::{DynamicFunctions, ScriptId};
 use std::sync::Arc;
@@ -42,6 +43,12 @@ pub struct Overrides {
     pub nice: Option<Option<i32>>,
 }
 
+/// Where a script is in its life.
+pub type State = state::State<Rc<Process>>;
+
+/// Something that happens to a script.
+pub type Transition = state::Transition<Rc<Process>>;
+
 /// A script.
 pub struct Script {
     /// Its number.
@@ -53,7 +60,7 @@ pub struct Script {
     /// What it was told about the hub.
     pub identity: RefCell<Identity>,
     /// Where it is in its life.
-    life: Life,
+    life: state::Life<Rc<Process>>,
     /// The interpreter that ran it last.
     pub python: RefCell<PathBuf>,
     /// The hooks for which it gets events, also those that carry its commands; kept while it is
@@ -115,7 +122,7 @@ impl Script {
             name,
             path,
             identity: RefCell::new(identity),
-            life: Life::new(),
+            life: state::Life::new(),
             python: RefCell::default(),
             hooks: Cell::default(),
             own_hooks: Cell::default(),
@@ -165,6 +172,11 @@ impl Script {
         look(&self.life.state())
     }
 
+    /// When something must be done about it.
+    pub fn due(&self) -> Option<Instant> {
+        self.life.state().due(|process| process.killed_for.borrow().is_some())
+    }
+
     /// What it printed.
     pub fn output(&self) -> Arc<Output> {
         self.output.borrow().clone()
@@ -189,18 +201,6 @@ impl Script {
         self.life.state().process().is_some_and(|own| own.serial == process.serial)
     }
 }
-
-/// The name of the script of this file: the file's without `.py`; for a package, its folder's.
-pub fn name_of(path: &Path) -> String {
-    let name = match path.parent().and_then(Path::file_name) {
-        Some(folder) if path.file_name().is_some_and(|name| name == PACKAGE) => Some(folder),
-        _ => path.file_stem(),
-    };
-    name.unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// What makes a folder a package.
-pub const PACKAGE: &str = "__init__.py";
 
 impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

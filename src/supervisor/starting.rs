@@ -15,9 +15,8 @@ use super::credentials::Credentials;
 use super::output::Output;
 use super::pending_spawn::PendingSpawn;
 use super::process::{Phase, Process};
-use super::script::Script;
+use super::script::{Script, State, Transition};
 use super::spawn::{Child, Exit, OtherCredentials};
-use super::state::{State, Transition};
 use super::{LoadError, Supervisor};
 
 impl Supervisor {

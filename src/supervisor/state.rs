@@ -6,14 +6,11 @@
 
 use std::cell::{Ref, RefCell};
 use std::fmt;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
-
-use super::process::Process;
 
 /// Where a script is in its life. A state holds what exists in it, and nothing else.
 #[derive(Clone, Debug, PartialEq)]
-pub enum State<P = Rc<Process>> {
+pub enum State<P> {
     /// Its process is being started.
     Spawning {
         /// The serial of the process to be.
@@ -69,7 +66,7 @@ pub enum State<P = Rc<Process>> {
 
 /// Something that happens to a script.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Transition<P = Rc<Process>> {
+pub enum Transition<P> {
     /// It is to get a process, which was asked for.
     Spawning {
         /// The serial of the process to be.
@@ -211,11 +208,11 @@ impl<P> State<P> {
     }
 }
 
-impl State {
-    /// When something must be done about it.
-    pub fn due(&self) -> Option<Instant> {
-        // Of one that is killed nothing but its end is awaited, and that makes itself known.
-        if self.process().is_some_and(|process| process.killed_for.borrow().is_some()) {
+impl<P> State<P> {
+    /// When something must be done about it. Of a process that is killed nothing but its end is
+    /// awaited, and that makes itself known.
+    pub fn due(&self, is_killed: impl Fn(&P) -> bool) -> Option<Instant> {
+        if self.process().is_some_and(is_killed) {
             return None;
         }
         match *self {
@@ -234,22 +231,22 @@ impl<P> fmt::Display for State<P> {
 }
 
 /// The state of one script.
-pub struct Life(RefCell<State>);
+pub struct Life<P>(RefCell<State<P>>);
 
-impl Life {
+impl<P> Life<P> {
     /// That of a script without a process.
-    pub fn new() -> Life {
+    pub fn new() -> Life<P> {
         Life(RefCell::new(State::Stopped))
     }
 
     /// The state, for a look.
     #[inline]
-    pub fn state(&self) -> Ref<'_, State> {
+    pub fn state(&self) -> Ref<'_, State<P>> {
         self.0.borrow()
     }
 
     /// Something happened. False when that cannot happen in this state, which remains.
-    pub fn transition(&self, transition: Transition) -> bool {
+    pub fn transition(&self, transition: Transition<P>) -> bool {
         // Nothing is borrowed while an old process is let go of.
         let (new, is_allowed) = match self.0.replace(State::Stopped).after(transition) {
             Ok(new) => (new, true),
@@ -379,5 +376,13 @@ mod tests {
         );
         assert_eq!(after(3, Transition::CameBack), State::Ready { process: FIRST, since: old });
         assert_eq!(after(3, Transition::ToldToStop), State::Stopping { process: FIRST });
+    }
+
+    #[test]
+    fn who_is_killed_has_no_deadline_any_more() {
+        let at = Instant::now();
+        let due = |is_killed: bool| states(at).map(|state| state.due(|_| is_killed).is_some());
+        assert_eq!(due(false), [true, true, false, true, true, false, false, false]);
+        assert_eq!(due(true), [true, false, false, false, true, false, false, false]);
     }
 }

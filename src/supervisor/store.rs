@@ -154,7 +154,7 @@ fn file_name(script: &Path, scripts_dir: Option<&Path>) -> String {
     let hash = place.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    format!("{}-{hash:016x}.{EXTENSION}", super::script::name_of(script))
+    format!("{}-{hash:016x}.{EXTENSION}", super::script_file::name_of(script))
 }
 
 const EXTENSION: &str = "store";
@@ -171,7 +171,7 @@ fn find_predecessor(folder: &Path, script: &Path, path: &Path) {
         }
         return;
     }
-    for other in namesakes(folder, &super::script::name_of(script)) {
+    for other in namesakes(folder, &super::script_file::name_of(script)) {
         log::warn!(
             "vh.store of {} begins empty, and {} is of a script of the same name that lies or lay elsewhere: \
              if it was this one, unload it, rename the file to {}, and load it again",

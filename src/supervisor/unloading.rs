@@ -7,8 +7,7 @@ use plugin_abi::ToWorker;
 
 use super::Supervisor;
 use super::process::Phase;
-use super::script::Script;
-use super::state::{State, Transition};
+use super::script::{Script, State, Transition};
 use crate::host::{Host, ScriptId};
 
 /// How long a killed process may take to vanish.
