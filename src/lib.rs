@@ -3,8 +3,7 @@
 //! - [`mod@bench`]: what all this costs
 //! - [`check`]: what can be told of scripts without running them
 //! - [`supervisor`]: scripts, their processes, events and calls
-//! - [`host`]: what a hub offers to its scripts
-//! - [`dynamic`]: closures that scripts call by name
+//! - [`supervisor::dynamic`]: closures that scripts call by name
 //! - [`hub`]: the embedded hub
 //! - [`log_level`]: how much is logged
 //!
@@ -17,16 +16,13 @@
 pub mod bench;
 #[cfg(feature = "hub")]
 pub mod check;
-pub mod dynamic;
 mod encoding;
 mod ffi;
-pub mod host;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod log_level;
 mod private_files;
 pub mod supervisor;
 
-pub use host::{Host, ScriptId};
 pub use plugin_abi::{Answer, Call, CallSpec, Hook, HookSet, HookSpec, Value};
-pub use supervisor::Supervisor;
+pub use supervisor::{Host, ScriptId, Supervisor, dynamic};

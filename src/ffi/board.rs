@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::forks;
 use crate::supervisor::hook_board::HookBoard;
-use crate::supervisor::visits;
+use crate::supervisor::pace;
 
 /// What is known without the lock. The clock is that of [`visits`]; its ticks are 0 here while
 /// nothing runs.
@@ -32,7 +32,7 @@ const ASKED: u32 = 256;
 impl Board {
     #[inline]
     pub(crate) fn is_fresh(&self, since: &AtomicU64) -> bool {
-        since.load(Ordering::Relaxed) == visits::tick() && !forks::is_unnoticed()
+        since.load(Ordering::Relaxed) == pace::tick() && !forks::is_unnoticed()
     }
 
     /// Whether a host that asks is to be let in, however fresh the board is.
@@ -44,7 +44,7 @@ impl Board {
     }
 
     pub(crate) fn was_served(&self) {
-        let tick = visits::tick();
+        let tick = pace::tick();
         self.served.store(tick, Ordering::Relaxed);
         self.noticed.store(tick, Ordering::Relaxed);
     }

@@ -15,8 +15,8 @@ use super::targs::{self, Callback, Element, Kept, Targs, list_items};
 use super::values::{self, CallbackArgs, Part};
 use super::{heap, lock};
 use crate::encoding::encode;
-use crate::host::{Host, ScriptId};
 use crate::supervisor::Supervisor;
+use crate::supervisor::{Host, ScriptId};
 
 /// The C hub for as long as one of its calls into the library lasts.
 pub(crate) struct CHost {

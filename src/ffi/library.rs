@@ -17,8 +17,8 @@ use super::running::Running;
 use super::table::Table;
 use super::targs::Callback;
 use super::{forks, handles, logger};
-use crate::host::ScriptId;
-use crate::supervisor::visits;
+use crate::supervisor::ScriptId;
+use crate::supervisor::pace;
 use crate::supervisor::{Config, Supervisor};
 
 struct Library {
@@ -87,7 +87,7 @@ pub(crate) fn wants(hook: Hook) -> Result<bool, Fault> {
         return Ok(BOARD.hooks.wants(hook));
     }
     let running = enter()?.running;
-    BOARD.noticed.store(visits::tick(), Ordering::Relaxed);
+    BOARD.noticed.store(pace::tick(), Ordering::Relaxed);
     running.supervisor.glance();
     Ok(running.supervisor.wants(hook))
 }

@@ -43,7 +43,7 @@
 //! - `data_folder`, `database`, `banlist`, `sql`: what is kept; `bans`: what a ban is
 //! - `upkeep`: what is done to the data from outside of the hub
 //! - `background`: passwords and host names; `geoip`: places
-//! - `functions`: what scripts may call, the trait [`Host`](crate::host::Host)
+//! - `functions`: what scripts may call, the trait [`Host`](crate::supervisor::Host)
 
 mod accounts;
 mod admission;

@@ -226,7 +226,7 @@ impl Stage {
         args: &[Value<'_>],
     ) -> Result<Value<'static>, CallError> {
         let scripts = self.hub.supervisor();
-        let id = scripts.find(script).unwrap_or(crate::host::ScriptId(-1));
+        let id = scripts.find(script).unwrap_or(crate::supervisor::ScriptId(-1));
         let result = scripts.call(&mut self.hub, id, function, args);
         self.settle();
         result

@@ -31,8 +31,8 @@ use serde_json::{Map, Value as Json, json};
 
 use super::background::hash_password;
 use super::{Charset, Hub};
-use crate::host::{Host, ScriptId};
 use crate::supervisor::{CallError, LoadError, Loaded, Replacement, ScriptStatus, Verdict};
+use crate::supervisor::{Host, ScriptId};
 
 /// A longer line is none of a test kit's.
 const LONGEST_LINE: usize = 64 << 20;

@@ -9,7 +9,7 @@ use super::ids::{ConnId, OfUsers, UserId};
 use super::protocol::MyInfo;
 use super::slots::Slots;
 use super::text::nick_key;
-use crate::host::ScriptId;
+use crate::supervisor::ScriptId;
 
 /// What a user may do, as a rank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,7 @@
 //! Gives a forked child of the hub processes of its own.
 
 use super::script::{Script, State, Transition};
-use super::{StartError, Supervisor};
-use crate::host::Host;
+use super::{Host, StartError, Supervisor};
 
 impl Supervisor {
     /// In a forked child: the scripts' processes belong to the parent, so the child starts its

@@ -220,7 +220,7 @@ impl Drop for Ending<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::supervisor::ScriptId;
+    use crate::supervisor::script::ScriptId;
     use crate::supervisor::script::tests::a_script;
 
     #[test]

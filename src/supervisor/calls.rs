@@ -9,8 +9,7 @@ use plugin_abi::{Call, Value, grammar};
 
 use super::process::{Phase, Process, Violation};
 use super::script::Script;
-use super::{MAX_NESTING, Supervisor};
-use crate::host::Host;
+use super::{Host, MAX_NESTING, Supervisor};
 
 /// How many robots one script may have; the hub must remember them.
 const MAX_ROBOTS: usize = 1000;
@@ -70,7 +69,7 @@ impl Supervisor {
         name: &str,
         args: &[Value<'_>],
     ) -> Result<Value<'static>, (Failure, String)> {
-        let function = script.functions.borrow().get(name).cloned();
+        let function = self.functions.get(script.id, name);
         let Some(function) = function else {
             return Err((Failure::Missing, format!("the hub has no function '{name}' for this script")));
         };

@@ -8,8 +8,7 @@ use plugin_abi::Hook;
 
 use super::load_error::{LoadError, Loaded};
 use super::script_file::PACKAGE;
-use super::{ScriptStatus, Supervisor};
-use crate::host::Host;
+use super::{Host, ScriptStatus, Supervisor};
 use crate::log_level::{self, LEVELS};
 
 /// A command: its name, what follows it, what it does.

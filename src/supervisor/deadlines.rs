@@ -9,8 +9,7 @@ use plugin_abi::{Hook, start};
 use super::housekeeping::Heard;
 use super::process::{Phase, Process};
 use super::script::{Script, State, Transition};
-use super::{LoadError, Supervisor};
-use crate::host::Host;
+use super::{Host, LoadError, Supervisor};
 
 /// How long a script that is about to be killed may take to write its stack.
 const DUMP: Duration = Duration::from_millis(200);

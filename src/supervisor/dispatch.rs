@@ -12,12 +12,11 @@ use plugin_abi::{Answer, Hook, Value};
 use smallvec::SmallVec;
 
 use super::process::{Gone, Outcome, Process};
-use super::script::{Script, State};
+use super::script::{Script, ScriptId, State};
 use super::waiting::Asked;
 use super::waits::Stopwatch;
 use super::wanted::Lookup;
-use super::{MAX_NESTING, Supervisor};
-use crate::host::{Host, ScriptId};
+use super::{Host, MAX_NESTING, Supervisor};
 
 /// All scripts' answers to one event, combined.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use plugin_abi::{Hook, HookSet};
 
-use super::ScriptId;
-use super::script::Script;
+use super::script::{Script, ScriptId};
 
 /// How many scripts a [`HookBoard`] has room for.
 const PLACES: usize = 256;

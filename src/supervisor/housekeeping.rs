@@ -11,10 +11,9 @@
 
 use plugin_abi::{Call, Value};
 
-use super::Supervisor;
 use super::agenda::{Deferred, Notice};
 use super::script::{Script, State};
-use crate::host::Host;
+use super::{Host, Supervisor};
 
 /// Whether scripts have been heard whose time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

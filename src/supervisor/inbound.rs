@@ -8,12 +8,11 @@ use std::time::Instant;
 use plugin_abi::Value;
 use plugin_abi::frame::{FromWorker, PROTOCOL, Wants};
 
-use super::Supervisor;
 use super::calls::check;
 use super::process::{Outcome, Phase, Process, Violation};
 use super::script::{Script, State, Transition};
 use super::wanted::Unwanted;
-use crate::host::Host;
+use super::{Host, Supervisor};
 
 /// Who sent a frame.
 pub(super) enum Sender<'h> {

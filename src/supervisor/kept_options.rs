@@ -12,8 +12,7 @@ use plugin_abi::Hook;
 use super::Supervisor;
 use super::config::Config;
 use super::option::{self, OptionError, OptionSpec};
-use super::script::{Overrides, Script};
-use crate::host::ScriptId;
+use super::script::{Overrides, Script, ScriptId};
 
 /// The file's name in the folder of the stores.
 const FILE: &str = "options";

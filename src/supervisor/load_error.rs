@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::agenda::MAX_NESTING;
 use super::interpreter::NotFound;
 use super::restart::is_shortage;
-use crate::host::ScriptId;
+use super::script::ScriptId;
 
 /// A script that was loaded.
 #[derive(Clone, Debug)]

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::config::Identity;
-use super::script::{Script, State, Transition};
+use super::script::{Script, ScriptId, State, Transition};
 use super::script_file::PACKAGE;
 use super::store::Store;
 use super::unloading::VANISH;
-use super::{LoadError, Loaded, Supervisor};
-use crate::host::{Host, ScriptId};
+use super::{Host, LoadError, Loaded, Supervisor};
 
 impl Supervisor {
     /// The number that the next script without a number of its own will get.
@@ -76,12 +75,11 @@ impl Supervisor {
         {
             return Err(LoadError::Twice { path, id: loaded.id });
         }
-        let (id, functions) = self.registry.claim(id).map_err(LoadError::Taken)?;
+        let id = self.registry.claim(id).map_err(LoadError::Taken)?;
         let identity = identity.unwrap_or_else(|| self.config.borrow().identity.clone());
         let config = self.config();
         let store = Store::open(config.store_dir.as_deref(), &path, config.scripts_dir.as_deref());
         let script = Script::new(id, path, identity, store);
-        script.functions.replace(functions);
         self.recall_options(&script);
         self.registry.add(script.clone());
         if let Err(error) = self.start(&script) {

@@ -36,7 +36,9 @@ mod deadlines;
 mod deaths;
 mod dispatch;
 mod due;
+pub mod dynamic;
 mod forks;
+mod functions;
 pub(crate) mod hook_board;
 mod housekeeping;
 mod inbound;
@@ -49,6 +51,7 @@ mod loading;
 pub mod option;
 mod outbound;
 mod output;
+pub(crate) mod pace;
 mod pending_spawn;
 mod pool;
 mod process;
@@ -63,20 +66,19 @@ mod state;
 mod status;
 mod store;
 mod unloading;
-pub(crate) mod visits;
+mod visits;
 mod waiting;
 mod waits;
 mod wanted;
 mod worker_library;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use plugin_abi::{Hook, Value};
+use plugin_abi::{Call, Hook, Value};
 
 pub use agenda::MAX_NESTING;
 pub use config::{Config, Identity, Limits, RestartLimits};
@@ -84,26 +86,75 @@ pub use dispatch::{CallError, Replacement, Verdict};
 pub use interpreter::{NotFound, interpreter_of};
 pub use kept_options::SetError;
 pub use load_error::{LoadError, Loaded};
-pub use script::Overrides;
+pub use script::{Overrides, ScriptId};
 pub use spawn::Exit;
 pub use status::ScriptStatus;
 pub use worker_library::{WorkerError, WorkerLibrary, describe as describe_worker};
 
-use crate::host::{Host, ScriptId};
 use agenda::Agenda;
 use buffers::Buffers;
+use functions::Functions;
+use pace::Pace;
 use pool::Pool;
 use reactor::Reactor;
 use registry::Registry;
-use visits::Pace;
+
 use waits::Waits;
+
+/// A hub, as its scripts see it.
+///
+/// All methods run on the thread that is inside one of the supervisor's methods, and may
+/// call the supervisor again: to raise an event that the call causes, for one. While they do,
+/// the supervisor holds no lock and no borrow.
+pub trait Host {
+    /// Does what a script asks for.
+    ///
+    /// `args` are in the host's order and of the types that
+    /// [`CallSpec::host_format`](plugin_abi::CallSpec::host_format) says: [`Value::Text`] or
+    /// [`Value::Nil`] for `s`, [`Value::Int`] for `l`; their number is always right.
+    ///
+    /// The answer:
+    ///
+    /// | [`Gives`](plugin_abi::call::Gives) | value |
+    /// | --- | --- |
+    /// | `Bool`, `Int` | `Int` or `Bool` |
+    /// | `Float` | `Float` |
+    /// | `Text`, `OptionalText` | `Text` |
+    /// | `MyInfo` | `List` of six `Text`s |
+    /// | `Geo` | `Map` with `Text` keys |
+    /// | `Nicks` | `List` of `Text`s, or the raw protocol string |
+    /// | `Rows` | `List`: `Int` 0 or 1, then a `List` of rows, each a `List` of `Text`s or `Nil`s |
+    /// | `Restrictions` | `Int`, bits 1 chat, 2 pm, 4 search, 8 ctm |
+    /// | `Pair` | `List` of two `Text`s |
+    /// | `Users` | as `Rows`: for everybody in the user list a row with a `Text` or `Int` for each of the [fields](plugin_abi::call::USER_FIELDS) whose names, with a blank between them, are the argument; `Nil` for what is missing |
+    ///
+    /// [`Value::Nil`] means that the call failed; the script sees `False` or `None`.
+    fn call(
+        &mut self,
+        supervisor: &Supervisor,
+        script: ScriptId,
+        call: Call,
+        args: &[Value<'_>],
+    ) -> Value<'static>;
+
+    /// Whether the hub has a command of this name itself, which then is no script's to answer. The
+    /// name is in lower case.
+    fn has_command(&mut self, _name: &str) -> bool {
+        false
+    }
+
+    /// Tells the operators something about the scripts: a crash, a restart. The text is UTF-8.
+    ///
+    /// By default, it is written in the operator chat through [`Host::call`].
+    fn tell_operators(&mut self, supervisor: &Supervisor, text: &str) {
+        let args = [Value::from(text), Value::Nil];
+        self.call(supervisor, ScriptId(-1), Call::SendToOpChat, &args);
+    }
+}
 
 /// A function of the host that one script can call by name.
 pub type DynamicFunction =
     Rc<dyn Fn(&mut dyn Host, &Supervisor, &[Value<'_>]) -> Result<Value<'static>, String>>;
-
-/// One script's functions of the host, by name.
-type DynamicFunctions = HashMap<String, DynamicFunction>;
 
 /// Why there is no supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +178,7 @@ pub struct Supervisor {
     config: RefCell<Config>,
     reactor: Reactor,
     registry: Registry,
+    functions: Functions<DynamicFunction>,
     waits: Waits,
     buffers: Buffers,
     pool: Pool,
@@ -144,6 +196,7 @@ impl Supervisor {
         Ok(Supervisor {
             reactor: Reactor::start()?,
             registry: Registry::default(),
+            functions: Functions::default(),
             config: RefCell::new(config),
             waits: Waits::new(std::thread::available_parallelism().map_or(1, usize::from)),
             buffers: Buffers::default(),
@@ -227,12 +280,16 @@ impl Supervisor {
     /// It is removed with the script and survives its restarts. A script whose id is reserved
     /// has it from its first line on. False when there is no such script.
     pub fn register_raw(&self, id: ScriptId, name: &str, function: DynamicFunction) -> bool {
-        self.registry.with_functions(id, |functions| functions.insert(name.to_string(), function)).is_some()
+        let is_given_out = self.registry.is_given_out(id);
+        if is_given_out {
+            self.functions.insert(id, name, function);
+        }
+        is_given_out
     }
 
     /// Takes a function away again. False when there is no such script or function.
     pub fn unregister(&self, id: ScriptId, name: &str) -> bool {
-        self.registry.with_functions(id, |functions| functions.remove(name)).flatten().is_some()
+        self.functions.remove(id, name)
     }
 
     /// Lets go of an object that a function of the script returned.
@@ -264,6 +321,8 @@ mod tests {
         let parts = [
             ("agenda", include_str!("agenda.rs")),
             ("buffers", include_str!("buffers.rs")),
+            ("functions", include_str!("functions.rs")),
+            ("pace", include_str!("pace.rs")),
             ("pool", include_str!("pool.rs")),
             ("reactor", include_str!("reactor.rs")),
             ("registry", include_str!("registry.rs")),

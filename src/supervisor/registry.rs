@@ -5,7 +5,6 @@
 //! is a script's or reserved for one.
 
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -13,9 +12,8 @@ use plugin_abi::{Hook, HookSet};
 
 use super::hook_board::HookBoard;
 use super::process::Process;
-use super::script::Script;
+use super::script::{Script, ScriptId};
 use super::script_file::PACKAGE;
-use super::{DynamicFunctions, ScriptId};
 
 /// The scripts of one hub.
 pub(super) struct Registry {
@@ -26,9 +24,8 @@ pub(super) struct Registry {
     wanted: Cell<HookSet>,
     /// Where others can read that.
     board: Cell<Option<&'static HookBoard>>,
-    /// Ids that were given out before their scripts are loaded, with what the host lets those
-    /// call by name.
-    reserved: RefCell<Vec<(ScriptId, DynamicFunctions)>>,
+    /// Ids that were given out before their scripts are loaded.
+    reserved: RefCell<Vec<ScriptId>>,
 }
 
 impl Default for Registry {
@@ -148,42 +145,30 @@ impl Registry {
     /// Gives out a number for a script that is loaded later.
     pub(super) fn reserve(&self) -> ScriptId {
         let id = self.free_id();
-        self.reserved.borrow_mut().push((id, HashMap::new()));
+        self.reserved.borrow_mut().push(id);
         id
     }
 
     fn free_id(&self) -> ScriptId {
         let scripts = self.scripts.borrow();
         let reserved = self.reserved.borrow();
-        let is_free = |id: &ScriptId| {
-            !reserved.iter().any(|(known, _)| known == id) && !scripts.iter().any(|script| script.id == *id)
-        };
+        let is_free =
+            |id: &ScriptId| !reserved.contains(id) && !scripts.iter().any(|script| script.id == *id);
         (0..).map(ScriptId).find(is_free).unwrap_or(ScriptId(i32::MAX))
     }
 
     /// The number of a script that is to be loaded: the one that is asked for, else the oldest
-    /// that is reserved, else a free one; with what was registered for it. An error
-    /// when another script has it.
-    pub(super) fn claim(&self, asked: Option<ScriptId>) -> Result<(ScriptId, DynamicFunctions), ScriptId> {
-        let oldest = self.reserved.borrow().first().map(|(id, _)| *id);
+    /// that is reserved, else a free one. An error when another script has it.
+    pub(super) fn claim(&self, asked: Option<ScriptId>) -> Result<ScriptId, ScriptId> {
+        let oldest = self.reserved.borrow().first().copied();
         let id = asked.or(oldest).unwrap_or_else(|| self.free_id());
-        let mut reserved = self.reserved.borrow_mut();
-        let at = reserved.iter().position(|(known, _)| *known == id);
-        let functions = at.map(|at| reserved.remove(at).1).unwrap_or_default();
-        if self.get(id).is_some() { Err(id) } else { Ok((id, functions)) }
+        self.reserved.borrow_mut().retain(|known| *known != id);
+        if self.get(id).is_some() { Err(id) } else { Ok(id) }
     }
 
-    /// The functions of a script that is loaded or will be.
-    pub(super) fn with_functions<R>(
-        &self,
-        id: ScriptId,
-        work: impl FnOnce(&mut DynamicFunctions) -> R,
-    ) -> Option<R> {
-        if let Some(script) = self.get(id) {
-            return Some(work(&mut script.functions.borrow_mut()));
-        }
-        let mut reserved = self.reserved.borrow_mut();
-        reserved.iter_mut().find(|(known, _)| *known == id).map(|(_, functions)| work(functions))
+    /// Whether this is the number of a script that is loaded or will be.
+    pub(super) fn is_given_out(&self, id: ScriptId) -> bool {
+        self.reserved.borrow().contains(&id) || self.get(id).is_some()
     }
 }
 
@@ -208,7 +193,7 @@ mod tests {
         let registry = Registry::default();
         registry.publish(&BOARD);
         let scripts = ["c", "a", "b"].map(|name| {
-            let (id, _) = registry.claim(None).unwrap();
+            let id = registry.claim(None).unwrap();
             let script = a_script(id, name);
             registry.add(script.clone());
             script
@@ -232,23 +217,17 @@ mod tests {
     #[test]
     fn no_number_is_given_out_twice() {
         let registry = Registry::default();
-        let load = |asked| {
-            registry.claim(asked).map(|(id, functions)| {
-                registry.add(a_script(id, &id.to_string()));
-                (id, functions.len())
-            })
-        };
+        let load = |asked| registry.claim(asked).inspect(|id| registry.add(a_script(*id, &id.to_string())));
         let (first, second) = (registry.reserve(), registry.reserve());
         assert_eq!((first, second), (ScriptId(0), ScriptId(1)));
-        let function: crate::supervisor::DynamicFunction = Rc::new(|_, _, _| Err(String::new()));
-        registry.with_functions(second, |functions| functions.insert("f".into(), function)).unwrap();
-        // Who asks for a number gets it, with what was registered for it.
-        assert_eq!(load(Some(second)), Ok((second, 1)));
+        assert!(registry.is_given_out(second) && !registry.is_given_out(ScriptId(2)));
+        // Who asks for a number gets it.
+        assert_eq!(load(Some(second)), Ok(second));
         assert_eq!(load(Some(second)), Err(second));
         // Others get what is reserved, and then what is free.
-        assert_eq!(load(None), Ok((first, 0)));
-        assert_eq!(load(None), Ok((ScriptId(2), 0)));
-        assert!(registry.with_functions(ScriptId(3), |_| ()).is_none());
+        assert_eq!(load(None), Ok(first));
+        assert_eq!(load(None), Ok(ScriptId(2)));
+        assert!(registry.is_given_out(ScriptId(2)) && !registry.is_given_out(ScriptId(3)));
     }
 
     #[test]

@@ -18,8 +18,17 @@ use super::restart::Deaths;
 use super::script_file::name_of;
 use super::state;
 use super::store::Store;
-use super::{DynamicFunctions, ScriptId};
 use std::sync::Arc;
+
+/// Names one loaded script. Numbers are small and reused only after an unload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScriptId(pub i32);
+
+impl std::fmt::Display for ScriptId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Deadlines and limits of one script that differ from the supervisor's.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -98,8 +107,6 @@ pub struct Script {
     pub robots: RefCell<Vec<Vec<u8>>>,
     /// Robots of its earlier processes that are still in the hub.
     pub abandoned_robots: RefCell<VecDeque<Vec<u8>>>,
-    /// What the host registered for it.
-    pub functions: RefCell<DynamicFunctions>,
     /// `vh.store`.
     pub store: RefCell<Store>,
     /// Its own deadlines and limits.
@@ -141,7 +148,6 @@ impl Script {
             kept: Cell::default(),
             robots: RefCell::default(),
             abandoned_robots: RefCell::default(),
-            functions: RefCell::default(),
             store: RefCell::new(store),
             overrides: RefCell::default(),
             doomed: Cell::new(false),

@@ -6,8 +6,7 @@ use std::time::Duration;
 use plugin_abi::Value;
 
 use super::Supervisor;
-use super::script::{Script, State};
-use crate::host::ScriptId;
+use super::script::{Script, ScriptId, State};
 
 /// What is known about one script, for lists.
 #[derive(Clone, Debug)]

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use plugin_abi::ToWorker;
 
-use super::Supervisor;
 use super::process::Phase;
-use super::script::{Script, State, Transition};
-use crate::host::{Host, ScriptId};
+use super::script::{Script, ScriptId, State, Transition};
+use super::{Host, Supervisor};
 
 /// How long a killed process may take to vanish.
 pub(super) const VANISH: Duration = Duration::from_secs(10);
@@ -57,6 +56,7 @@ impl Supervisor {
         }
         self.agenda.abandon_robots(script);
         self.registry.remove(script);
+        self.functions.forget(script.id);
         script.transition(Transition::Forgotten, "it was taken out of the list");
     }
 

@@ -1,51 +1,12 @@
 //! Every call of the hub's is a visit: what is due is done then, whatever the hub called for; a
 //! hub that never polls, or asks for one thing only, has its scripts restarted and served all the
 //! same.
-//!
-//! A look at the system costs a system call, and a hub may call a million times a second. So a
-//! visit first looks at the time, and that at a clock which costs nothing because it stands
-//! still for some milliseconds. With each of its ticks come deadlines and what scripts have said,
-//! for which a look at memory is enough; every few ticks comes a look at the system, for deaths.
-//! Scripts that are asked something are looked at anyway, all the time.
 
-use std::cell::Cell;
 use std::time::Duration;
 
-use super::Supervisor;
 use super::hook_board::HookBoard;
 use super::housekeeping::Heard;
-use crate::host::Host;
-
-/// When the clock that ticks every few milliseconds has ticked last: one read of memory. 0 only
-/// where there is no such clock.
-#[inline]
-pub(crate) fn tick() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the structure is valid for writing. Every observed event passes here: no checks
-    // and conversions that cost as much as the read itself.
-    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) } != 0 {
-        return 0;
-    }
-    (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
-}
-
-/// When looks were taken last.
-#[derive(Default)]
-pub(super) struct Pace {
-    served: Cell<u64>,
-    looked: Cell<u64>,
-    noticed: Cell<u64>,
-}
-
-/// How many nanoseconds pass between two looks at the system.
-const LOOK: u64 = 20_000_000;
-
-/// Whether the clock has ticked since this was asked last.
-#[inline]
-fn has_ticked(last: &Cell<u64>) -> bool {
-    let tick = tick();
-    last.replace(tick) != tick || tick == 0
-}
+use super::{Host, Supervisor};
 
 /// Counts a level of nesting for as long as it lives.
 pub(super) struct Level<'s>(&'s Supervisor);
@@ -70,7 +31,7 @@ impl Supervisor {
     /// visit around this one serves whoever waits, it does what [`Supervisor::glance`] does.
     #[inline]
     pub fn visit(&self, host: &mut dyn Host) {
-        if has_ticked(&self.pace.served) {
+        if self.pace.serves() {
             self.visit_now(host);
         }
     }
@@ -80,9 +41,7 @@ impl Supervisor {
         if self.agenda.is_inside() {
             return self.notice();
         }
-        let tick = self.pace.served.get();
-        if tick.saturating_sub(self.pace.looked.get()) >= LOOK || tick == 0 {
-            self.pace.looked.set(tick);
+        if self.pace.polls() {
             self.look(Duration::ZERO);
         }
         self.serve_seen(host);
@@ -93,7 +52,7 @@ impl Supervisor {
     /// Nothing is said to the host, and no script's call is served, until the next visit.
     #[inline]
     pub fn glance(&self) {
-        if has_ticked(&self.pace.noticed) {
+        if self.pace.notices() {
             self.notice();
         }
     }

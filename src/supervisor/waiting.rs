@@ -14,8 +14,7 @@ use super::process::Process;
 use super::reactor::Event;
 use super::script::Script;
 use super::waits::Stopwatch;
-use super::{FOREVER, Supervisor};
-use crate::host::Host;
+use super::{FOREVER, Host, Supervisor};
 
 /// How many frames of one process are handled before others and the clock get their turn.
 const TURN: usize = 256;

@@ -13,11 +13,10 @@ use plugin_abi::filter::{Decoder, Filters, MAX_PATTERNS, Passes, Texts};
 use plugin_abi::frame::Wants;
 use plugin_abi::{Call, Hook, HookSet, Value};
 
-use super::Supervisor;
 use super::process::Violation;
 use super::script::Script;
+use super::{Host, Supervisor};
 use crate::encoding;
-use crate::host::Host;
 
 /// How long it takes until a script may come with as many new patterns again.
 const PACE: Duration = Duration::from_secs(10);

@@ -8,7 +8,7 @@ use crate::ffi::fault::{Fault, guard};
 use crate::ffi::library::{self, visit};
 use crate::ffi::targs::{self, Element, Targs, is_known, owned};
 use crate::ffi::values;
-use crate::host::ScriptId;
+use crate::supervisor::ScriptId;
 use crate::supervisor::{Replacement, Verdict};
 
 fn hook(number: c_int) -> Result<Hook, Fault> {

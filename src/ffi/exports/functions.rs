@@ -11,8 +11,8 @@ use crate::ffi::library::visit;
 use crate::ffi::running::Running;
 use crate::ffi::targs::{Callback, Targs};
 use crate::ffi::values;
-use crate::host::ScriptId;
 use crate::supervisor::CallError;
+use crate::supervisor::ScriptId;
 
 /// Calls a function of a script.
 #[unsafe(no_mangle)]

@@ -8,7 +8,7 @@ use crate::ffi::fault::{Fault, bytes, guard, utf8};
 use crate::ffi::library::{self, visit};
 use crate::ffi::logger;
 use crate::ffi::targs::{self, Callback, Targs, owned};
-use crate::host::ScriptId;
+use crate::supervisor::ScriptId;
 use crate::supervisor::console::{is_command, script_files};
 use crate::supervisor::{Identity, Loaded, ScriptStatus};
 

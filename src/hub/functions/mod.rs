@@ -19,8 +19,8 @@ mod talk;
 use plugin_abi::{Call, Value};
 
 use super::Hub;
-use crate::host::{Host, ScriptId};
 use crate::supervisor::Supervisor;
+use crate::supervisor::{Host, ScriptId};
 
 /// A call's arguments, whose number and types the supervisor has checked.
 #[derive(Clone, Copy)]

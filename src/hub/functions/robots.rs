@@ -7,7 +7,7 @@ use super::super::protocol::{MyInfo, field, nick_is_clean, split_tag};
 use super::super::text::number;
 use super::super::user::{Behind, Class, User};
 use super::{Args, done};
-use crate::host::ScriptId;
+use crate::supervisor::ScriptId;
 
 /// Why a nick cannot be a robot's; the number is `vh.eBOT_…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::super::accounts::FirstPassword;
 use super::super::timers::Due;
 use super::limits::WAITING_COMMANDS;
 use super::{Args, done, text};
-use crate::host::ScriptId;
+use crate::supervisor::ScriptId;
 
 /// How many commands may wait for scripts.
 const MOST_SCRIPT_COMMANDS: usize = 1000;

@@ -50,7 +50,7 @@ use sqlparser::ast::{ObjectType, Statement as Parsed};
 use super::data_folder::FILE;
 use super::database::Text;
 use super::text::Charset;
-use crate::host::ScriptId;
+use crate::supervisor::ScriptId;
 use catalog::{Catalog, Table};
 use define::Definition;
 use expression::{Binder, unsupported};

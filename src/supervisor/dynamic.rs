@@ -11,12 +11,12 @@
 //!
 //! and in the script `vh.call("distance", 0, 0, 3, 4)`, which gives 5.0.
 
+use super::script::ScriptId;
 use std::fmt::Display;
 use std::rc::Rc;
 
 use plugin_abi::Value;
 
-use crate::host::ScriptId;
 use crate::supervisor::Supervisor;
 
 /// A type that a closure can take.
