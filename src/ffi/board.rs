@@ -7,7 +7,7 @@ use super::forks;
 use crate::supervisor::hook_board::HookBoard;
 use crate::supervisor::pace;
 
-/// What is known without the lock. The clock is that of [`visits`]; its ticks are 0 here while
+/// What is known without the lock. The clock is that of [`pace`]; its ticks are 0 here while
 /// nothing runs.
 pub(crate) struct Board {
     pub(crate) hooks: HookBoard,
