@@ -20,6 +20,7 @@ mod encoding;
 mod ffi;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod json;
 pub mod log_level;
 mod private_files;
 pub mod supervisor;

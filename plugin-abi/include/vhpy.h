@@ -226,6 +226,8 @@ void vhpy_free(void *block);
  *   limit_processes  How many processes and threads the hub's user may have when a script
  *                    starts one; none is no limit. (none)
  *   nice             How much nicer than the hub scripts are, 0 to 19. (0)
+ *   slow_hook        How many seconds a hook may take before operators are told, once a
+ *                    minute for each. (0.1)
  *   spare            Whether a started interpreter waits to take over a script. (1)
  *   stay_awake       Whether hub and scripts spin for up to 0.1 ms before they sleep: 0
  *                    saves processor time and costs speed. (1)
@@ -328,6 +330,14 @@ typedef struct {
 /* All scripts in load order: how many, and an array in one block, texts included, to be
  * freed with vhpy_free. */
 size_t vhpy_status(vhpy_script **scripts);
+
+/* All scripts in load order and how each does, as JSON: a list of objects with id, name, path,
+ * title, version, state, pid, uptime_seconds, restarts, events, memory_bytes, blocked, raised, late,
+ * calls, seconds, longest_seconds, longest_in, cpu_seconds and hooks, a list of objects with hook,
+ * events, blocked, raised, late, seconds, longest_seconds and buckets, pairs of a bound in seconds
+ * and the number of calls up to it, not counting those of the pair before. What is not known is
+ * null. UTF-8, to be freed with vhpy_free; NULL on failure. */
+char *vhpy_figures(void);
 
 /* Runs an operator's command, such as "pylist" or "!pyreload name". The text to show, in
  * UTF-8, to be freed with vhpy_free; NULL when it is none of this plugin's commands. */

@@ -34,6 +34,8 @@ pub mod value;
 
 // loom replaces the atomics of `ring`, which cannot lie in shared memory then.
 #[cfg(not(loom))]
+pub mod figures;
+#[cfg(not(loom))]
 pub mod link;
 #[cfg(not(loom))]
 pub mod refusal;

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::figures::Figures;
 use crate::refusal;
 use crate::ring::{Consumer, Corrupt, Producer, Push};
 use crate::segment::{Direction, RingMemory, Segment};
@@ -257,6 +258,11 @@ impl HubEnd {
         self.life = None;
     }
 
+    /// What the worker counts.
+    pub fn figures(&self) -> Figures {
+        Figures::new(self.segment.clone())
+    }
+
     /// Tells the worker how many threads are hot.
     pub fn set_crowd(&self, crowd: Crowd) {
         self.segment.crowd().store(crowd.number(), Ordering::Relaxed);
@@ -318,6 +324,11 @@ pub fn open(fds: WorkerFds) -> io::Result<(WorkerSender, WorkerReceiver)> {
 }
 
 impl WorkerSender {
+    /// What this worker counts, and when it reports.
+    pub fn figures(&self) -> Figures {
+        Figures::new(self.segment.clone())
+    }
+
     /// Sends a frame, if the ring has room for it at once.
     #[inline]
     pub fn try_send(&mut self, frame: &[u8], notify: Notify) -> Result<Push, Broken> {

@@ -1,5 +1,5 @@
-//! The memory that a hub and one worker share: a sealed memfd with two rings and a few words
-//! beside them; what goes through the rings is not its concern.
+//! The memory that a hub and one worker share: a sealed memfd with two rings, a few words
+//! beside them and what the worker counts; what goes through the rings is not its concern.
 
 use std::fs::File;
 use std::io;
@@ -11,6 +11,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::figures::ALL_WORDS;
 use crate::refusal;
 use crate::ring::{MIN_WORDS, Storage};
 
@@ -21,6 +22,8 @@ pub const RING_BYTES: usize = 1 << 20;
 const LINE: usize = 128;
 const CONTROL_LINES: usize = 8;
 const CONTROL_BYTES: usize = LINE * CONTROL_LINES;
+/// Where the rings begin: behind the control words and the [`figures`](crate::figures).
+const RINGS: usize = CONTROL_BYTES + ALL_WORDS * 8;
 
 /// Which way a ring leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,7 @@ enum Control {
     HubAsleep = 3,
     BellRung = 4,
     Crowd = 5,
+    Slow = 6,
 }
 
 /// A mapping of the shared memory.
@@ -59,7 +63,7 @@ impl Segment {
         let fd = memfd_create("vhpy", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)
             .map_err(|number| refusal::named("memfd_create", number))?;
         let file = File::from(fd);
-        file.set_len((CONTROL_BYTES + 2 * ring_words * 8) as u64)?;
+        file.set_len((RINGS + 2 * ring_words * 8) as u64)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
         let segment = Segment::map(file.as_fd())?;
@@ -70,7 +74,7 @@ impl Segment {
     pub fn map(fd: BorrowedFd<'_>) -> io::Result<Segment> {
         let file = File::from(fd.try_clone_to_owned()?);
         let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-        let ring_words = length.saturating_sub(CONTROL_BYTES) / 16;
+        let ring_words = length.saturating_sub(RINGS) / 16;
         if !ring_words.is_power_of_two() || ring_words < MIN_WORDS {
             return Err(io::Error::other("the shared memory is not of a size that vhpy makes"));
         }
@@ -82,7 +86,7 @@ impl Segment {
     }
 
     fn long(&self, which: Control) -> &AtomicU64 {
-        // SAFETY: the address is inside the mapping, which is at least CONTROL_BYTES long,
+        // SAFETY: the address is inside the mapping, which is at least RINGS long,
         // cannot shrink (it is sealed) and lives as long as `self`; it is aligned to LINE as
         // mappings start at a page; every access to it anywhere is atomic.
         unsafe { AtomicU64::from_ptr(self.control(which).cast()) }
@@ -94,12 +98,25 @@ impl Segment {
     }
 
     fn words(&self, direction: Direction) -> &[AtomicU64] {
-        let offset = CONTROL_BYTES + if direction == Direction::ToHub { self.ring_words * 8 } else { 0 };
+        let offset = RINGS + if direction == Direction::ToHub { self.ring_words * 8 } else { 0 };
         let start = self.map.as_mut_ptr().wrapping_add(offset).cast::<AtomicU64>();
         // SAFETY: both rings lie inside the mapping (`map` computed ring_words from its
         // length), are aligned to 8, are only ever accessed as atomics, for which any bit
         // pattern is valid, and live as long as `self`.
         unsafe { std::slice::from_raw_parts(start, self.ring_words) }
+    }
+
+    /// What the worker counts.
+    pub(crate) fn figures(&self) -> &[AtomicU64] {
+        let start = self.map.as_mut_ptr().wrapping_add(CONTROL_BYTES).cast::<AtomicU64>();
+        // SAFETY: they lie inside the mapping, between the control words and the rings, and are
+        // aligned to 8 and accessed as the words of the rings are.
+        unsafe { std::slice::from_raw_parts(start, ALL_WORDS) }
+    }
+
+    /// From how many nanoseconds on a hook is slow. 0 until the hub has written it.
+    pub(crate) fn slow(&self) -> &AtomicU64 {
+        self.long(Control::Slow)
     }
 
     /// Non-zero while the worker sleeps until the hub wakes it.

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::json::JsonError;
 use super::{lock, logger};
+use crate::json::JsonError;
 use crate::supervisor::option::OptionError;
 
 /// Why a call from C failed. The text goes to the log and to `vhpy_last_error`.

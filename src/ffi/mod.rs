@@ -33,7 +33,6 @@ mod forks;
 mod geo;
 mod handles;
 mod heap;
-mod json;
 mod library;
 mod lock;
 mod logger;

@@ -32,7 +32,8 @@ use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::ptr::NonNull;
 
 use super::fault::{Fault, bytes};
-use super::{handles, heap, json};
+use super::{handles, heap};
+use crate::json;
 
 /// One value; which one, the format says.
 #[repr(C)]

@@ -10,8 +10,9 @@ use plugin_abi::hook::ArgKind;
 use plugin_abi::{Answer, Args, Hook, Numbering, Value};
 
 use super::fault::{Fault, bytes};
+use super::handles;
 use super::targs::{self, Element, Kept, Marked, NONE, OWNED, Slot, Targs};
-use super::{handles, json};
+use crate::json;
 
 /// The values of a structure from the host, in order.
 ///

@@ -32,6 +32,8 @@ pub struct Config {
     /// death, so that a filter which crashed does not let the next message through. It counts
     /// towards `hook_timeout`, which is not exceeded.
     pub restart_wait: Duration,
+    /// From when on operators are told of a hook that took long.
+    pub slow_hook: Duration,
     /// When dead scripts are started again.
     pub restart: RestartLimits,
     /// Whether a started interpreter waits to take over a script.
@@ -122,6 +124,7 @@ impl Default for Config {
             kill_timeout: Duration::from_secs(10),
             load_timeout: Duration::from_secs(30),
             restart_wait: Duration::from_millis(250),
+            slow_hook: Duration::from_millis(100),
             restart: RestartLimits::default(),
             spare: true,
             stay_awake: true,

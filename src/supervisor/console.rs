@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use plugin_abi::Hook;
 
+use super::figures::short_time;
 use super::load_error::{LoadError, Loaded};
 use super::script_file::PACKAGE;
 use super::{Host, ScriptStatus, Supervisor};
@@ -19,7 +20,7 @@ struct Command {
     run: fn(&Supervisor, &mut dyn Host, &str) -> String,
 }
 
-static COMMANDS: [Command; 8] = [
+static COMMANDS: [Command; 9] = [
     Command {
         name: "pyload",
         usage: "PATH|NUMBER",
@@ -29,6 +30,12 @@ static COMMANDS: [Command; 8] = [
     Command { name: "pyunload", usage: "NAME|ID|PATH", help: "unload a script", run: unload },
     Command { name: "pyreload", usage: "[NAME|ID|PATH]", help: "load a script again, or all", run: reload },
     Command { name: "pylist", usage: "", help: "list the loaded scripts", run: list },
+    Command {
+        name: "pystat",
+        usage: "[NAME|ID|PATH]",
+        help: "tell how the scripts do, or one and its hooks, the slowest first",
+        run: stat,
+    },
     Command { name: "pyfiles", usage: "", help: "list the scripts in the scripts folder", run: files },
     Command {
         name: "pylog",
@@ -152,26 +159,114 @@ fn list(supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {
     if scripts.is_empty() {
         return "No script is loaded: see !pyfiles and !pyload".into();
     }
-    let header =
-        ["ID", "Name", "State", "PID", "Uptime", "Restarts", "Events", "Memory", "Path"].map(String::from);
-    let mut rows = vec![header];
-    rows.extend(scripts.iter().map(row));
-    table(&rows)
+    lines(scripts.iter().map(line_of))
 }
 
-fn row(status: &ScriptStatus) -> [String; 9] {
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
-    [
-        status.id.to_string(),
-        status.name.clone(),
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// One script in a line without columns, which not every client's font would keep.
+pub(super) fn line_of(status: &ScriptStatus) -> String {
+    let mut line = format!("{} {}: {}", status.id, status.name, status.state);
+    if let Some(pid) = status.pid {
+        let _ = write!(line, ", process {pid}");
+    }
+    if let Some(uptime) = status.uptime {
+        let _ = write!(line, ", up {}", duration(uptime));
+    }
+    let _ = write!(line, ", {}", counted(status.events, "event"));
+    if let Some((hook, took)) = status.figures.longest() {
+        let _ = write!(line, ", slowest {} in {hook}", short_time(took));
+    }
+    if status.figures.raised() > 0 {
+        let _ = write!(line, ", {}", counted(status.figures.raised(), "exception"));
+    }
+    if status.restarts > 0 {
+        let _ = write!(line, ", {}", counted(status.restarts, "restart"));
+    }
+    if let Some(memory) = status.memory {
+        let _ = write!(line, ", {}", mebibytes(memory));
+    }
+    let _ = write!(line, ", {}", status.path.display());
+    line
+}
+
+/// `1 event`, `2 events`.
+fn counted(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64)
+}
+
+fn stat(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
+    let statuses = if what.is_empty() {
+        supervisor.scripts()
+    } else {
+        match supervisor.find(what).and_then(|id| supervisor.status(id)) {
+            Some(status) => return lines(figures_of(&status).into_iter()),
+            None => return unknown(what),
+        }
+    };
+    if statuses.is_empty() {
+        return "No script is loaded: see !pyfiles and !pyload".into();
+    }
+    stat_lines(statuses)
+}
+
+/// A line for each script, that with the slowest hook first.
+fn stat_lines(mut statuses: Vec<ScriptStatus>) -> String {
+    statuses.sort_by_key(|status| std::cmp::Reverse(status.figures.longest().map(|(_, took)| took)));
+    lines(statuses.iter().map(|status| format!("{}: {}", status.name, summary(status))))
+}
+
+/// How a script does, in one line.
+fn summary(status: &ScriptStatus) -> String {
+    let figures = &status.figures;
+    let mut parts = vec![
         status.state.to_string(),
-        or_dash(status.pid.map(|pid| pid.to_string())),
-        or_dash(status.uptime.map(duration)),
-        status.restarts.to_string(),
-        status.events.to_string(),
-        or_dash(status.memory.map(|bytes| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64))),
-        status.path.display().to_string(),
-    ]
+        counted(status.events, "event"),
+        format!("{} in hooks", short_time(figures.time())),
+    ];
+    if let Some((hook, took)) = figures.longest() {
+        parts.push(format!("slowest {} in {hook}", short_time(took)));
+    }
+    parts.extend(figures.processor.map(|time| format!("processor {}", short_time(time))));
+    parts.extend(status.memory.map(mebibytes));
+    let all = [
+        (figures.calls, "call"),
+        (figures.blocked(), "blocked"),
+        (figures.raised(), "exception"),
+        (figures.late, "late"),
+        (status.restarts, "restart"),
+    ];
+    parts.extend(all.into_iter().filter(|(number, _)| *number > 0).map(|(number, what)| match what {
+        "blocked" | "late" => format!("{number} {what}"),
+        what => counted(number, what),
+    }));
+    parts.join(", ")
+}
+
+/// How a script does, then how each of its hooks does.
+fn figures_of(status: &ScriptStatus) -> Vec<String> {
+    let mut lines = vec![format!("{}: {}", status.name, summary(status))];
+    for hook in &status.figures.hooks {
+        let times = &hook.times;
+        let mut line = format!("{}: {}", hook.hook, counted(hook.events, "event"));
+        if let Some(mean) = times.total.checked_div(times.count()) {
+            let (mean, longest) = (Duration::from_nanos(mean), Duration::from_nanos(times.longest));
+            let _ = write!(line, ", {} each, slowest {}", short_time(mean), short_time(longest));
+        }
+        for (number, what) in [(hook.blocked, "blocked"), (times.raised, "raised"), (hook.late, "late")] {
+            if number > 0 {
+                let _ = write!(line, ", {number} {what}");
+            }
+        }
+        lines.push(line);
+    }
+    lines
 }
 
 /// Columns padded to their widest entry.

@@ -22,6 +22,9 @@ impl Supervisor {
             return;
         }
         self.drain(process);
+        if let Some(script) = process.script.borrow().upgrade() {
+            script.counts.keep(process);
+        }
         process.dead.set(true);
         process.bury();
         self.reactor.unregister(process);

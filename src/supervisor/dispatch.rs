@@ -324,9 +324,13 @@ impl Supervisor {
             self.await_outcomes(host, seq, &asked, Some(hook), &mut watch);
             for (script, process) in &asked {
                 match process.take(seq) {
-                    Some(Outcome::Answered(answer)) => take(answer),
+                    Some(Outcome::Answered(answer)) => {
+                        script.counts.answered(hook, &answer);
+                        take(answer);
+                    }
                     Some(Outcome::Gone { taken: false, why: Gone::Died }) => {
                         if let Some(answer) = self.ask_again(host, script, &mut event, &mut watch) {
+                            script.counts.answered(hook, &answer);
                             take(answer);
                         }
                     }
@@ -365,7 +369,7 @@ impl Supervisor {
             }
             Err(violation) => self.violated(process, violation.to_string()),
         }
-        script.events.set(script.events.get() + 1);
+        script.counts.given(event.hook);
         if is_awaited {
             asked.push((script.clone(), process.clone()));
         }
@@ -390,8 +394,9 @@ impl Supervisor {
             let form = event.form(script);
             let is_awaited = form != Form::Observed;
             let seq = event.seq;
+            let hook = event.hook;
             let Ok(frame) = event.frame(form) else { continue };
-            script.events.set(script.events.get() + 1);
+            script.counts.given(hook);
             if is_awaited {
                 process.expect(seq, script.kept.get());
                 asked.push((script.clone(), process.clone()));

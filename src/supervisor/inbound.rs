@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use plugin_abi::Value;
-use plugin_abi::frame::{FromWorker, PROTOCOL, Wants};
+use plugin_abi::frame::{FromWorker, Noticed, PROTOCOL, Wants};
 
 use super::calls::check;
 use super::process::{Outcome, Phase, Process, Violation};
@@ -61,12 +61,14 @@ impl Supervisor {
             (FromWorker::Unloaded, sender) => unloaded(&sender, process)?,
             (FromWorker::Call { id, call, args }, Sender::Running(host)) => {
                 let script = owner(process)?;
+                script.counts.called();
                 check(call, &args)?;
                 let value = self.serve_call(host, &script, process, call, &args);
                 self.reply(process, id, value);
             }
             (FromWorker::Dynamic { id, name, args }, Sender::Running(host)) => {
                 let script = owner(process)?;
+                script.counts.called();
                 match self.serve_dynamic(host, &script, &lossy(&name), &args) {
                     Ok(value) => self.reply(process, id, value),
                     Err((failure, reason)) => self.refuse(process, id, failure, &reason),
@@ -81,6 +83,10 @@ impl Supervisor {
             }
             (FromWorker::Later(number), Sender::Running(_)) => self.wants_to_know(process, number)?,
             (FromWorker::Hooks(wants), Sender::Running(host)) => self.changed(host, process, &wants)?,
+            (FromWorker::Noticed { hook, what, place }, _) => {
+                let script = owner(process)?;
+                self.noticed(&script, process, hook, &shortened(what), &short(&place));
+            }
             (_, Sender::Ended) => {}
         }
         if let Some((seq, sender)) = returned {
@@ -253,6 +259,13 @@ fn own(answer: plugin_abi::Answer<'_>) -> plugin_abi::Answer<'static> {
 const MAX_WARNINGS: usize = 100;
 /// How long a text of a worker's for the log may be, in bytes.
 const MAX_TEXT: usize = 4096;
+
+fn shortened(what: Noticed) -> Noticed {
+    match what {
+        Noticed::Raised(exception) => Noticed::Raised(short(exception.as_bytes())),
+        slow => slow,
+    }
+}
 
 /// A text for operators, cut where it gets too long for them.
 fn short(text: &[u8]) -> String {

@@ -37,6 +37,7 @@ mod deaths;
 mod dispatch;
 mod due;
 pub mod dynamic;
+pub mod figures;
 mod forks;
 mod functions;
 pub(crate) mod hook_board;
@@ -249,6 +250,7 @@ impl Supervisor {
     /// Changes deadlines, limits and the like. Processes that run keep their limits.
     pub fn configure(&self, change: impl FnOnce(&mut Config)) {
         change(&mut self.config.borrow_mut());
+        self.set_slow_hook();
     }
 
     /// Changes the deadlines and limits of one script. False when there is none with this id.

@@ -91,7 +91,7 @@ pub enum OptionError {
 }
 
 /// All options.
-pub static OPTIONS: [OptionSpec; 23] = [
+pub static OPTIONS: [OptionSpec; 24] = [
     OptionSpec {
         name: "hook_timeout",
         value: "SECONDS",
@@ -173,6 +173,14 @@ pub static OPTIONS: [OptionSpec; 23] = [
         meaning: "How much nicer than the hub scripts are, 0 to 19.",
         field: Field::Nice(|config| &mut config.limits.nice),
         for_script: Some(|config, own| own.nice = config.map(|config| config.limits.nice)),
+    },
+    OptionSpec {
+        name: "slow_hook",
+        value: "SECONDS",
+        chosen_by: ChosenBy::Operators,
+        meaning: "How many seconds a hook may take before operators are told, once a minute for each.",
+        field: Field::Seconds(|config| &mut config.slow_hook, 0.0001..=DAY),
+        for_script: None,
     },
     OptionSpec {
         name: "spare",

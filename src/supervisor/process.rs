@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plugin_abi::Answer;
+use plugin_abi::figures::Figures;
 use plugin_abi::frame::FrameError;
 use plugin_abi::link::HubEnd;
 use plugin_abi::ring::{Corrupt, Push};
@@ -136,11 +137,19 @@ pub struct Process {
     room: Cell<Room>,
     /// What it has put off until no event is in flight, up to which number; 0 is nothing.
     pub later: Cell<u64>,
+    /// When it was there.
+    pub born: Instant,
+    figures: Figures,
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Process {
     /// The process that was started.
     pub fn new(pending: PendingSpawn, child: Child) -> Rc<Process> {
+        let figures = pending.link.figures();
         Rc::new(Process {
             serial: pending.serial,
             pid: child.pid,
@@ -163,6 +172,8 @@ impl Process {
             hung_up: Cell::new(false),
             room: Cell::default(),
             later: Cell::new(0),
+            born: Instant::now(),
+            figures,
         })
     }
 
@@ -403,6 +414,27 @@ impl Process {
         for pending in self.pending.borrow_mut().iter_mut() {
             pending.outcome.get_or_insert(Outcome::Gone { taken: true, why: Gone::Died });
         }
+    }
+
+    /// What it counts.
+    pub fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// From when on it reports a hook as slow.
+    pub fn set_slow_hook(&self, slow: Duration) {
+        if !self.dead.get() {
+            self.figures.set_slow(nanoseconds(slow));
+        }
+    }
+
+    /// The processor time of all its threads until now; as long as it was not reaped also of one
+    /// that has ended.
+    pub fn processor(&self) -> Option<Duration> {
+        nix::time::ClockId::pid_cpu_clock_id(nix::unistd::Pid::from_raw(self.pid))
+            .and_then(nix::time::clock_gettime)
+            .ok()
+            .map(Duration::from)
     }
 
     /// Resident memory in bytes.

@@ -12,6 +12,7 @@ use plugin_abi::filter::Filters;
 use plugin_abi::{Hook, HookSet};
 
 use super::config::Identity;
+use super::figures::Counts;
 use super::output::Output;
 use super::process::Process;
 use super::restart::Deaths;
@@ -97,8 +98,8 @@ pub struct Script {
     pub deaths: RefCell<Deaths>,
     /// How often it was started again.
     pub restarts: Cell<u64>,
-    /// How many events it was given.
-    pub events: Cell<u64>,
+    /// How it does.
+    pub counts: Counts,
     /// How many of its calls the host is inside of.
     pub calls: Cell<u32>,
     /// For how long it has waited for the hub while that was inside long calls of others.
@@ -143,7 +144,7 @@ impl Script {
             load_error: RefCell::default(),
             deaths: RefCell::default(),
             restarts: Cell::new(0),
-            events: Cell::new(0),
+            counts: Counts::default(),
             calls: Cell::new(0),
             kept: Cell::default(),
             robots: RefCell::default(),

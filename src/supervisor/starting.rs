@@ -91,6 +91,7 @@ impl Supervisor {
             has_ip_city: config.has_ip_city,
             store: script.store.borrow().entries(),
         };
+        process.set_slow_hook(self.config.borrow().slow_hook);
         self.tell(process, &ToWorker::Load(Box::new(load)));
     }
 

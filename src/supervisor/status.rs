@@ -6,6 +6,7 @@ use std::time::Duration;
 use plugin_abi::Value;
 
 use super::Supervisor;
+use super::figures::ScriptFigures;
 use super::script::{Script, ScriptId, State};
 
 /// What is known about one script, for lists.
@@ -29,6 +30,8 @@ pub struct ScriptStatus {
     pub events: u64,
     /// Resident memory in bytes.
     pub memory: Option<u64>,
+    /// What became of its events, and how long they took.
+    pub figures: ScriptFigures,
     /// What it calls itself, if it said so: name and version, in the hub's encoding.
     pub title: Option<(Vec<u8>, Vec<u8>)>,
 }
@@ -84,8 +87,9 @@ fn status(script: &Script) -> ScriptStatus {
         pid: process.as_ref().and_then(|process| u32::try_from(process.pid).ok()),
         uptime,
         restarts: script.restarts.get(),
-        events: script.events.get(),
-        memory: process.and_then(|process| process.memory()),
+        events: script.counts.events(),
+        memory: process.as_ref().and_then(|process| process.memory()),
+        figures: script.counts.figures(process.as_deref().filter(|process| !process.dead.get())),
         title: script.title.borrow().clone(),
     }
 }

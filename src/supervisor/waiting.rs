@@ -110,6 +110,7 @@ impl Supervisor {
 
     fn overran(&self, script: &Rc<Script>, process: &Rc<Process>, seq: u64, hook: Option<Hook>) {
         process.abandon(seq);
+        script.counts.overran(hook);
         let what = hook.map_or("a function".to_string(), |hook| hook.name().to_string());
         self.agenda.defer(Deferred::Overran(script.clone(), process.clone(), what));
     }

@@ -102,6 +102,7 @@ static void open_library(const char *path)
     FIND(poll_fd, "vhpy_poll_fd");
     FIND(serve, "vhpy_serve");
     FIND(status, "vhpy_status");
+    FIND(figures, "vhpy_figures");
     FIND(console, "vhpy_console");
     FIND(set_option, "vhpy_set_option");
     FIND(set_names, "vhpy_set_names");

@@ -53,6 +53,7 @@ struct library {
     int (*poll_fd)(void);
     int (*serve)(void);
     size_t (*status)(vhpy_script **);
+    char *(*figures)(void);
     char *(*console)(const char *);
     int (*set_option)(const char *, const char *);
     int (*set_names)(const char *, const char *);

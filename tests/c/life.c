@@ -497,6 +497,9 @@ void run_plugin(const char *script, long count)
     CHECK(scripts[0].path[0] == '/' && strstr(scripts[0].path, "host.py"));
     CHECK(scripts[0].pid > 0 && scripts[0].events > 0 && scripts[0].state[0]);
     vh.free(scripts);
+    text = vh.figures();
+    CHECK(text && text[0] == '[' && strstr(text, "\"name\":\"host\"") && strstr(text, "\"hook\":\"On"));
+    vh.free(text);
     text = vh.console("pylist");
     CHECK(text && strstr(text, "host"));
     vh.free(text);

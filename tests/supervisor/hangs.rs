@@ -17,6 +17,8 @@ fn impatient() -> Config {
     Config {
         hook_timeout: DEADLINE,
         kill_timeout: DEADLINE,
+        // What is told is about lateness alone.
+        slow_hook: LIMIT,
         restart: RestartLimits { max_deaths: 1000, ..RestartLimits::default() },
         ..config()
     }

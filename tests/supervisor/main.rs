@@ -3,6 +3,7 @@
 
 mod calls;
 mod events;
+mod figures;
 mod filters;
 mod hangs;
 mod limits;

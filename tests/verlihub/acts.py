@@ -241,7 +241,7 @@ def storm(hub, clients, seconds):
     assert not hub.logged("defect in vhpy"), hub.tail()
     with hub.client("master", address="127.19.0.1") as master:
         assert master.eval("vh.GetUsersCount()") >= 1
-        master.command("!pylist", "storm +ready")
+        master.command("!pylist", "storm: ready")
         master.chat("!quit")
         assert hub.wait() == 0
     return sum(counts)

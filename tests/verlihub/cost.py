@@ -98,7 +98,7 @@ def main():
             wall, inside, scripts = (statistics.median(part) / options.messages * 1e6 for part in zip(*rounds))
             print(f"{name:20} wall {wall:6.2f}   hub's processor {inside:6.2f}   scripts' processor {scripts:6.2f}")
         with hubs["plugin, one script"].client("master") as master:
-            events = int(re.split(r" {2,}", master.command("!pylist", "passes  ").splitlines()[1])[-3])
+            events = int(re.search(r"(\d+) event", master.command("!pylist", "passes: ")).group(1))
             wanted = options.rounds * options.messages
             assert events >= wanted, f"the script got {events} events, not {wanted}"
     finally:

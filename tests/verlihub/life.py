@@ -33,13 +33,14 @@ def load(hub, master, *scripts):
 
 
 def check_console(hub, master):
-    listed = master.command("!pylist", r"^<Verlihub> ID +Name")
-    assert re.search(r"\r\n\d+ +probe +ready", listed), listed
+    listed = master.command("!pylist", r"^<Verlihub> \d+ \w+: ")
+    assert re.search(r"\d+ probe: ready, ", listed), listed
+    master.command("!pystat probe", r"^<Verlihub> probe: ready, \d+ event")
     assert "probe.py" in master.command("!pyfiles", "^<Verlihub> Scripts in")
     master.command("!pyreload probe", "Script probe is reloaded")
     master.command("!pyhelp", "!pyunload NAME")
     master.pm("Verlihub", "!pylist")
-    master.expect(r"^\$To: master From: Verlihub \$<Verlihub> ID +Name")
+    master.expect(r"^\$To: master From: Verlihub \$<Verlihub> \d+ \w+: ")
     with hub.client("oper") as oper, hub.client("guest") as guest:
         oper.command("!pylist", "no rights", never="probe")
         guest.command("!pylist", "nknown", never="probe.py")
@@ -88,10 +89,10 @@ def check_crash_under_chat(hub, master):
 
 def is_back(master, name, restarts):
     """Whether a script is ready and was started again so often."""
-    table = master.command("!pylist", r"^<Verlihub> ID +Name")
-    rows = [re.split(r" {2,}| (?=\d+$)", line.strip()) for line in table.splitlines()]
-    row = next((row for row in rows if row[1:2] == [name]), [""] * 9)
-    return row[2] == "ready" and int(row[5]) >= restarts
+    listed = master.command("!pylist", r"^<Verlihub> \d+ \w+: ")
+    line = next((line for line in listed.splitlines() if f" {name}: ready" in line), "")
+    counted = re.search(r"(\d+) restart", line)
+    return bool(line) and int(counted.group(1) if counted else 0) >= restarts
 
 
 def check_hang_under_chat(hub, master):
@@ -245,8 +246,8 @@ def own_autoload_in_order(hub):
     add(hub, "crash.py", "ending.py")
     hub.start()
     with hub.client("master") as master:
-        table = master.command("!pylist", r"^<Verlihub> ID +Name")
-        assert re.findall(r"(\d) +(\w+) +ready", table) == [("0", "crash"), ("1", "ending"), ("2", "probe")], table
+        table = master.command("!pylist", r"^<Verlihub> \d+ \w+: ")
+        assert re.findall(r"(\d) (\w+): ready", table) == [("0", "crash"), ("1", "ending"), ("2", "probe")], table
 
 
 def own_plugin_cycles(hub):
@@ -270,7 +271,7 @@ def own_plugin_cycles(hub):
             wait_for_end(old)
             if on:
                 master.command(on, "loaded|success")
-            master.command("!pylist", "probe +ready")
+            master.command("!pylist", "probe: ready")
             guest.chat(f"after {number}")
             master.expect(f"^<guest> after {number}$")
             assert master.eval("vh.GetUserClass('guest'), vh.GetUserClass('Robot')") == (0, -2)
@@ -369,7 +370,7 @@ def own_clock_that_is_set_back(hub):
             guest.chat(word)
             wait_for(f"a new process after {word}", lambda: len(hub.workers() - old) > 0)
             old |= hub.workers()
-        wait_for("the script to be back", lambda: "ready" in master.command("!pylist", "crash +[a-z]+"))
+        wait_for("the script to be back", lambda: "ready" in master.command("!pylist", "crash: [a-z]+"))
         # And forward: the hub's own timer ticks again.
         clock.write_text("7200")
         before = master.eval(ticks)

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use plugin_abi::figures::{Figures, coarse_clock};
 use plugin_abi::frame::FrameError;
 use plugin_abi::link::{self, Broken, Notify, Waker, WorkerFds, WorkerReceiver, WorkerSender};
 use plugin_abi::ring::Push;
@@ -78,6 +79,7 @@ pub struct Channel {
     receiver: UnsafeCell<WorkerReceiver>,
     state: GilCell<State>,
     waker: Waker,
+    figures: Figures,
     main: libc::pthread_t,
     /// What the main thread does with a frame that is no reply.
     nested: Nested,
@@ -100,6 +102,10 @@ struct State {
     awaited: bool,
     /// The script shall be unloaded, and how long that may take.
     unload: Option<Duration>,
+    /// The main thread has waited for more than a microsecond since it was asked last.
+    has_waited: bool,
+    /// For how many nanoseconds it has waited for replies.
+    waited: u64,
     /// Threads that sleep on a waiter.
     sleepers: usize,
     /// Frames for the main thread that others took from the ring.
@@ -166,6 +172,7 @@ pub fn is_forked() -> bool {
 pub fn open(fds: WorkerFds, nested: Nested) -> std::io::Result<&'static Channel> {
     let (sender, receiver) = link::open(fds)?;
     let waker = receiver.waker();
+    let figures = sender.figures();
     let channel = CHANNEL.get_or_init(|| Channel {
         sender: UnsafeCell::new(sender),
         receiver: UnsafeCell::new(receiver),
@@ -176,6 +183,8 @@ pub fn open(fds: WorkerFds, nested: Nested) -> std::io::Result<&'static Channel>
             closed: false,
             awaited: false,
             unload: None,
+            has_waited: true,
+            waited: 0,
             sleepers: 0,
             inbox: VecDeque::new(),
             main_waiter: None,
@@ -183,6 +192,7 @@ pub fn open(fds: WorkerFds, nested: Nested) -> std::io::Result<&'static Channel>
             buffers: Vec::new(),
         }),
         waker,
+        figures,
         // SAFETY: has no conditions.
         main: unsafe { libc::pthread_self() },
         nested,
@@ -246,6 +256,24 @@ impl Channel {
     #[inline]
     pub fn set_awaited(&self, gil: Gil, awaited: bool) -> bool {
         self.state.with(gil, |state| std::mem::replace(&mut state.awaited, awaited))
+    }
+
+    /// Whether there was more than a moment in which there was nothing to do, since this was
+    /// asked last; and for how many nanoseconds the main thread has waited for replies.
+    #[inline]
+    pub fn has_waited(&self, gil: Gil) -> (bool, u64) {
+        self.state.with(gil, |state| (std::mem::take(&mut state.has_waited), state.waited))
+    }
+
+    /// For how many nanoseconds the main thread has waited for replies until now.
+    pub fn waited(&self, gil: Gil) -> u64 {
+        self.state.with(gil, |state| state.waited)
+    }
+
+    /// What this worker counts.
+    #[inline]
+    pub fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     /// How to tell the hub of a frame of this thread.
@@ -502,7 +530,9 @@ impl Channel {
     /// Waits for something to happen: as the leader if there is none.
     fn rest(&self, gil: Gil, want: Option<u64>, is_main: bool) -> PyResult<()> {
         if self.state.with(gil, |state| state.leader) {
+            let from = coarse_clock();
             self.follow(gil, want, is_main);
+            self.add_wait(gil, want, is_main, from);
             return if is_main { gil.check_signals() } else { Ok(()) };
         }
         // SAFETY: the GIL is held and there is no leader; from where the GIL is given up to
@@ -516,8 +546,9 @@ impl Channel {
                 }
             }
         }
+        let from = coarse_clock();
         let ready = self.lead(gil, receiver, |receiver| receiver.stay_awake());
-        match (ready, is_main) {
+        let rested = match (ready, is_main) {
             (true, _) => Ok(()),
             (false, true) => self.sleep_on_main(gil, want),
             (false, false) => {
@@ -526,6 +557,15 @@ impl Channel {
                 self.lead(gil, receiver, |receiver| receiver.sleep(None)).unwrap_or_else(|why| unlinked(why));
                 Ok(())
             }
+        };
+        self.add_wait(gil, want, is_main, from);
+        rested
+    }
+
+    /// The main thread has waited for a reply.
+    fn add_wait(&self, gil: Gil, want: Option<u64>, is_main: bool, from: u64) {
+        if is_main && want.is_some() {
+            self.state.with(gil, |state| state.waited += coarse_clock().saturating_sub(from));
         }
     }
 
@@ -536,7 +576,10 @@ impl Channel {
         receiver: &'a mut WorkerReceiver,
         work: impl FnOnce(&'a mut WorkerReceiver) -> R + Send,
     ) -> R {
-        self.state.with(gil, |state| state.leader = true);
+        self.state.with(gil, |state| {
+            state.leader = true;
+            state.has_waited = true;
+        });
         let result = gil.release(|| work(receiver));
         self.state.with(gil, |state| state.leader = false);
         result
@@ -577,6 +620,7 @@ impl Channel {
         };
         self.state.with(gil, |state| {
             state.sleepers += 1;
+            state.has_waited = true;
             register(state, Some(waiter.clone()));
         });
         gil.release(|| waiter.wait(is_main.then_some(SIGNALS)));

@@ -10,6 +10,7 @@
 //! - [`answer`]: what hooks return
 //! - [`call`], [`reply`], [`nicks`]: the functions that the hub answers
 //! - [`module`], [`store`], [`entities`]: what else there is in `vh`
+//! - [`timing`]: how long hooks take, and how often they raise
 //! - [`channel`]: the link to the hub, shared by all threads
 //! - [`children`]: processes that the script starts with `multiprocessing`
 //! - [`limits`]: when the script has run into one
@@ -40,6 +41,7 @@ mod signature;
 mod sql;
 mod store;
 mod text;
+mod timing;
 
 use std::ptr::null_mut;
 

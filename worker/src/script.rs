@@ -283,6 +283,12 @@ fn failure(gil: Gil, load: &Load<'_>) -> String {
     reason
 }
 
+/// `FILE:LINE`: where the script that runs raised.
+pub fn place_of(gil: Gil, exception: &Obj) -> Option<String> {
+    let file = global(gil, "__file__").map(|file| file.lossy(gil)).unwrap_or_default();
+    place(gil, exception, file.as_bytes())
+}
+
 /// `FILE:LINE`: where the script, or a module beside it, raised.
 fn place(gil: Gil, exception: &Obj, script: &[u8]) -> Option<String> {
     if let (Some(file), Some(line)) = (exception.attr_if_any(c"filename"), exception.attr_if_any(c"lineno"))

@@ -22,7 +22,7 @@ use crate::py::{
     Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception, raise,
     take_exception,
 };
-use crate::{answer, children, declared, hooks, limits, module, py, script, text};
+use crate::{answer, children, declared, hooks, limits, module, py, script, text, timing};
 
 /// No hook has more arguments.
 const MOST: usize = 8;
@@ -249,10 +249,11 @@ fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Valu
     };
     let count = args.len().min(arity).min(MOST);
     let before = channel.set_awaited(gil, is_awaited);
+    let timed = timing::begin(gil, channel, hook, is_awaited);
     let returned = call_with(gil, function.raw(), &args[..count]);
     drop(function);
     channel.set_awaited(gil, before);
-    let returned = match ended(gil, returned)? {
+    let returned = match ended(gil, channel, hook, returned)? {
         Some(coroutine) if is_async => {
             if declared::spawn(gil, &coroutine).is_err() {
                 print_exception(gil);
@@ -262,19 +263,18 @@ fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Valu
         returned => returned,
     };
     hooks::keep_up(gil, channel)?;
-    if !is_awaited {
-        return Ok(());
-    }
     match &returned {
-        None => send_answer(gil, channel, seq, Answer::GoOn),
-        Some(returned) => send_answer(gil, channel, seq, answer::of(gil, hook, returned)),
+        _ if !is_awaited => {}
+        None => send_answer(gil, channel, seq, Answer::GoOn)?,
+        Some(returned) => send_answer(gil, channel, seq, answer::of(gil, hook, returned))?,
     }
+    timing::end(gil, channel, timed)
 }
 
 /// What the script's code came to that the hub's message has started; `None` when it raised,
 /// which is in the log then. Only an exit goes on as an exception.
 #[inline]
-fn ended<T>(gil: Gil, ran: PyResult<T>) -> PyResult<Option<T>> {
+fn ended<T>(gil: Gil, channel: &Channel, hook: Hook, ran: PyResult<T>) -> PyResult<Option<T>> {
     if is_forked() {
         // SAFETY: has no conditions. A forked child came back.
         unsafe { libc::_exit(0) }
@@ -284,6 +284,7 @@ fn ended<T>(gil: Gil, ran: PyResult<T>) -> PyResult<Option<T>> {
         Err(Raised) if is_exit(gil) => Err(Raised),
         Err(Raised) => {
             let over = limits::reached(gil);
+            timing::raised(gil, channel, hook)?;
             print_exception(gil);
             if let Some(code) = over {
                 limits::give_up(code);
@@ -297,11 +298,13 @@ fn ended<T>(gil: Gil, ran: PyResult<T>) -> PyResult<Option<T>> {
 fn command(gil: Gil, channel: &'static Channel, seq: u64, name: &[u8], args: &[Value<'_>]) -> PyResult<()> {
     hooks::keep_up(gil, channel)?;
     let before = channel.set_awaited(gil, true);
+    let timed = timing::begin(gil, channel, Hook::OnHubCommand, true);
     let ran = declared::run_command(gil, name, args);
     channel.set_awaited(gil, before);
-    ended(gil, ran)?;
+    ended(gil, channel, Hook::OnHubCommand, ran)?;
     hooks::keep_up(gil, channel)?;
-    send_answer(gil, channel, seq, Answer::Block)
+    send_answer(gil, channel, seq, Answer::Block)?;
+    timing::end(gil, channel, timed)
 }
 
 #[inline]

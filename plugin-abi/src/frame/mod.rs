@@ -261,6 +261,24 @@ pub enum FromWorker<'a> {
     Later(u64),
     /// `UnLoad()` has run.
     Unloaded,
+    /// Operators should know this of a hook.
+    Noticed {
+        /// The hook.
+        hook: Hook,
+        /// What.
+        what: Noticed,
+        /// File and line, `quiz.py:88`; empty where that is not known.
+        place: Cow<'a, [u8]>,
+    },
+}
+
+/// What operators should know of a hook.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Noticed {
+    /// It ended with this exception.
+    Raised(String),
+    /// It took so many nanoseconds.
+    Slow(u64),
 }
 
 /// Why bytes are not a frame.
@@ -311,6 +329,7 @@ mod kind {
     pub const UNLOADED: u8 = 41;
     pub const HOOKS: u8 = 42;
     pub const LATER: u8 = 43;
+    pub const NOTICED: u8 = 44;
 }
 
 /// The third element of an answer frame.

@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Seq
 
 use super::{
     Answer, Args, EXT_BYTES, EXT_HANDLE, EXT_POINTER, Failure, FrameError, FromWorker, Load, MAX_FRAME,
-    ToWorker, Wants, believable, kind, quick, verdict,
+    Noticed, ToWorker, Wants, believable, kind, quick, verdict,
 };
 use crate::call::Call;
 use crate::hook::{Hook, HookSet};
@@ -225,6 +225,14 @@ impl<'a> FrameParts<'a> for FromWorker<'a> {
             kind::LOAD_FAILED => FromWorker::LoadFailed { reason: parts.bytes()? },
             kind::LATER => FromWorker::Later(parts.next()?),
             kind::UNLOADED => FromWorker::Unloaded,
+            kind::NOTICED => {
+                let number: u8 = parts.next()?;
+                let hook = known("hook", number, Hook::from_number(number.into()))?;
+                let nanoseconds: Option<u64> = parts.next()?;
+                let exception = String::from_utf8_lossy(&parts.bytes()?).into_owned();
+                let what = nanoseconds.map_or(Noticed::Raised(exception), Noticed::Slow);
+                FromWorker::Noticed { hook, what, place: parts.bytes()? }
+            }
             other => return known("frame of kind", other, None),
         })
     }

@@ -84,6 +84,11 @@ fn any_from_worker() -> impl Strategy<Value = FromWorker<'static>> {
             .prop_map(|(wants, warnings)| FromWorker::Loaded { wants, warnings }),
         wants().prop_map(FromWorker::Hooks),
         any::<u64>().prop_map(FromWorker::Later),
+        (0..Hook::COUNT, ".*", bytes(), any::<Option<u64>>()).prop_map(|(number, text, place, slow)| {
+            let hook = Hook::from_number(number).unwrap();
+            let what = slow.map_or(Noticed::Raised(text), Noticed::Slow);
+            FromWorker::Noticed { hook, what, place }
+        }),
     ]
 }
 

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::{
-    Answer, EXT_BYTES, EXT_HANDLE, EXT_POINTER, FrameError, FromWorker, MAX_FRAME, ToWorker, Wants, kind,
-    verdict,
+    Answer, EXT_BYTES, EXT_HANDLE, EXT_POINTER, FrameError, FromWorker, MAX_FRAME, Noticed, ToWorker, Wants,
+    kind, verdict,
 };
 use crate::hook::Hook;
 use crate::value::Value;
@@ -188,6 +188,13 @@ impl FromWorker<'_> {
             FromWorker::Store { key, value: None } => write(out, (kind::STORE, Bin(key), false, ())),
             FromWorker::Later(number) => write(out, (kind::LATER, number)),
             FromWorker::Unloaded => write(out, (kind::UNLOADED,)),
+            FromWorker::Noticed { hook, what, place } => {
+                let (nanoseconds, exception) = match what {
+                    Noticed::Slow(nanoseconds) => (Some(*nanoseconds), ""),
+                    Noticed::Raised(exception) => (None, exception.as_str()),
+                };
+                write(out, (kind::NOTICED, *hook as u8, nanoseconds, Bin(exception.as_bytes()), Bin(place)))
+            }
         }
     }
 }

@@ -4,10 +4,13 @@ use std::ffi::{OsStr, c_char, c_int, c_long, c_longlong};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use plugin_abi::Value;
+
 use crate::ffi::fault::{Fault, bytes, guard, utf8};
 use crate::ffi::library::{self, visit};
 use crate::ffi::logger;
 use crate::ffi::targs::{self, Callback, Targs, owned};
+use crate::json;
 use crate::supervisor::ScriptId;
 use crate::supervisor::console::{is_command, script_files};
 use crate::supervisor::{Identity, Loaded, ScriptStatus};
@@ -217,6 +220,17 @@ fn status_block(list: &[ScriptStatus]) -> Result<*mut CScript, Fault> {
         }
         Ok(block)
     }
+}
+
+/// All scripts and how each does, as JSON.
+#[unsafe(no_mangle)]
+extern "C" fn vhpy_figures() -> *mut c_char {
+    guard("vhpy_figures", std::ptr::null_mut(), || {
+        let list = visit(|running, _| Ok(running.supervisor.scripts()))?;
+        let mut text = Vec::new();
+        json::write(&mut text, &Value::List(list.iter().map(ScriptStatus::to_value).collect()));
+        owned(&text)
+    })
 }
 
 /// Runs an operator's command.

@@ -7,10 +7,10 @@ use std::fmt::Write;
 
 use crate::encoding::encode;
 use crate::ffi::fault::{Fault, bytes, guard};
-use crate::ffi::json;
 use crate::ffi::library;
 use crate::ffi::options::encoding_of;
 use crate::ffi::targs::{self, Element, Marked, NONE, Targs, owned};
+use crate::json;
 
 unsafe extern "C" {
     // In variadic.c. They call `vhpy_pack` and `vhpy_unpack`.

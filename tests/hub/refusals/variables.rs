@@ -111,9 +111,9 @@ const VARIABLES: &[(&str, &[Step])] = &[
         ("2", 2, "<@> +topic -|", Seen("The topic is now: ")),
     ]),
     ("plugin_mod_class", &[
-        ("2", 1, "<@> +pylist|", Refused("Unknown command: pylist", "ID  Name")),
-        ("2", 2, "<@> +pylist|", Seen("ID  Name")),
-        ("5", 4, "<@> +pylist|", Refused("Unknown command: pylist", "ID  Name")),
+        ("2", 1, "<@> +pylist|", Refused("Unknown command: pylist", "ready")),
+        ("2", 2, "<@> +pylist|", Seen("ready")),
+        ("5", 4, "<@> +pylist|", Refused("Unknown command: pylist", "ready")),
     ]),
     ("user_ip_class", &[
         ("3", 2, "$UserIP witness$$@|", Refused("$UserIP class2 127.0.0.12$$|", "witness 127")),
@@ -441,6 +441,7 @@ const OPTIONS: &[&str] = &[
     "limit_files",
     "limit_processes",
     "nice",
+    "slow_hook",
     "python",
     "spare",
     "stay_awake",
