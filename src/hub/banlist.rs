@@ -12,6 +12,7 @@ use rusqlite::{OptionalExtension, params};
 use super::bans::{Ban, BanKind, NewBan, Target, host_part};
 use super::database::{Database, Text, column};
 use super::networks::Range;
+use super::pattern::Pattern;
 use super::text::find;
 
 /// An address as the columns of ranges hold it: of IPv4 a number, as in Verlihub; of IPv6, which
@@ -37,6 +38,32 @@ pub(super) const FIND: &str = "select date_limit, nick_op, reason, ip, nick from
         and cast(lower(nick) as blob) = substr(cast(lower(?2) as blob), 1, length(cast(nick as blob)))))
     and (date_limit >= ?9 or date_limit is null or date_limit = 0)
     order by (ifnull(date_limit, 0) = 0) desc, date_limit desc limit 1";
+
+/// A ban in a list.
+#[derive(Debug, PartialEq)]
+pub struct ListedBan {
+    /// What it goes by, in words.
+    pub kind: &'static str,
+    /// Whom it is for.
+    pub whom: Vec<u8>,
+    /// Until when, by whom, why.
+    pub ban: Ban,
+}
+
+impl ListedBan {
+    /// As the columns have it: one of them may say what the other is.
+    fn new(ban: Ban, ip: &[u8], nick: &[u8]) -> ListedBan {
+        let is_mark = |text: &[u8]| text.is_empty() || BanKind::ALL.iter().any(|kind| kind.mark() == text);
+        let mark = if is_mark(ip) { ip } else { nick };
+        let by_mark = BanKind::ALL.iter().find(|kind| kind.mark() == mark && !mark.is_empty());
+        let (kind, whom) = match (is_mark(ip), is_mark(nick)) {
+            (false, false) => ("user", [nick, b" ", ip].concat()),
+            (true, _) => (by_mark.map_or("nick", |kind| kind.word()), nick.to_vec()),
+            (_, true) => (by_mark.map_or("address", |kind| kind.word()), ip.to_vec()),
+        };
+        ListedBan { kind, whom, ban }
+    }
+}
 
 fn range_columns(range: Range) -> (Value, Value) {
     let (first, last) = range.ends();
@@ -117,6 +144,42 @@ impl Database {
             log::error!("noting the hit of a ban: the database says: {error}");
         }
         Ok(Some(ban))
+    }
+
+    /// The bans that hold and are meant, the newest first, and whether there are more.
+    pub fn list_bans(
+        &self,
+        pattern: &Pattern,
+        now: i64,
+        most: usize,
+    ) -> rusqlite::Result<(Vec<ListedBan>, bool)> {
+        let mut statement = self.connection.prepare_cached(
+            "select date_limit, nick_op, reason, ip, nick from banlist
+             where date_limit >= ? or date_limit is null or date_limit = 0 order by date_start desc",
+        )?;
+        let mut rows = statement.query([now])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let until = row.get::<_, Option<i64>>(0)?.filter(|until| *until > 0);
+            let ban = Ban { until, op: column(row, 1)?, reason: column(row, 2)? };
+            let listed = ListedBan::new(ban, &column(row, 3)?, &column(row, 4)?);
+            if !pattern.is_any(&[&listed.whom, &listed.ban.op, &listed.ban.reason]) {
+                continue;
+            }
+            if found.len() == most {
+                return Ok((found, true));
+            }
+            found.push(listed);
+        }
+        Ok((found, false))
+    }
+
+    /// How many bans hold.
+    pub fn count_bans(&self, now: i64) -> rusqlite::Result<i64> {
+        let mut statement = self.connection.prepare_cached(
+            "select count(*) from banlist where date_limit >= ? or date_limit is null or date_limit = 0",
+        )?;
+        statement.query_row([now], |row| row.get(0))
     }
 
     /// Whether any ban goes by a host name, so that those must be looked up.

@@ -50,8 +50,20 @@ impl BanKind {
         usize::try_from(number).ok().and_then(|number| BanKind::ALL.get(number)).copied()
     }
 
-    /// What stands in the column that this kind does not use, as in Verlihub.
-    /// What stands in the column that does not say whom it is for.
+    /// What operators call what it goes by.
+    pub fn word(self) -> &'static str {
+        match self {
+            BanKind::NickIp => "user",
+            BanKind::Ip => "address",
+            BanKind::Nick => "nick",
+            BanKind::Range => "range",
+            BanKind::Host1 | BanKind::Host2 | BanKind::Host3 | BanKind::HostR1 => "host",
+            BanKind::Share => "share",
+            BanKind::Prefix => "prefix",
+        }
+    }
+
+    /// What stands in the column that does not say whom it is for, as in Verlihub.
     pub fn mark(self) -> &'static [u8] {
         match self {
             BanKind::NickIp => b"",

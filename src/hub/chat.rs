@@ -47,6 +47,7 @@ impl Hub {
             return;
         }
         if !self.scripts.wants(Hook::OnParsedMsgChat) {
+            self.remember_chat(nick, text);
             return self.send_to_all(&[b"<", nick, b"> ", text, b"|"]);
         }
         let args = [Value::text(nick), Value::text(text)];
@@ -65,6 +66,7 @@ impl Hub {
         }
         let nick = new_nick.as_deref().map_or(nick.into(), shown_nick);
         let text = new_text.as_deref().map_or(text.into(), chat_text);
+        self.remember_chat(&nick, &text);
         self.send_to_all(&[b"<", &nick, b"> ", &text, b"|"]);
     }
 

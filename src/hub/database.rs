@@ -12,6 +12,7 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::data_folder::{DatabaseError, FILE, lock};
+use super::pattern::Pattern;
 use crate::private_files;
 
 const SCHEMA: &str = "
@@ -56,6 +57,9 @@ create table if not exists temp_rights (
 create table if not exists login_addresses (
     nick varchar(128) not null collate nocase, network varchar(45) not null, last int(11) not null,
     primary key (nick, network));
+create table if not exists vhpy_audit (
+    number integer primary key autoincrement, time int(11) not null, op varchar(128) not null,
+    what varchar(64) not null, whom varchar(255) not null, detail varchar(255) not null);
 ";
 
 /// The hub's database. Statements take well under a millisecond: a write waits for no disk.
@@ -88,6 +92,21 @@ pub(super) fn bytes_of(value: ValueRef<'_>) -> Option<Vec<u8>> {
         ValueRef::Text(text) => Some(text.to_vec()),
         ValueRef::Blob(bytes) => Some(bytes.to_vec()),
     }
+}
+
+/// An account in a list.
+#[derive(Debug, PartialEq)]
+pub struct ListedAccount {
+    /// The nick.
+    pub nick: Vec<u8>,
+    /// The class, as it is stored.
+    pub class: i64,
+    /// Who registered it; empty when unknown.
+    pub op: Vec<u8>,
+    /// When somebody logged in with it last, in seconds since the epoch; 0 is never.
+    pub last_login: i64,
+    /// Whether it may be used.
+    pub enabled: bool,
 }
 
 /// A registered user.
@@ -230,6 +249,37 @@ impl Database {
             self.connection.prepare_cached("select nick from reglist where class >= ? order by nick")?;
         let rows = statement.query_map([least.number()], |row| column(row, 0))?;
         rows.collect()
+    }
+
+    /// The accounts that are meant, the highest class first, and whether there are more.
+    pub fn list_accounts(
+        &self,
+        pattern: &Pattern,
+        most: usize,
+    ) -> rusqlite::Result<(Vec<ListedAccount>, bool)> {
+        let mut statement = self.connection.prepare_cached(
+            "select nick, ifnull(class, 0), reg_op, ifnull(login_last, 0), ifnull(enabled, 1) from reglist
+             order by class desc, nick",
+        )?;
+        let mut rows = statement.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let nick = column(row, 0)?;
+            if !pattern.is_match(&nick) {
+                continue;
+            }
+            if found.len() == most {
+                return Ok((found, true));
+            }
+            found.push(ListedAccount {
+                nick,
+                class: row.get(1)?,
+                op: column(row, 2)?,
+                last_login: row.get(3)?,
+                enabled: row.get(4)?,
+            });
+        }
+        Ok((found, false))
     }
 
     /// How many users are registered.

@@ -113,6 +113,9 @@ impl Hub {
             let text = replace_all(&welcome, b"%[nick]", &nick);
             self.tell_bytes(id, &text);
         }
+        if class != Class::Pinger {
+            self.show_history(id);
+        }
     }
 }
 

@@ -48,6 +48,7 @@
 mod accounts;
 mod admission;
 mod arriving;
+mod audit;
 mod background;
 mod backup;
 mod banlist;
@@ -64,6 +65,7 @@ mod entering;
 mod flood;
 mod functions;
 mod geoip;
+mod history;
 mod ids;
 mod input;
 mod leaving;
@@ -78,6 +80,7 @@ mod options;
 mod output;
 mod password_login;
 mod passwords;
+mod pattern;
 mod places;
 mod protocol;
 mod proxy;
@@ -179,6 +182,8 @@ pub struct Hub {
     /// What the first start made: a nick and its password.
     first_account: Option<(String, String)>,
     started: i64,
+    /// What was said last.
+    history: history::History,
 }
 
 /// What time it is in this turn.

@@ -190,6 +190,7 @@ impl Hub {
             self.send_to(connection, &[b"$ForceMove ", &super::protocol::field(notes.redirect), b"|"]);
         }
         self.close(connection, CloseReason::Kicked);
+        self.acted(&op_nick, "kick", &other_nick, reason);
         Ok(Kicked { banned, listed })
     }
 
@@ -236,6 +237,7 @@ impl Hub {
             self.private(user, &op_nick, &op_nick, &[b"You were dropped because: ", reason].concat());
         }
         self.close(connection, CloseReason::Kicked);
+        self.acted(&op_nick, "drop", &other_nick, reason);
         Ok(listed)
     }
 

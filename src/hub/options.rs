@@ -163,6 +163,7 @@ impl Hub {
             stop: None,
             first_account,
             started: clock.seconds,
+            history: super::history::History::default(),
         };
         hub.show_bots();
         Ok(hub)

@@ -216,6 +216,7 @@ settings! {
     nick_prefix: Vec<u8> = *b"", "What guests' nicks must begin with.";
     max_chat_msg: i64 = 256, "How long a chat message may be, in bytes.";
     max_chat_lines: i64 = 5, "How many lines a chat message may have.";
+    chat_history: i64 = 0, "How many lines of the main chat are kept in memory and shown to those who come; 0 is none.";
     max_pm_msg: i64 = 1024, "How long a private message may be, in bytes.";
     max_mcto_msg: i64 = 1024, "How long a main chat message to one user may be, in bytes.";
     max_len_myinfo: i64 = 512, "How long a $MyINFO may be, in bytes.";

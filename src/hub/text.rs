@@ -112,6 +112,12 @@ pub fn spoken_size(bytes: u64) -> String {
     format!("{size:.2} PiB")
 }
 
+/// A moment as people write it, in the hub's time zone: `2026-11-25 18:40`.
+pub fn spoken_time(seconds: i64) -> String {
+    let moment = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string()
+}
+
 /// Splits off the first word; the rest has no blanks in front.
 pub fn first_word(text: &[u8]) -> (&[u8], &[u8]) {
     let text = text.trim_ascii_start();

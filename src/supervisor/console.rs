@@ -49,6 +49,12 @@ static COMMANDS: [Command; 9] = [
         help: "give a script a value of its own for an option; - takes it back",
         run: set,
     },
+    Command {
+        name: "pykeep",
+        usage: "NAME|ID",
+        help: "load a script at every start, by a link in the scripts folder",
+        run: keep,
+    },
     Command { name: "pyhelp", usage: "", help: "list these commands", run: help },
 ];
 
@@ -67,6 +73,15 @@ pub fn is_command(command: &str) -> bool {
     command_of(command).is_some()
 }
 
+/// Whether an operator's line is a command that changes something, rather than tells something.
+pub fn is_act(line: &str) -> bool {
+    let tells = |name: &str, rest: &str| {
+        matches!(name, "pylist" | "pyfiles" | "pyhelp" | "pystat")
+            || name == "pylog" && (rest.is_empty() || rest.starts_with("show"))
+    };
+    command_of(line).is_some_and(|(command, rest)| !tells(command.name, rest))
+}
+
 /// The command of an operator's line, and what follows its name.
 fn command_of(line: &str) -> Option<(&'static Command, &str)> {
     let line = line.trim().trim_start_matches(['!', '+', '.', '/', '*']);
@@ -82,7 +97,58 @@ fn load(supervisor: &Supervisor, host: &mut dyn Host, what: &str) -> String {
     let Some(path) = file_for(supervisor, what) else {
         return format!("There is no file number {what}: see !pyfiles");
     };
-    report(&path.display().to_string(), supervisor.load(host, &path), "loaded")
+    let result = supervisor.load(host, &path);
+    let hint = result.as_ref().ok().and_then(|loaded| hint_to_keep(supervisor, loaded));
+    report(&path.display().to_string(), result, "loaded") + &hint.unwrap_or_default()
+}
+
+/// What to tell of a script that the next start would not find.
+fn hint_to_keep(supervisor: &Supervisor, loaded: &Loaded) -> Option<String> {
+    let folder = supervisor.config.borrow().scripts_dir.clone()?;
+    let path = supervisor.status(loaded.id)?.path;
+    let name = &loaded.name;
+    (!is_kept(&folder, &path)).then(|| {
+        format!(
+            "\nIt is not in the scripts folder, so the next start does not load it: !pykeep {name} keeps it"
+        )
+    })
+}
+
+/// Whether a start loads this file, which is no link, from the folder of scripts.
+fn is_kept(folder: &Path, script: &Path) -> bool {
+    let files = script_files(folder).unwrap_or_default();
+    files.iter().any(|file| file.canonicalize().is_ok_and(|file| file == script))
+}
+
+/// Links a script into the folder whose scripts every start loads.
+fn keep(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
+    if what.is_empty() {
+        return usage("pykeep");
+    }
+    let Some(folder) = supervisor.config.borrow().scripts_dir.clone() else {
+        return "The hub has no scripts folder".into();
+    };
+    let Some(script) = supervisor.find(what).and_then(|id| supervisor.status(id)) else {
+        return unknown(what);
+    };
+    let (name, path) = (&script.name, &script.path);
+    if path.file_name().is_some_and(|file| file == PACKAGE) {
+        return format!(
+            "Script {name} is a folder, and a start loads files alone: name it on the command line"
+        );
+    }
+    if is_kept(&folder, path) {
+        return format!("Script {name} is loaded at every start already");
+    }
+    let link = folder.join(path.file_name().unwrap_or_default());
+    if is_test(&link) || link.extension().is_none_or(|extension| extension != "py") {
+        return format!("Script {name} cannot be kept: a start loads files NAME.py, and no tests");
+    }
+    let linked = std::fs::create_dir_all(&folder).and_then(|()| std::os::unix::fs::symlink(path, &link));
+    match linked {
+        Ok(()) => format!("Script {name} is kept: {} leads to {}", link.display(), path.display()),
+        Err(error) => format!("Script {name} is not kept: {}: {error}", link.display()),
+    }
 }
 
 /// A number of the last list of files, a path, or a path in the scripts folder.

@@ -15,6 +15,20 @@ fn said(hub: &Hub, what: &str, nick: &[u8], result: Result<(), AccountError>) ->
     }))
 }
 
+/// Notes what an operator did; never a password.
+fn note(
+    hub: &Hub,
+    caller: &Caller,
+    what: &str,
+    nick: &[u8],
+    detail: &str,
+    result: &Result<(), AccountError>,
+) {
+    if result.is_ok() {
+        hub.acted(&caller.nick, what, nick, detail.as_bytes());
+    }
+}
+
 /// Whether an operator may give or change this class.
 fn may_give(hub: &Hub, caller: &Caller, class: i64) -> bool {
     caller.class == Class::Master || caller.class.number() >= class + hub.settings.classdif_reg
@@ -60,6 +74,7 @@ pub fn regnew(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Answer {
         None => (FirstPassword::Own(password), "is registered".into()),
     };
     let result = hub.register(&caller.nick, Some(caller.id), nick, class, password);
+    note(hub, caller, "regnew", nick, &format!("class {class}"), &result);
     said(hub, &what, nick, result)
 }
 
@@ -69,6 +84,7 @@ pub fn regclass(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Answer {
     let result = may_change(hub, caller, nick).and_then(|()| {
         if may_give(hub, caller, class) { hub.set_class(nick, class) } else { Err(AccountError::NotAllowed) }
     });
+    note(hub, caller, "regclass", nick, &format!("class {class}"), &result);
     said(hub, &format!("has class {class} now"), nick, result)
 }
 
@@ -78,6 +94,7 @@ pub fn regpasswd(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Answer {
         return Err(Misused);
     }
     let result = may_change(hub, caller, nick).and_then(|()| hub.set_password(nick, password, None));
+    note(hub, caller, "regpasswd", nick, "", &result);
     said(hub, "has a new password", nick, result)
 }
 
@@ -87,5 +104,6 @@ pub fn delreg(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Answer {
         return Err(Misused);
     }
     let result = may_change(hub, caller, nick).and_then(|()| hub.unregister(nick));
+    note(hub, caller, "delreg", nick, "", &result);
     said(hub, "is no longer registered", nick, result)
 }

@@ -18,7 +18,10 @@ pub fn topic(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Answer {
         topic => topic,
     };
     Ok(match hub.set_config(&caller.nick, Some(caller.id), b"config", b"hub_topic", topic) {
-        Ok(change) => [b"The topic is now: ", change.new.as_slice()].concat(),
+        Ok(change) => {
+            hub.acted(&caller.nick, "topic", b"", &change.new);
+            [b"The topic is now: ", change.new.as_slice()].concat()
+        }
         Err(error) => error.to_string().into_bytes(),
     })
 }
@@ -58,13 +61,18 @@ pub fn set_config(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Answer {
         return Ok([b"There is no variable ", first].concat());
     }
     Ok(match hub.set_config(&caller.nick, Some(caller.id), conf, variable, value) {
-        Ok(change) => [variable, b" = ", &change.new, b" (was ", &change.old, b")"].concat(),
+        Ok(change) => {
+            let detail = [b"= ", change.new.as_slice(), b" (was ", &change.old, b")"].concat();
+            hub.acted(&caller.nick, "setconfig", variable, &detail);
+            [variable, b" = ", &change.new, b" (was ", &change.old, b")"].concat()
+        }
         Err(error) => [variable, b": ", error.to_string().as_bytes()].concat(),
     })
 }
 
 pub fn stop(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Answer {
     log::info!("{} stops the hub", hub.readable(&caller.nick));
+    hub.acted(&caller.nick, "stop", b"", args);
     hub.stop = Some(number(args).unwrap_or(0));
     Ok(b"The hub stops.".to_vec())
 }

@@ -8,6 +8,7 @@
 mod accounts;
 mod caller;
 mod configuration;
+mod lists;
 mod people;
 
 use std::rc::Rc;
@@ -116,6 +117,48 @@ const COMMANDS: &[Command] = &[
         run: people::unban,
     },
     Command {
+        name: "who",
+        least: Least::Class(Class::Operator),
+        usage: "[PATTERN]",
+        help: "lists the users and their addresses; a part of nick or address, or with * and ?",
+        run: lists::who,
+    },
+    Command {
+        name: "reglist",
+        least: Setting(|s| s.min_class_register),
+        usage: "[PATTERN]",
+        help: "lists the accounts",
+        run: lists::reglist,
+    },
+    Command {
+        name: "banlist",
+        least: Least::Class(Class::Operator),
+        usage: "[PATTERN]",
+        help: "lists the bans, the newest first",
+        run: lists::banlist,
+    },
+    Command {
+        name: "hubinfo",
+        least: Least::Class(Class::Operator),
+        usage: "",
+        help: "tells about the hub: its version, users, scripts",
+        run: lists::hub_info,
+    },
+    Command {
+        name: "history",
+        least: Least::Class(Class::Guest),
+        usage: "[COUNT]",
+        help: "tells what was said last",
+        run: lists::history,
+    },
+    Command {
+        name: "audit",
+        least: Least::Class(Class::Chief),
+        usage: "[PATTERN]",
+        help: "tells what operators did, the latest first",
+        run: lists::audit,
+    },
+    Command {
         name: "topic",
         least: Setting(|s| s.topic_mod_class),
         usage: "[TOPIC|-]",
@@ -221,6 +264,10 @@ impl Hub {
         let command = self.readable(command);
         let scripts = self.supervisor();
         let answer = scripts.console(self, &command)?;
+        if crate::supervisor::console::is_act(&command) {
+            let (name, args) = first_word(command.as_bytes());
+            self.acted(&caller.nick, &String::from_utf8_lossy(name).to_ascii_lowercase(), args, b"");
+        }
         Some(self.charset.encode(&answer))
     }
 

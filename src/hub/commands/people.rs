@@ -49,6 +49,12 @@ pub fn ban(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Answer {
         Ok(seconds) => {
             let how_long =
                 if seconds > 0 { format!("for {}", spoken_period(seconds)) } else { "for ever".into() };
+            let detail = if reason.is_empty() {
+                how_long.clone().into_bytes()
+            } else {
+                [how_long.as_bytes(), b": ", reason].concat()
+            };
+            hub.acted(&caller.nick, "ban", who, &detail);
             hub.charset.encode(&format!("{} is banned {how_long}.", hub.readable(who)))
         }
         Err(why) => hub.charset.encode(why),
@@ -81,6 +87,9 @@ pub fn unban(hub: &mut Hub, caller: &Caller, args: &[u8]) -> Answer {
     let Some(lifted) = lifted else {
         return Ok([b"The bans of ", who, b" could not be lifted; see the log."].concat());
     };
+    if lifted > 0 || temporary {
+        hub.acted(&caller.nick, "unban", who, reason);
+    }
     Ok(match lifted + usize::from(temporary) {
         0 => [b"There is no ban of ", who].concat(),
         1 => b"One ban was lifted.".to_vec(),
