@@ -11,6 +11,7 @@ mod functions;
 mod geoip;
 mod hooks;
 mod in_process;
+mod lists;
 mod load;
 mod pythons;
 mod refusals;

@@ -30,8 +30,16 @@ const MOST_MEMORY: i64 = 24 << 20;
 const INSTRUCTIONS: i32 = 1000;
 
 /// The hub's own tables: scripts change what is in them, and nothing else.
-pub const OWN_TABLES: &[&str] =
-    &["SetupList", "reglist", "banlist", "unbanlist", "kicklist", "temp_rights", "login_addresses"];
+pub const OWN_TABLES: &[&str] = &[
+    "SetupList",
+    "reglist",
+    "banlist",
+    "unbanlist",
+    "kicklist",
+    "temp_rights",
+    "login_addresses",
+    "vhpy_audit",
+];
 
 /// The table that holds what SQLite's schema does not (`catalog`).
 pub const TABLES: &str = "vhpy_tables";

@@ -17,6 +17,12 @@ const COMMANDS: &[(&str, i64, &str)] = &[
     ("drop", 3, "> Usage: !drop"),
     ("ban", 3, "> Usage: !ban"),
     ("unban", 3, "> Usage: !unban"),
+    ("who", 3, "> Users: "),
+    ("reglist", 4, "> Accounts: "),
+    ("banlist", 3, "> No bans."),
+    ("hubinfo", 3, "> This hub:"),
+    ("history", 0, "> No chat is kept"),
+    ("audit", 4, "> Acts of operators: "),
     ("topic", 4, "> There is no topic."),
     ("getconfig", 5, "> Variables:"),
     ("setconfig", 5, "> Usage: !setconfig"),
@@ -33,6 +39,7 @@ const SCRIPT_COMMANDS: &[(&str, &str)] = &[
     ("pyfiles", "eval.py"),
     ("pylog", "log level"),
     ("pyset", "Usage: !pyset"),
+    ("pykeep", "Usage: !pykeep"),
     ("pyhelp", "!pyload"),
 ];
 

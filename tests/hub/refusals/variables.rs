@@ -222,6 +222,10 @@ const VARIABLES: &[(&str, &[Step])] = &[
         ("2", 1, "<@> a\nb|", Seen("<class1> a\nb")),
         ("2", 2, "<@> a\nb\nc|", Seen("<class2> a\nb\nc")),
     ]),
+    ("chat_history", &[
+        ("0", 1, "<@> so|<@> +history|", Seen("No chat is kept")),
+        ("1", 1, "<@> before|<@> so|<@> +history|", Seen("] <class1> so")),
+    ]),
     ("max_pm_msg", &[
         ("5", 1, "$To: witness From: @ $<@> 123456|", Refused("it has 6 bytes, and 5 are allowed", "$<class1>")),
         ("5", 1, "$To: witness From: @ $<@> 12345|", Seen("$<class1> 12345")),
