@@ -20,7 +20,7 @@ struct Command {
     run: fn(&Supervisor, &mut dyn Host, &str) -> String,
 }
 
-static COMMANDS: [Command; 9] = [
+static COMMANDS: &[Command] = &[
     Command {
         name: "pyload",
         usage: "PATH|NUMBER",
