@@ -1,9 +1,10 @@
 //! The C ABI with scripts: the C host loads them as a hub does and calls everything both ways.
 //! The sizes are those of the suites of the plugin that this replaces.
 
+use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::support::compiled::{Host, run, run_cpp, source};
+use crate::support::compiled::{Host, library, run, run_cpp, source, worker};
 use crate::support::has;
 
 fn host() -> &'static Host {
@@ -121,6 +122,12 @@ fn memory_under_valgrind() {
     for (name, script) in [("basics", "host.py"), ("calls", "every_call.py"), ("dynamic", "host.py")] {
         run(host().under("valgrind", &options).arg(name).arg(source(script)));
     }
+}
+
+/// A host in Python, which loads the library as any other does.
+#[test]
+fn every_option_has_its_effect() {
+    run(Command::new("python3").arg(source("options.py")).arg(library()).env("VHPY_WORKER", worker()));
 }
 
 #[test]
