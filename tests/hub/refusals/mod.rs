@@ -5,6 +5,7 @@
 mod accounts;
 mod commands;
 mod floods;
+mod hooks;
 mod variables;
 
 use std::collections::BTreeMap;
