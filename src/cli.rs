@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod config;
 mod generated;
+mod logging;
 mod new;
 mod trial;
 
@@ -22,6 +23,8 @@ use vhpy::hub::{
 };
 use vhpy::supervisor::option::{OptionSpec, of_operators_for_scripts};
 use vhpy::supervisor::{Config, describe_worker};
+
+use logging::LogFormat;
 
 /// Python scripting for Direct Connect hubs, every script in a process of its own.
 #[derive(Parser)]
@@ -42,7 +45,8 @@ enum Command {
     /// then those given here. Operators load, reload and unload more with !pyload, !pyreload
     /// and !pyunload.
     ///
-    /// SIGTERM and SIGINT end the hub in order; SIGHUP lets it read its configuration again.
+    /// SIGTERM and SIGINT end the hub in order; SIGHUP lets it read its configuration again, unless
+    /// it was started from a terminal: then it ends with that.
     #[command(after_help = "Examples:\n  \
         vhpy hub welcome.py                 a hub on this machine only, with one script\n  \
         vhpy hub --listen 0.0.0.0:411       a hub for everybody\n  \
@@ -166,6 +170,10 @@ struct HubArgs {
     #[arg(long, value_name = "DIR")]
     geoip: Option<PathBuf>,
 
+    /// How the log is written: text for people, or JSON with an object a line.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+
     #[command(flatten)]
     scripts_options: ScriptOptions,
 
@@ -269,7 +277,11 @@ pub fn main() -> ExitCode {
     let program = Program::parse();
     // `try` shows what is logged among what is seen.
     let logs = !matches!(program.command, Command::Try(_));
-    if let Err(error) = if logs { start_log() } else { Ok(()) } {
+    let format = match &program.command {
+        Command::Hub(args) => args.log_format,
+        _ => LogFormat::Text,
+    };
+    if let Err(error) = if logs { logging::start(format) } else { Ok(()) } {
         eprintln!("vhpy: {error}");
         return ExitCode::from(2);
     }
@@ -318,36 +330,6 @@ fn run_bench(options: &vhpy::bench::Options) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// What is wrong with a `RUST_LOG`. A word that is no level would be taken for the only part of
-/// the program to be logged, and everything else would be silent.
-fn check_log_levels(levels: &str) -> Result<(), String> {
-    let (parts, _pattern) = levels.split_once('/').unwrap_or((levels, ""));
-    let is_level = |word: &str| word.trim().parse::<log::LevelFilter>().is_ok();
-    for part in parts.split(',').filter(|part| !part.trim().is_empty()) {
-        let (target, level) = part.split_once('=').unwrap_or(("", part));
-        let is_ours = |name: &str| name == "vhpy" || name.starts_with("vhpy::");
-        let is_known = is_level(level) || (target.is_empty() && is_ours(level.trim()));
-        if !is_known {
-            return Err(format!(
-                "RUST_LOG={levels}: {part:?} is no level; use error, warn, info, debug, trace or off, for a part of the program such as vhpy::hub=debug"
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn start_log() -> Result<(), String> {
-    check_log_levels(&std::env::var("RUST_LOG").unwrap_or_default())?;
-    let environment = env_logger::Env::default().default_filter_or("info");
-    let style = if std::io::stderr().is_terminal() {
-        env_logger::WriteStyle::Auto
-    } else {
-        env_logger::WriteStyle::Never
-    };
-    env_logger::Builder::from_env(environment).write_style(style).init();
-    Ok(())
 }
 
 /// `vhpy` in the XDG state folder.
@@ -528,6 +510,9 @@ fn greet(server: &mut Server, scripts: &[PathBuf]) -> Result<(), String> {
             }
             Err(error) => said += &format!("  {} is not loaded: {error}\n", path.display()),
         }
+    }
+    if results.is_empty() {
+        said += &format!("  Scripts go into {}\n", server.hub().scripts_folder().display());
     }
     if let Some((nick, password)) = server.hub().take_first_account() {
         said += &format!(

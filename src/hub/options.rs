@@ -129,6 +129,12 @@ impl Hub {
         let clock = Clock::now(Duration::ZERO);
         let scripts = start_supervisor(&options, &settings, charset, clock.seconds)?;
         let first_account = first_account(&database, clock.seconds)?;
+        if options.scripts.is_none() {
+            let folder = options.data.join("scripts");
+            if let Err(error) = std::fs::create_dir_all(&folder) {
+                log::warn!("the scripts folder {} cannot be made: {error}", folder.display());
+            }
+        }
         let wake = Arc::clone(&options.wake);
         let mut hub = Hub {
             scripts: Rc::new(scripts),

@@ -214,8 +214,8 @@ impl Server {
         &mut self.hub
     }
 
-    /// Ends in order on SIGTERM and SIGINT, reads the configuration again on SIGHUP, and outlives
-    /// SIGXFSZ: a limit on the size of files is then as a full disk. For a program of its own: it
+    /// Ends in order on SIGTERM and SIGINT, and on SIGHUP where that means that the terminal is gone;
+    /// reads the configuration again on SIGHUP where there is no terminal; and outlives SIGXFSZ: a limit on the size of files is then as a full disk. For a program of its own: it
     /// changes what these signals do to the whole process.
     ///
     /// # Errors
@@ -232,7 +232,7 @@ impl Server {
         let register = |signal, end: OwnedFd| signal_hook::low_level::pipe::register(signal, end);
         register(SIGTERM, owned(&on_stop)?)?;
         register(SIGINT, owned(&on_stop)?)?;
-        register(SIGHUP, owned(&on_reload)?)?;
+        register(SIGHUP, owned(if has_terminal() { &on_stop } else { &on_reload })?)?;
         // The write gives an error; there is nothing more to do about it.
         signal_hook::flag::register(SIGXFSZ, Arc::default())?;
         self.signals = Some(Signals { stop, reload });
@@ -498,4 +498,9 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// Whether this process belongs to a terminal, whose end the kernel tells it by SIGHUP.
+fn has_terminal() -> bool {
+    std::fs::File::open("/dev/tty").is_ok()
 }

@@ -13,6 +13,7 @@ mod hooks;
 mod in_process;
 mod lists;
 mod load;
+mod logging;
 mod pythons;
 mod refusals;
 mod sql;

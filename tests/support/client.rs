@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -119,6 +120,14 @@ impl HubBuilder {
         };
         command.args(["hub", "--listen", "127.0.0.1:0", "--data"]).arg(self.data.path()).args(&self.args);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        // Without the terminal that the tests may run in, SIGHUP is an operator's word.
+        // SAFETY: one system call between fork and exec.
+        unsafe {
+            command.pre_exec(|| {
+                libc::setsid();
+                Ok(())
+            });
+        }
         command
     }
 
