@@ -14,7 +14,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use plugin_abi::hook::Replaces;
 use serde_json::{Value as Json, json};
 
-pub use rules::{RULES, Rule, manual, rule_named};
+pub use rules::{RULES, Rule, is_said_at_load, manual, rule_named};
 
 use crate::supervisor::console::script_files;
 use crate::supervisor::{NotFound, interpreter_of};

@@ -18,6 +18,8 @@ pub struct Rule {
     pub bad: &'static str,
     /// The same without fault.
     pub good: &'static str,
+    /// Whether loading the script says so as well, or fails for it.
+    pub is_said_at_load: bool,
 }
 
 const fn rule(
@@ -27,7 +29,18 @@ const fn rule(
     bad: &'static str,
     good: &'static str,
 ) -> Rule {
-    Rule { code, name, reason, file: "script.py", bad, good }
+    Rule { code, name, reason, file: "script.py", bad, good, is_said_at_load: false }
+}
+
+impl Rule {
+    const fn said_at_load(self) -> Rule {
+        Rule { is_said_at_load: true, ..self }
+    }
+}
+
+/// Whether who loads a script knows of such a finding already.
+pub fn is_said_at_load(code: &str) -> bool {
+    rule_named(code).is_some_and(|rule| rule.is_said_at_load)
 }
 
 /// All rules.
@@ -38,35 +51,40 @@ pub const RULES: &[Rule] = &[
         "The Python that would run the script cannot read it: the script would not be loaded.",
         "def OnTimer(:\n    pass\n",
         "def OnTimer():\n    pass\n",
-    ),
+    )
+    .said_at_load(),
     rule(
         "VH101",
         "misspelt-hook",
         "The hub calls hooks by their names. A function whose name is almost a hook's is never called.",
         "def OnParsedMsgChatt(nick, message):\n    return 0\n",
         "def OnParsedMsgChat(nick, message):\n    return 0\n",
-    ),
+    )
+    .said_at_load(),
     rule(
         "VH102",
         "unknown-hook",
         "A function looks like a hook and is none; nothing in the script calls it either.",
         "def OnUserSneezes(nick):\n    print(nick)\n",
         "def OnUserLogin(nick):\n    print(nick)\n",
-    ),
+    )
+    .said_at_load(),
     rule(
         "VH103",
         "hook-parameters",
         "The hub gives a hook's arguments by their places. A function may take fewer; one that needs more, or one by its name, fails each time. A class is no function.",
         "def OnUserLogin(nick, ip):\n    print(nick, ip)\n",
         "def OnUserLogin(nick):\n    print(nick)\n",
-    ),
+    )
+    .said_at_load(),
     rule(
         "VH104",
         "hook-without-answer",
         "A coroutine or a generator is no answer: what the hub asks about has happened by the time such a hook runs, if it runs at all.",
         "async def OnParsedMsgChat(nick, message):\n    return 0\n",
         "def OnParsedMsgChat(nick, message):\n    return 0\n",
-    ),
+    )
+    .said_at_load(),
     rule(
         "VH105",
         "exit-in-hook",
@@ -130,6 +148,7 @@ pub const RULES: &[Rule] = &[
         file: "random.py",
         bad: "def OnTimer():\n    pass\n",
         good: "",
+        is_said_at_load: true,
     },
     rule(
         "VH402",

@@ -42,6 +42,7 @@
 //! - `settings`, `configuration`: the variables and what a change leads to
 //! - `data_folder`, `database`, `banlist`, `sql`: what is kept; `bans`: what a ban is
 //! - `upkeep`: what is done to the data from outside of the hub
+//! - `findings`: what `vhpy check` says of scripts that are loaded
 //! - `background`: passwords and host names; `geoip`: places
 //! - `functions`: what scripts may call, the trait [`Host`](crate::supervisor::Host)
 
@@ -62,6 +63,7 @@ mod database;
 mod delivery;
 mod descriptors;
 mod entering;
+mod findings;
 mod flood;
 mod functions;
 mod geoip;
@@ -172,6 +174,7 @@ pub struct Hub {
     /// Connections that have not logged in, by where they come from.
     places: places::Places,
     host_names: Background<Lookup, (ConnId, Option<String>)>,
+    findings: Background<findings::Unread, findings::Read>,
     temporary_bans: HashMap<networks::Network, moderation::TemporaryBan>,
     script_commands: VecDeque<[Vec<u8>; 4]>,
     /// What scripts call themselves, and their versions, by their paths.

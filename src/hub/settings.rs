@@ -274,6 +274,7 @@ settings! {
     tban_max: i64 = 2_592_000, "For how many seconds a kick with _ban_… in its reason bans at most.";
     hide_all_kicks: bool = true, "Whether kicks are not shown in the main chat.";
     ban_extra_message: Vec<u8> = *b"", "What is said besides to the banned.";
+    check_scripts: bool = true, "Whether operators are told what `vhpy check` finds in a script that is loaded.";
     dns_lookup: bool = false, "Whether the host names of all users are looked up.";
     cmd_start_op: Vec<u8> = *b"!+", "With which characters operators' commands begin.";
     cmd_start_user: Vec<u8> = *b"+!", "With which characters users' commands begin.";

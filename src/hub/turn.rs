@@ -20,6 +20,7 @@ impl Hub {
         self.take_passwords();
         self.check_passwords();
         self.take_host_names();
+        self.take_findings();
         self.run_timers();
         self.run_script_commands();
         // Leaving may lead to more leaving, and so may writing.

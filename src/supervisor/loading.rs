@@ -98,6 +98,7 @@ impl Supervisor {
         }
         let warnings = script.warnings.borrow().clone();
         log::info!("script {} is loaded as number {}", script.path.display(), script.id);
+        self.on_the_hosts_time(None, || host.script_loaded(self, script.id));
         Ok(Loaded { id: script.id, name: script.name.clone(), warnings })
     }
 
@@ -157,6 +158,7 @@ impl Supervisor {
         self.keep_house(host);
         loaded?;
         log::info!("script {} is reloaded", script.name);
+        self.on_the_hosts_time(None, || host.script_loaded(self, id));
         let warnings = script.warnings.borrow().clone();
         Ok(Loaded { id, name: script.name.clone(), warnings })
     }

@@ -144,6 +144,10 @@ pub trait Host {
         false
     }
 
+    /// A script was loaded or reloaded: it is served, and its warnings are known. It is not said of one
+    /// that was started again after its death.
+    fn script_loaded(&mut self, _supervisor: &Supervisor, _script: ScriptId) {}
+
     /// Tells the operators something about the scripts: a crash, a restart. The text is UTF-8.
     ///
     /// By default, it is written in the operator chat through [`Host::call`].

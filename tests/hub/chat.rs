@@ -195,3 +195,33 @@ fn a_scripts_commands_are_given_as_the_hubs_are() {
     alice.chat("+dice");
     assert_eq!(alice.wait_for("<vhpy> "), "<vhpy> the second");
 }
+
+#[test]
+fn operators_are_told_what_the_check_finds_in_a_script_that_is_loaded() {
+    let mut hub = HubBuilder::new().start();
+    let mut master = hub.master();
+    let path = hub.data.as_ref().unwrap().path().join("faulty.py");
+    // The misspelt hook is said at once, as a warning; the rest when it is known, and once.
+    let faulty = "import time, vh\ndef OnUserLogin(nick):\n    time.sleep(0)\n    vh.mcc(nick)\ndef OnTimerr(): pass\n";
+    std::fs::write(&path, faulty).unwrap();
+    master.chat(&format!("!pyload {}", path.display()));
+    let warned = master.wait_for("is loaded as number");
+    assert!(warned.contains("Warning: OnTimerr is no hook"), "{warned}");
+    let found = master.wait_for("vhpy check finds in script faulty:");
+    for expected in ["line 3: VH106 time.sleep", "line 4: VH201 the module vh has no mcc: vh.mc was probably"]
+    {
+        assert!(found.contains(expected), "{expected} is not in {found}");
+    }
+    assert!(!found.contains("VH101"), "{found}");
+    hub.logs("script faulty, line 3: VH106");
+    // Mended, there is nothing to say; a restart says nothing either.
+    std::fs::write(&path, "def OnUserLogin(nick): pass\n").unwrap();
+    master.chat("!pyreload faulty");
+    master.wait_for("is reloaded");
+    master.chat("!setconfig check_scripts 0");
+    master.wait_for("check_scripts");
+    std::fs::write(&path, faulty).unwrap();
+    master.chat("!pyreload faulty");
+    master.wait_for("is reloaded");
+    assert!(!master.so_far().iter().any(|message| message.contains("check finds")));
+}

@@ -1,5 +1,6 @@
 """The test kit itself: what it gives, and that it fails where it should."""
 
+import os
 import textwrap
 from pathlib import Path
 
@@ -274,10 +275,10 @@ def test_without_the_program_it_says_what_to_do(
         testing.find_program()
 
 
-def example(page: str) -> str:
-    """The first example of a page of the manual."""
+def example(page: str, at: int = 1) -> str:
+    """An example of a page of the manual, counted from 1."""
     text = (Path(__file__).parents[2] / "docs" / page).read_text()
-    return text.split("```python\n")[1].split("```")[0]
+    return text.split("```python\n")[at].split("```")[0]
 
 
 def test_the_example_of_the_page_on_timers_does_what_it_says(hub: Hub, tmp_path: Path) -> None:
@@ -296,3 +297,35 @@ def test_the_example_of_the_page_on_timers_does_what_it_says(hub: Hub, tmp_path:
     op.quit()
     alice.expect("op has left us")
     hub.unload("timers")
+
+
+def test_the_examples_of_the_page_on_debugging_do_what_they_say(hub: Hub, tmp_path: Path) -> None:
+    hub.load(script(tmp_path, example("debugging.md"), "prints.py"))
+    hub.load(script(tmp_path, example("debugging.md", 2), "profiled.py"))
+    hub.expect_error("no rank for bob")
+    hub.join("bob")
+    hub.log.expect("DEBUG OnUserLogin: bob has class 0")
+    hub.log.expect("ERROR OnUserLogin: no rank for bob")
+    hub.join("alice").expect("Rank 1")
+    assert hub.call("prints", "show_memory") == ["from now on it is noted what takes memory; ask again later"]
+    assert len(hub.call("prints", "show_memory")) == 5
+    op = hub.join("op", user_class=3)
+    op.say("hello")
+    op.say("!profile")
+    op.expect(r"\brank\b")
+    # The signal that asks for the stacks.
+    pid = hub.scripts["prints"].pid
+    assert pid
+    os.kill(pid, 40)
+    hub.log.expect(r"Current thread .* \(most recent call first\)")
+
+
+def test_breakpoint_stops_nothing(hub: Hub, tmp_path: Path) -> None:
+    source = "import vh\ndef OnParsedMsgChat(nick, message):\n    if message == 'stop': breakpoint()\n"
+    hub.load(script(tmp_path, source, "stops.py"))
+    alice = hub.join("alice")
+    hub.expect_error("BdbQuit")
+    alice.say("stop")
+    alice.expect("^<alice> stop$")
+    alice.say("go on")
+    alice.expect("^<alice> go on$")

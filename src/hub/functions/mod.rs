@@ -136,6 +136,10 @@ impl Host for Hub {
         super::commands::is_own(name)
     }
 
+    fn script_loaded(&mut self, supervisor: &Supervisor, script: ScriptId) {
+        self.read_script(supervisor, script);
+    }
+
     fn tell_operators(&mut self, _supervisor: &Supervisor, text: &str) {
         self.report(text);
     }
