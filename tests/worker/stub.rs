@@ -82,6 +82,15 @@ def OnParsedMsgChat(nick: str, message: str) -> int | str | None:
     vh.pm(message, nick)
     vh.SetMyINFO(nick, size=1.5)
     return 1 if vh.eCR_KICKED == 2 and vh.UserRestrictions(nick, nochat="3h")["chat"] else None
+
+@vh.every(30)
+async def tick() -> None:
+    vh.after(0, vh.mc, "x")
+    text: str = await slow()
+    text = vh.spawn(slow()).result(5)
+
+async def slow() -> str:
+    return "done"
 "#;
 
 const BAD: &str = "
@@ -124,5 +133,32 @@ fn mypy_agrees() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     for line in 3..=8 {
         assert!(errors.contains(&format!("bad.py:{line}: error:")), "line {line}: {errors}");
+    }
+}
+
+/// With what `vhpy stub --dir` writes, pyright has nothing to complain of: neither of a script nor of
+/// the stub itself, nor that the module is missing.
+#[test]
+fn pyright_agrees_with_what_the_program_writes_beside_scripts() {
+    let pyright = std::env::var("VHPY_PYRIGHT").unwrap_or_else(|_| "pyright".into());
+    if skip::find(&pyright).is_none() {
+        return skip::skip("no pyright", "npm install pyright, and VHPY_PYRIGHT=node_modules/.bin/pyright");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let written =
+        Command::new(env!("CARGO_BIN_EXE_vhpy")).args(["stub", "--dir"]).arg(folder.path()).output().unwrap();
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    std::fs::write(folder.path().join("good.py"), GOOD).unwrap();
+    let check = || {
+        let output = Command::new(&pyright).arg(".").current_dir(folder.path()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = check();
+    assert!(said.contains("0 errors, 0 warnings, 0 informations"), "{said}");
+    std::fs::write(folder.path().join("bad.py"), BAD).unwrap();
+    let said = check();
+    // It lets a module's constant be set from outside: the last line.
+    for line in 3..=7 {
+        assert!(said.contains(&format!("bad.py:{line}:")), "line {line}: {said}");
     }
 }
