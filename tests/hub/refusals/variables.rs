@@ -424,6 +424,7 @@ const ELSEWHERE: &[(&str, &str, &[&str])] = &[
     ("abuse", "slow_readers_are_dropped", &["adv_max_outbuf_size"]),
     ("load", "all_clients_together_let_only_so_much_wait", &["adv_max_outbuf_total"]),
     ("abuse", "silence_is_ended", &["timeout_key", "timeout_nick", "timeout_login"]),
+    ("chat", "operators_are_told_what_the_check_finds_in_a_script_that_is_loaded", &["check_scripts"]),
     ("geoip", "places_are_told_in_the_hubs_encoding", &["mmdb_names_lang"]),
     (
         "refusals/floods",
