@@ -13,7 +13,7 @@ use plugin_abi::start;
 
 use super::credentials::{Credentials, umask};
 use super::output::{Output, OutputThread, Pipes};
-use super::spawn::{Child, Coming, Command, SpawnThread};
+use super::spawn::{Child, Command, PendingChild, SpawnThread};
 use super::worker_library::WorkerLibrary;
 
 /// What is needed to start a process.
@@ -41,7 +41,7 @@ pub struct PendingSpawn {
     /// That of the hub's thread that asked for it, if that is known.
     pub umask: Option<u32>,
     pub(super) link: HubEnd,
-    coming: Coming,
+    child: PendingChild,
 }
 
 impl PendingSpawn {
@@ -65,7 +65,7 @@ impl PendingSpawn {
             CString::new(recipe.worker.path().as_os_str().as_bytes())?,
             CString::new(std::process::id().to_string())?,
         ];
-        let coming = spawner.begin(Command {
+        let child = spawner.begin(Command {
             program: recipe.python.to_path_buf(),
             arguments,
             fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.bell, fds.life],
@@ -74,18 +74,18 @@ impl PendingSpawn {
         })?;
         reader.watch(serial, Pipes { stdout, stderr }, output.clone());
         let python = recipe.python.to_path_buf();
-        Ok(PendingSpawn { serial, python, output, credentials, umask, link, coming })
+        Ok(PendingSpawn { serial, python, output, credentials, umask, link, child })
     }
 
     /// The operating system's process, or why there is none; `None` as long as that is not
     /// known. It is told once.
     pub fn child(&self) -> Option<io::Result<Child>> {
-        self.coming.take()
+        self.child.take()
     }
 
     /// Waits until the process is there, and ends it.
     pub fn abort(self) {
-        drop(self.coming.wait());
+        drop(self.child.wait());
     }
 }
 
@@ -110,8 +110,8 @@ pub(super) mod tests {
             credentials: credentials.clone(),
             library: Arc::new(File::open("/dev/null").unwrap()),
         };
-        let coming = helpers.spawner.begin(command).unwrap();
+        let child = helpers.spawner.begin(command).unwrap();
         let (python, output) = ("/bin/sleep".into(), Output::new("test"));
-        PendingSpawn { serial, python, output, credentials, umask: umask(), link, coming }
+        PendingSpawn { serial, python, output, credentials, umask: umask(), link, child }
     }
 }

@@ -144,9 +144,9 @@ impl Drop for Child {
 
 /// A process that is being started.
 #[derive(Debug)]
-pub struct Coming(Unforked<Receiver<io::Result<Child>>>);
+pub struct PendingChild(Unforked<Receiver<io::Result<Child>>>);
 
-impl Coming {
+impl PendingChild {
     /// The process, or why there is none; `None` as long as that is not known.
     pub fn take(&self) -> Option<io::Result<Child>> {
         let Some(receiver) = self.0.get() else { return Some(Err(thread_is_gone())) };
@@ -229,12 +229,12 @@ impl SpawnThread {
 
     /// Starts a process, which takes about a millisecond, on an overloaded machine much
     /// longer; nobody waits for that.
-    pub fn begin(&self, command: Command) -> io::Result<Coming> {
+    pub fn begin(&self, command: Command) -> io::Result<PendingChild> {
         let (reply, child) = crossbeam_channel::bounded(1);
         let threads = self.threads.get().ok_or_else(thread_is_gone)?.borrow();
         let thread = threads.last().ok_or_else(thread_is_gone)?;
         thread.requests.send((command, reply)).map_err(|_| thread_is_gone())?;
-        Ok(Coming(Unforked::new(child)))
+        Ok(PendingChild(Unforked::new(child)))
     }
 
     /// Readable when a process was started, or could not be.
@@ -613,14 +613,14 @@ mod tests {
     fn waiting_for_an_end_goes_on_after_a_signal() {
         let spawner = SpawnThread::start().expect("a thread");
         let null = || OwnedFd::from(std::fs::File::open("/dev/null").expect("/dev/null"));
-        let coming = spawner.begin(Command {
+        let pending = spawner.begin(Command {
             program: "/bin/sleep".into(),
             arguments: vec![c"3600".into()],
             fds: [null(), null(), null(), null(), null(), null(), null()],
             library: Arc::new(File::open("/dev/null").expect("/dev/null")),
             credentials: Credentials::of_this_thread().expect("credentials"),
         });
-        let child = coming.expect("a request").wait().expect("a process");
+        let child = pending.expect("a request").wait().expect("a process");
         // SAFETY: the handler does nothing; no pointers else.
         let waiter = unsafe {
             libc::signal(libc::SIGUSR1, nothing as extern "C" fn(c_int) as libc::sighandler_t);
