@@ -66,14 +66,14 @@ impl Supervisor {
                 continue;
             }
             let watch = watch.get_or_insert_with(|| self.waits.start());
-            self.doze(host, seq, asked, hook, watch);
+            self.block(host, seq, asked, hook, watch);
             looked = None;
         }
     }
 
     /// The slow side of waiting: looks at the clock, then sleeps.
     #[cold]
-    fn doze(
+    fn block(
         &self,
         host: &mut dyn Host,
         seq: u64,
