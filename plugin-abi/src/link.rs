@@ -32,7 +32,7 @@ use crate::figures::Figures;
 use crate::refusal;
 use crate::ring::{Consumer, Corrupt, Producer, Push};
 use crate::segment::{Direction, RingMemory, Segment};
-use crate::wait::{Crowd, Patience};
+use crate::wait::{Crowd, SpinPolicy};
 
 /// What a worker process is given, in this order, as the descriptors 3 to 6.
 #[derive(Debug)]
@@ -297,7 +297,7 @@ pub struct WorkerReceiver {
     _life: OwnedFd,
     /// Ends a sleep from within the worker.
     nudge: Arc<EventFd>,
-    patience: Patience,
+    spin: SpinPolicy,
 }
 
 /// Both halves of the worker's end, from the descriptors it was given.
@@ -318,7 +318,7 @@ pub fn open(fds: WorkerFds) -> io::Result<(WorkerSender, WorkerReceiver)> {
             wake: Exposed::new(fds.wake)?,
             _life: fds.life,
             nudge: Arc::new(nudge),
-            patience: Patience::default(),
+            spin: SpinPolicy::default(),
         },
     ))
 }
@@ -399,7 +399,7 @@ impl WorkerReceiver {
     #[inline]
     pub fn stay_awake(&mut self) -> bool {
         let crowd = self.crowd();
-        self.patience.stay_awake(crowd, || self.consumer.is_ready())
+        self.spin.stay_awake(crowd, || self.consumer.is_ready())
     }
 
     /// Whether there are more hot threads than processors, so that spinning only hurts.
@@ -435,7 +435,7 @@ impl WorkerReceiver {
             }
         }
         asleep.store(0, Ordering::Relaxed);
-        self.patience.slept(start.elapsed());
+        self.spin.slept(start.elapsed());
         Ok(())
     }
 
@@ -534,8 +534,8 @@ mod tests {
                 assert_eq!(frame, number.to_le_bytes());
                 sender.send(&frame, Notify::Waiting, || ()).unwrap();
                 if number % 100 == 0 {
-                    receiver.patience.slept(Duration::from_secs(1));
-                    receiver.patience.slept(Duration::from_secs(1));
+                    receiver.spin.slept(Duration::from_secs(1));
+                    receiver.spin.slept(Duration::from_secs(1));
                 }
             }
         });

@@ -87,7 +87,7 @@ impl Crowd {
 
 /// What a thread learned from its last waits.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Patience {
+pub struct SpinPolicy {
     /// Waits in a row that were longer than it pays to stay awake.
     long: u8,
     /// Waits in a row in which the first looks were in vain, or left out.
@@ -100,7 +100,7 @@ pub struct Patience {
     wary: Option<Instant>,
 }
 
-impl Patience {
+impl SpinPolicy {
     /// Looks until `ready` says yes, or it no longer pays to stay awake. Returns whether it was
     /// ready.
     ///

@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use plugin_abi::wait::{Crowd, Patience};
+use plugin_abi::wait::{Crowd, SpinPolicy};
 
 /// From here on a call of the host is not the calling script's fault. Shorter ones are: a
 /// script can make as many of them as it likes.
@@ -20,7 +20,7 @@ const MOST_KEPT: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub(super) struct Waits {
     processors: usize,
-    spin: RefCell<Patience>,
+    spin: RefCell<SpinPolicy>,
     /// Time that passed in waits of inner levels and in long calls of the host, which is not
     /// the fault of the scripts that are waited for.
     forgiven: Cell<Duration>,
