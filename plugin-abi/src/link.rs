@@ -32,7 +32,7 @@ use crate::figures::Figures;
 use crate::refusal;
 use crate::ring::{Consumer, Corrupt, Producer, Push};
 use crate::segment::{Direction, RingMemory, Segment};
-use crate::wait::{Crowd, SpinPolicy};
+use crate::wait::{Oversubscription, SpinPolicy};
 
 /// What a worker process is given, in this order, as the descriptors 3 to 6.
 #[derive(Debug)]
@@ -264,8 +264,8 @@ impl HubEnd {
     }
 
     /// Tells the worker how many threads are hot.
-    pub fn set_crowd(&self, crowd: Crowd) {
-        self.segment.crowd().store(crowd.number(), Ordering::Relaxed);
+    pub fn set_oversubscription(&self, oversubscription: Oversubscription) {
+        self.segment.oversubscription().store(oversubscription.number(), Ordering::Relaxed);
     }
 }
 
@@ -398,14 +398,14 @@ impl WorkerReceiver {
     /// Looks for a frame as long as that pays, without sleeping. Returns whether there may be one.
     #[inline]
     pub fn stay_awake(&mut self) -> bool {
-        let crowd = self.crowd();
-        self.spin.stay_awake(crowd, || self.consumer.is_ready())
+        let oversubscription = self.oversubscription();
+        self.spin.stay_awake(oversubscription, || self.consumer.is_ready())
     }
 
     /// Whether there are more hot threads than processors, so that spinning only hurts.
     #[inline]
-    pub fn crowd(&self) -> Crowd {
-        Crowd::from_number(self.segment.crowd().load(Ordering::Relaxed))
+    pub fn oversubscription(&self) -> Oversubscription {
+        Oversubscription::from_number(self.segment.oversubscription().load(Ordering::Relaxed))
     }
 
     /// Sleeps until the hub has sent something. Also returns when a signal arrived, so that

@@ -42,7 +42,7 @@ enum Control {
     WorkerAsleep = 2,
     HubAsleep = 3,
     BellRung = 4,
-    Crowd = 5,
+    Oversubscription = 5,
     Slow = 6,
 }
 
@@ -135,8 +135,8 @@ impl Segment {
     }
 
     /// How many threads are hot, if they are more than the processors. Written by the hub.
-    pub fn crowd(&self) -> &AtomicU32 {
-        self.short(Control::Crowd)
+    pub fn oversubscription(&self) -> &AtomicU32 {
+        self.short(Control::Oversubscription)
     }
 }
 

@@ -27,7 +27,7 @@ const AWAKE: Duration = Duration::from_micros(100);
 const GLANCE: Duration = Duration::from_micros(2);
 /// A yield that takes longer gave the processor to somebody else than a peer.
 const ROBBED: Duration = Duration::from_micros(200);
-/// What each thread of a crowd adds to [`AWAKE`] and [`ROBBED`]: its turn on the processor.
+/// What each runnable thread adds when there are more of them than processors to [`AWAKE`] and [`ROBBED`]: its turn on the processor.
 const TURN: Duration = Duration::from_micros(10);
 /// For how many times as long nothing is yielded when that comes twice in such a time: four
 /// percent is lost at most.
@@ -44,28 +44,32 @@ const RETRY: u8 = 32;
 
 /// How many hot threads there are, if they are more than the processors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Crowd(u32);
+pub struct Oversubscription(u32);
 
-impl Crowd {
+impl Oversubscription {
     /// Each thread has a processor to itself.
-    pub const NONE: Crowd = Crowd(0);
+    pub const NONE: Oversubscription = Oversubscription(0);
     /// Nobody shall stay awake for anything.
-    pub const SLEEPERS: Crowd = Crowd(u32::MAX);
+    pub const SLEEPERS: Oversubscription = Oversubscription(u32::MAX);
     /// More are not told apart: those who wait for them would hardly ever sleep.
     const MOST: u32 = 100;
 
-    /// So many threads on so many processors.
-    pub fn of(threads: usize, processors: usize) -> Crowd {
+    /// `threads` runnable threads on `processors` CPUs.
+    pub fn of(threads: usize, processors: usize) -> Oversubscription {
         if threads > processors {
-            Crowd::from_number(u32::try_from(threads).unwrap_or(u32::MAX))
+            Oversubscription::from_number(u32::try_from(threads).unwrap_or(u32::MAX))
         } else {
-            Crowd::NONE
+            Oversubscription::NONE
         }
     }
 
-    /// As [`Crowd::number`] gives it.
-    pub fn from_number(threads: u32) -> Crowd {
-        if threads == u32::MAX { Crowd::SLEEPERS } else { Crowd(threads.min(Crowd::MOST)) }
+    /// As [`Oversubscription::number`] gives it.
+    pub fn from_number(threads: u32) -> Oversubscription {
+        if threads == u32::MAX {
+            Oversubscription::SLEEPERS
+        } else {
+            Oversubscription(threads.min(Oversubscription::MOST))
+        }
     }
 
     /// How many threads, or 0.
@@ -104,22 +108,30 @@ impl SpinPolicy {
     /// Looks until `ready` says yes, or it no longer pays to stay awake. Returns whether it was
     /// ready.
     ///
-    /// Before it gives up, it makes no system call unless there is a crowd or [`SPIN`] is over.
+    /// Before it gives up, it makes no system call unless there are more threads than processors, or [`SPIN`] is over.
     #[inline]
-    pub fn stay_awake(&mut self, crowd: Crowd, mut ready: impl FnMut() -> bool) -> bool {
+    pub fn stay_awake(
+        &mut self,
+        oversubscription: Oversubscription,
+        mut ready: impl FnMut() -> bool,
+    ) -> bool {
         if ready() {
             return true;
         }
-        if !crowd.is_some() && self.vain < VAIN && spin(FIRST_LOOKS, &mut ready) {
+        if !oversubscription.is_some() && self.vain < VAIN && spin(FIRST_LOOKS, &mut ready) {
             self.vain = 0;
             return true;
         }
-        self.stay_awake_longer(crowd, &mut ready)
+        self.stay_awake_longer(oversubscription, &mut ready)
     }
 
     #[cold]
-    fn stay_awake_longer(&mut self, crowd: Crowd, ready: &mut dyn FnMut() -> bool) -> bool {
-        if crowd == Crowd::SLEEPERS {
+    fn stay_awake_longer(
+        &mut self,
+        oversubscription: Oversubscription,
+        ready: &mut dyn FnMut() -> bool,
+    ) -> bool {
+        if oversubscription == Oversubscription::SLEEPERS {
             return false;
         }
         let start = Instant::now();
@@ -128,8 +140,8 @@ impl SpinPolicy {
         if self.wary.is_some() {
             return false;
         }
-        let shares = crowd.is_some() || self.vain >= VAIN;
-        let limit = if self.long >= 2 { GLANCE } else { AWAKE + crowd.round() };
+        let shares = oversubscription.is_some() || self.vain >= VAIN;
+        let limit = if self.long >= 2 { GLANCE } else { AWAKE + oversubscription.round() };
         let mut waited = Duration::ZERO;
         while waited <= limit {
             let yields = shares && limit > GLANCE || waited > SPIN;
@@ -142,7 +154,7 @@ impl SpinPolicy {
             }
             let before = waited;
             waited = start.elapsed();
-            if waited - before > ROBBED + crowd.round() {
+            if waited - before > ROBBED + oversubscription.round() {
                 self.robbed(start + waited, waited - before);
                 return is_ready;
             }

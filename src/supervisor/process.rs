@@ -14,7 +14,7 @@ use plugin_abi::figures::Figures;
 use plugin_abi::frame::FrameError;
 use plugin_abi::link::HubEnd;
 use plugin_abi::ring::{Corrupt, Push};
-use plugin_abi::wait::Crowd;
+use plugin_abi::wait::Oversubscription;
 use smallvec::SmallVec;
 
 use super::config::Limits;
@@ -124,7 +124,7 @@ pub struct Process {
     pending: RefCell<SmallVec<[Pending; 4]>>,
     /// Events whose answer nobody waits for any more.
     abandoned: RefCell<Vec<u64>>,
-    crowd: Cell<Crowd>,
+    oversubscription: Cell<Oversubscription>,
     /// What it may use.
     limits: Cell<Limits>,
     /// Set when its interpreter has started, and knows what signals of the hub's mean.
@@ -165,7 +165,7 @@ impl Process {
             link: RefCell::new(pending.link),
             pending: RefCell::default(),
             abandoned: RefCell::default(),
-            crowd: Cell::new(Crowd::NONE),
+            oversubscription: Cell::new(Oversubscription::NONE),
             limits: Cell::default(),
             is_up: Cell::new(false),
             dumped: Cell::new(false),
@@ -269,9 +269,9 @@ impl Process {
 
     /// Tells the worker how many threads are hot.
     #[inline]
-    pub fn set_crowd(&self, crowd: Crowd) {
-        if self.crowd.replace(crowd) != crowd && !self.dead.get() {
-            self.link.borrow().set_crowd(crowd);
+    pub fn set_oversubscription(&self, oversubscription: Oversubscription) {
+        if self.oversubscription.replace(oversubscription) != oversubscription && !self.dead.get() {
+            self.link.borrow().set_oversubscription(oversubscription);
         }
     }
 

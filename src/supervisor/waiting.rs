@@ -36,10 +36,10 @@ impl Supervisor {
         hook: Option<Hook>,
         watch: &mut Option<Stopwatch<'s>>,
     ) {
-        let crowd = self.waits.crowd(asked.len(), self.config.borrow().stay_awake);
+        let oversubscription = self.waits.oversubscription(asked.len(), self.config.borrow().stay_awake);
         let mut slept = false;
         for (_, process) in asked {
-            process.set_crowd(crowd);
+            process.set_oversubscription(oversubscription);
             slept |= process.was_woken();
         }
         let mut turns = 0;
@@ -61,7 +61,8 @@ impl Supervisor {
                 || turns % LOOKS == 0 && looked.get_or_insert_with(Instant::now).elapsed() > SLICE;
             let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
             // It is better to sleep as well than to stay awake for a sleeper.
-            let mut stay_awake = || !std::mem::take(&mut slept) && self.waits.stay_awake(crowd, ready);
+            let mut stay_awake =
+                || !std::mem::take(&mut slept) && self.waits.stay_awake(oversubscription, ready);
             if !is_slow && stay_awake() {
                 continue;
             }

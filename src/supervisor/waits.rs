@@ -8,7 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use plugin_abi::wait::{Crowd, SpinPolicy};
+use plugin_abi::wait::{Oversubscription, SpinPolicy};
 
 /// From here on a call of the host is not the calling script's fault. Shorter ones are: a
 /// script can make as many of them as it likes.
@@ -38,14 +38,14 @@ impl Waits {
 
     /// How many threads compete for the processors when the hub waits for this many scripts.
     #[inline]
-    pub(super) fn crowd(&self, asked: usize, stay_awake: bool) -> Crowd {
-        if stay_awake { Crowd::of(asked + 1, self.processors) } else { Crowd::SLEEPERS }
+    pub(super) fn oversubscription(&self, asked: usize, stay_awake: bool) -> Oversubscription {
+        if stay_awake { Oversubscription::of(asked + 1, self.processors) } else { Oversubscription::SLEEPERS }
     }
 
     /// Stays awake for as long as that pays; whether `ready` has come true.
     #[inline]
-    pub(super) fn stay_awake(&self, crowd: Crowd, ready: impl FnMut() -> bool) -> bool {
-        self.spin.borrow_mut().stay_awake(crowd, ready)
+    pub(super) fn stay_awake(&self, oversubscription: Oversubscription, ready: impl FnMut() -> bool) -> bool {
+        self.spin.borrow_mut().stay_awake(oversubscription, ready)
     }
 
     /// The thread has slept for so long in vain or until something came.
@@ -221,9 +221,9 @@ mod tests {
     #[test]
     fn nobody_stays_awake_when_that_is_switched_off() {
         let waits = Waits::new(64);
-        assert_eq!(waits.crowd(3, false), Crowd::SLEEPERS);
-        assert_eq!(waits.crowd(3, true), Crowd::NONE);
-        assert_eq!(waits.crowd(64, true), Crowd::of(65, 64));
-        assert!(!waits.stay_awake(Crowd::SLEEPERS, || false));
+        assert_eq!(waits.oversubscription(3, false), Oversubscription::SLEEPERS);
+        assert_eq!(waits.oversubscription(3, true), Oversubscription::NONE);
+        assert_eq!(waits.oversubscription(64, true), Oversubscription::of(65, 64));
+        assert!(!waits.stay_awake(Oversubscription::SLEEPERS, || false));
     }
 }
