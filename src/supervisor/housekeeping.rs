@@ -39,7 +39,8 @@ impl Supervisor {
         while self.agenda.begin_housekeeping() {
             self.act_on_agenda(host);
             for script in self.registry.snapshot() {
-                if script.doomed.get() && !script.process().is_some_and(|process| process.is_busy()) {
+                if script.unload_requested.get() && !script.process().is_some_and(|process| process.is_busy())
+                {
                     self.end(host, &[script]);
                 }
             }

@@ -113,7 +113,7 @@ pub struct Script {
     /// Its own deadlines and limits.
     pub overrides: RefCell<Overrides>,
     /// Unload it as soon as it is not inside a hook.
-    pub doomed: Cell<bool>,
+    pub unload_requested: Cell<bool>,
     /// What it printed; survives its processes, but not a fork of the hub.
     pub output: RefCell<Arc<Output>>,
     /// A name and version it gave itself.
@@ -151,7 +151,7 @@ impl Script {
             abandoned_robots: RefCell::default(),
             store: RefCell::new(store),
             overrides: RefCell::default(),
-            doomed: Cell::new(false),
+            unload_requested: Cell::new(false),
             title: RefCell::default(),
         })
     }

@@ -21,7 +21,7 @@ impl Supervisor {
         let Some(script) = self.registry.get(id) else { return false };
         if script.process().is_some_and(|process| process.is_busy()) {
             log::info!("script {} will be unloaded when it has returned", script.name);
-            script.doomed.set(true);
+            script.unload_requested.set(true);
             self.agenda.need_housekeeping();
             return true;
         }
