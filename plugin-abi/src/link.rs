@@ -296,14 +296,14 @@ pub struct WorkerReceiver {
     /// Open as long as the hub lives.
     _life: OwnedFd,
     /// Ends a sleep from within the worker.
-    nudge: Arc<EventFd>,
+    local_wake: Arc<EventFd>,
     spin: SpinPolicy,
 }
 
 /// Both halves of the worker's end, from the descriptors it was given.
 pub fn open(fds: WorkerFds) -> io::Result<(WorkerSender, WorkerReceiver)> {
     let segment = Arc::new(Segment::map(fds.memory.as_fd())?);
-    let nudge = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+    let local_wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
         .map_err(|number| refusal::named("eventfd2", number))?;
     Ok((
         WorkerSender {
@@ -317,7 +317,7 @@ pub fn open(fds: WorkerFds) -> io::Result<(WorkerSender, WorkerReceiver)> {
             partial: Vec::new(),
             wake: Exposed::new(fds.wake)?,
             _life: fds.life,
-            nudge: Arc::new(nudge),
+            local_wake: Arc::new(local_wake),
             spin: SpinPolicy::default(),
         },
     ))
@@ -421,16 +421,16 @@ impl WorkerReceiver {
         if !self.consumer.is_ready() {
             let pollfd =
                 |fd: BorrowedFd<'_>| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            let mut fds = [pollfd(wake.as_fd()), pollfd(self.nudge.as_fd())];
+            let mut fds = [pollfd(wake.as_fd()), pollfd(self.local_wake.as_fd())];
             let mask = mask.map_or(std::ptr::null(), std::ptr::from_ref);
             // SAFETY: two valid pollfds are passed, with their number; no time limit, and a
             // mask that is NULL or borrowed.
             unsafe { libc::ppoll(fds.as_mut_ptr(), 2, std::ptr::null(), mask) };
-            let [woken, nudged] = fds.map(|fd| fd.revents);
+            let [woken, woken_here] = fds.map(|fd| fd.revents);
             if woken != 0 && nix::unistd::read(self.wake.get()?, &mut [0; TAKEN]) == Ok(0) {
                 return Err(Broken::Orphaned);
             }
-            if nudged != 0 && self.nudge.read() == Err(nix::errno::Errno::EBADF) {
+            if woken_here != 0 && self.local_wake.read() == Err(nix::errno::Errno::EBADF) {
                 return Err(Broken::Closed);
             }
         }
@@ -441,7 +441,7 @@ impl WorkerReceiver {
 
     /// What another thread can end a sleep with.
     pub fn waker(&self) -> Waker {
-        Waker(self.nudge.clone())
+        Waker(self.local_wake.clone())
     }
 }
 
