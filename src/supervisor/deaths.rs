@@ -26,7 +26,7 @@ impl Supervisor {
             script.counts.keep(process);
         }
         process.dead.set(true);
-        process.bury();
+        process.fail_pending();
         self.reactor.unregister(process);
         self.agenda.defer(Deferred::Died(process.clone()));
     }

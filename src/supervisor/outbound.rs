@@ -77,6 +77,6 @@ impl Supervisor {
     #[cold]
     pub(super) fn violated(&self, process: &Rc<Process>, what: String) {
         process.kill(format!("it broke the protocol: {what}"));
-        process.bury();
+        process.fail_pending();
     }
 }

@@ -344,7 +344,7 @@ impl Process {
     }
 
     /// Settles everything that is awaited: the process is dead.
-    pub fn bury(&self) {
+    pub fn fail_pending(&self) {
         for pending in self.pending.borrow_mut().iter_mut() {
             if pending.outcome.is_none() {
                 let taken = self.link.borrow().has_read(pending.sent);
