@@ -1,10 +1,10 @@
 //! How often a visit does what costs something.
 //!
-//! A look at the system costs a system call, and a hub may call a million times a second. So a
+//! To poll costs a system call, and a hub may call a million times a second. So a
 //! visit first looks at the time, and that at a clock which costs nothing because it stands
 //! still for some milliseconds. With each of its ticks come deadlines and what scripts have said,
-//! for which a look at memory is enough; every few ticks comes a look at the system, for deaths.
-//! Scripts that are asked something are looked at anyway, all the time.
+//! for which a read of memory is enough; every few ticks the system is polled, for deaths.
+//! Scripts that are asked something are polled anyway, all the time.
 
 use std::cell::Cell;
 

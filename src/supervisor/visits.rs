@@ -42,7 +42,7 @@ impl Supervisor {
             return self.notice();
         }
         if self.pace.polls() {
-            self.look(Duration::ZERO);
+            self.poll(Duration::ZERO);
         }
         self.serve_seen(host);
     }
@@ -59,7 +59,7 @@ impl Supervisor {
 
     #[cold]
     fn notice(&self) {
-        self.look(Duration::ZERO);
+        self.poll(Duration::ZERO);
         self.settle(Heard::Unheard);
         if self.agenda.is_inside() {
             return;
@@ -76,7 +76,7 @@ impl Supervisor {
     /// Serves the calls of scripts' own threads, notices deaths, restarts what is due. A hub
     /// calls it when [`Supervisor::poll_fd`] is readable; more often does no harm.
     pub fn serve(&self, host: &mut dyn Host) {
-        self.look(Duration::ZERO);
+        self.poll(Duration::ZERO);
         self.serve_seen(host);
     }
 

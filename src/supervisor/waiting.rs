@@ -18,8 +18,8 @@ use super::{FOREVER, Host, Supervisor};
 
 /// How many frames of one process are handled before others and the clock get their turn.
 const TURN: usize = 256;
-/// How many frames or waits pass between two looks at the clock.
-const LOOKS: usize = 4;
+/// How many frames or waits pass between two readings of the clock.
+const CLOCK_INTERVAL: usize = 4;
 /// How long one process keeps the others and the clock waiting at most, but for one call.
 const SLICE: Duration = Duration::from_millis(5);
 
@@ -58,7 +58,7 @@ impl Supervisor {
             }
             turns += 1;
             let is_slow = self.waits.forgiven() != inner
-                || turns % LOOKS == 0 && looked.get_or_insert_with(Instant::now).elapsed() > SLICE;
+                || turns % CLOCK_INTERVAL == 0 && looked.get_or_insert_with(Instant::now).elapsed() > SLICE;
             let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
             // It is better to sleep as well than to stay awake for a sleeper.
             let mut stay_awake =
@@ -72,7 +72,7 @@ impl Supervisor {
         }
     }
 
-    /// The slow side of waiting: looks at the clock, then sleeps.
+    /// The slow side of waiting: reads the clock, then sleeps.
     #[cold]
     fn block(
         &self,
@@ -203,10 +203,10 @@ impl Supervisor {
         // All of them must be armed, even when one of them keeps the hub awake already.
         let awake = processes.iter().filter(|process| !process.arm()).count();
         if awake == 0 && !self.agenda.has_deferred() {
-            self.look(deadline.saturating_duration_since(Instant::now()));
+            self.poll(deadline.saturating_duration_since(Instant::now()));
         } else {
             // One that never stops talking must not hide the death of another.
-            self.look(Duration::ZERO);
+            self.poll(Duration::ZERO);
         }
         for process in &processes {
             if !process.dead.get() {
@@ -217,7 +217,7 @@ impl Supervisor {
     }
 
     /// Asks the system what happened, and notices it; waits for it at most this long.
-    pub(super) fn look(&self, timeout: Duration) {
+    pub(super) fn poll(&self, timeout: Duration) {
         for event in self.reactor.poll(timeout) {
             match event {
                 Event::Due => self.agenda.need_housekeeping(),
@@ -294,7 +294,7 @@ impl Supervisor {
                 }
             }
             let is_slow = self.waits.forgiven() != inner
-                || turn % LOOKS == 2 && began.get_or_insert_with(Instant::now).elapsed() > SLICE;
+                || turn % CLOCK_INTERVAL == 2 && began.get_or_insert_with(Instant::now).elapsed() > SLICE;
             if is_slow {
                 break;
             }
