@@ -21,7 +21,7 @@ pub(crate) fn notice() -> bool {
 }
 
 /// Has forks noticed from now on. `in_child` runs in the child, and does nothing but store.
-pub(crate) fn watch(in_child: fn()) {
+pub(crate) fn register(in_child: fn()) {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     extern "C" fn in_a_child() {
         if let Some(in_child) = IN_CHILD.get() {

@@ -111,7 +111,7 @@ pub(crate) unsafe fn begin(places: *const Option<Callback>) -> Result<(), Fault>
     if lock.running.borrow().is_some() {
         end_running(&lock);
     }
-    forks::watch(|| LIBRARY.in_child());
+    forks::register(|| LIBRARY.in_child());
     handles::when_released(give_back_if_idle);
     let config = with_config(&lock, |config| config.clone());
     let encoding = encoding_of(&config.encoding);

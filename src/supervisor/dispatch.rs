@@ -315,13 +315,13 @@ impl Supervisor {
                 delayed.push(script.clone());
             }
         }
-        let mut watch = None;
+        let mut stopwatch = None;
         if !delayed.is_empty() {
-            watch = Some(self.hand_over_late(host, &delayed, &mut event, &mut asked));
+            stopwatch = Some(self.hand_over_late(host, &delayed, &mut event, &mut asked));
             asked.sort_by_key(|(script, _)| scripts.iter().position(|other| other.id == script.id));
         }
         if !asked.is_empty() {
-            self.await_outcomes(host, seq, &asked, Some(hook), &mut watch);
+            self.await_outcomes(host, seq, &asked, Some(hook), &mut stopwatch);
             for (script, process) in &asked {
                 match process.take(seq) {
                     Some(Outcome::Answered(answer)) => {
@@ -329,7 +329,7 @@ impl Supervisor {
                         take(answer);
                     }
                     Some(Outcome::Gone { taken: false, why: Gone::Died }) => {
-                        if let Some(answer) = self.ask_again(host, script, &mut event, &mut watch) {
+                        if let Some(answer) = self.ask_again(host, script, &mut event, &mut stopwatch) {
                             script.counts.answered(hook, &answer);
                             take(answer);
                         }
@@ -338,7 +338,7 @@ impl Supervisor {
                 }
             }
         }
-        drop(watch);
+        drop(stopwatch);
         drop(event);
         drop(level);
         self.keep_house(host);
@@ -386,9 +386,9 @@ impl Supervisor {
         event: &mut OneEvent<'_>,
         asked: &mut SmallVec<[Asked; 8]>,
     ) -> Stopwatch<'_> {
-        let watch = self.waits.start();
+        let stopwatch = self.waits.start();
         for script in scripts {
-            let deadline = watch.start() + self.hook_timeout(script, Some(event.hook));
+            let deadline = stopwatch.start() + self.hook_timeout(script, Some(event.hook));
             self.await_restart(host, script, deadline);
             let Some(process) = script.ready() else { continue };
             let form = event.form(script);
@@ -403,7 +403,7 @@ impl Supervisor {
             }
             self.post_until(&process, frame, deadline);
         }
-        watch
+        stopwatch
     }
 
     /// A process died before it had read the event: the script has not seen it, so its next
@@ -413,10 +413,10 @@ impl Supervisor {
         host: &mut dyn Host,
         script: &Rc<Script>,
         event: &mut OneEvent<'_>,
-        watch: &mut Option<Stopwatch<'s>>,
+        stopwatch: &mut Option<Stopwatch<'s>>,
     ) -> Option<Answer<'static>> {
         let (seq, hook) = (event.seq, event.hook);
-        let start = watch.get_or_insert_with(|| self.waits.start()).start();
+        let start = stopwatch.get_or_insert_with(|| self.waits.start()).start();
         let deadline = start + self.hook_timeout(script, Some(hook));
         self.act_on_agenda(host);
         self.await_restart(host, script, deadline);
@@ -428,7 +428,7 @@ impl Supervisor {
         let frame = event.frame(form).ok()?;
         process.expect(seq, script.kept.get());
         self.post(&process, frame);
-        self.await_outcomes(host, seq, &[(script.clone(), process.clone())], Some(hook), watch);
+        self.await_outcomes(host, seq, &[(script.clone(), process.clone())], Some(hook), stopwatch);
         match process.take(seq) {
             Some(Outcome::Answered(answer)) => Some(answer),
             _ => None,

@@ -31,7 +31,7 @@ extern "C" fn in_child() {
 }
 
 /// Counts forks from now on.
-pub fn watch() -> std::io::Result<()> {
+pub fn register() -> std::io::Result<()> {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     if WATCHED.swap(true, Ordering::Relaxed) {
         return Ok(());

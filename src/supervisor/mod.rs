@@ -197,7 +197,7 @@ impl Supervisor {
     /// A supervisor without scripts. Finds the worker library, starts two threads.
     pub fn new(config: Config) -> Result<Supervisor, StartError> {
         let pool = Pool::new(WorkerLibrary::open(config.worker.as_deref())?);
-        forks::watch()?;
+        forks::register()?;
         Ok(Supervisor {
             reactor: Reactor::start()?,
             registry: Registry::default(),

@@ -206,7 +206,7 @@ impl OutputThread {
     }
 
     /// Reads the pipes of a process from now on. The key is the caller's.
-    pub fn watch(&self, key: u64, pipes: Pipes, output: Arc<Output>) {
+    pub fn register(&self, key: u64, pipes: Pipes, output: Arc<Output>) {
         let Some(shared) = self.shared.get() else { return };
         shared.add(key * 2, pipes.stdout, Level::Info, output.clone());
         shared.add(key * 2 + 1, pipes.stderr, Level::Warn, output);
@@ -433,7 +433,7 @@ mod tests {
         let (out, out_writer) = nix::unistd::pipe().unwrap();
         let (err, err_writer) = nix::unistd::pipe().unwrap();
         let output = Output::new("test");
-        thread.watch(7, Pipes { stdout: out, stderr: err }, output.clone());
+        thread.register(7, Pipes { stdout: out, stderr: err }, output.clone());
         let mut writer = std::fs::File::from(out_writer);
         writer.write_all(b"one\ntwo\nwithout an end").unwrap();
         // The writing ends stay open, as a child of the script would keep them.
@@ -505,7 +505,7 @@ mod tests {
         let (out, _out_writer) = nix::unistd::pipe().unwrap();
         let (err, err_writer) = nix::unistd::pipe().unwrap();
         let output = Output::new("test");
-        thread.watch(7, Pipes { stdout: out, stderr: err }, output.clone());
+        thread.register(7, Pipes { stdout: out, stderr: err }, output.clone());
         std::fs::File::from(err_writer.try_clone().unwrap())
             .write_all(b"Traceback (most recent call last):\n  File\n")
             .unwrap();

@@ -72,7 +72,7 @@ impl PendingSpawn {
             library: recipe.worker.file(),
             credentials: credentials.clone(),
         })?;
-        reader.watch(serial, Pipes { stdout, stderr }, output.clone());
+        reader.register(serial, Pipes { stdout, stderr }, output.clone());
         let python = recipe.python.to_path_buf();
         Ok(PendingSpawn { serial, python, output, credentials, umask, link, child })
     }

@@ -34,7 +34,7 @@ impl Supervisor {
         seq: u64,
         asked: &[Asked],
         hook: Option<Hook>,
-        watch: &mut Option<Stopwatch<'s>>,
+        stopwatch: &mut Option<Stopwatch<'s>>,
     ) {
         let oversubscription = self.waits.oversubscription(asked.len(), self.config.borrow().stay_awake);
         let mut slept = false;
@@ -66,8 +66,8 @@ impl Supervisor {
             if !is_slow && stay_awake() {
                 continue;
             }
-            let watch = watch.get_or_insert_with(|| self.waits.start());
-            self.block(host, seq, asked, hook, watch);
+            let stopwatch = stopwatch.get_or_insert_with(|| self.waits.start());
+            self.block(host, seq, asked, hook, stopwatch);
             looked = None;
         }
     }
@@ -80,7 +80,7 @@ impl Supervisor {
         seq: u64,
         asked: &[Asked],
         hook: Option<Hook>,
-        watch: &Stopwatch<'_>,
+        stopwatch: &Stopwatch<'_>,
     ) {
         let now = Instant::now();
         let mut next = now + FOREVER;
@@ -90,7 +90,7 @@ impl Supervisor {
             }
             let timeout = self.hook_timeout(script, hook);
             let kept = script.kept.get().saturating_sub(process.kept_before(seq));
-            let deadline = watch.deadline(timeout, kept);
+            let deadline = stopwatch.deadline(timeout, kept);
             if now < deadline {
                 next = next.min(deadline);
                 continue;
@@ -132,14 +132,14 @@ impl Supervisor {
         scripts: &[Rc<Script>],
         done: impl Fn() -> bool,
     ) -> bool {
-        let watch = self.waits.start();
+        let stopwatch = self.waits.start();
         let before: SmallVec<[Duration; 8]> = scripts.iter().map(|script| script.kept.get()).collect();
         let kept = || {
             let kept =
                 scripts.iter().zip(&before).map(|(script, before)| script.kept.get().saturating_sub(*before));
             kept.max().unwrap_or_default()
         };
-        self.wait_until(host, || watch.deadline(patience, kept()), done)
+        self.wait_until(host, || stopwatch.deadline(patience, kept()), done)
     }
 
     fn wait_until(
