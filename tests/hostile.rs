@@ -88,7 +88,7 @@ impl Worker {
         let fds = WorkerFds {
             memory: owned(start::MEMORY_FD),
             wake: owned(start::WAKE_FD),
-            bell: owned(start::BELL_FD),
+            doorbell: owned(start::DOORBELL_FD),
             life: owned(start::LIFE_FD),
         };
         let file = std::fs::File::from(fds.memory.as_fd().try_clone_to_owned().expect("a copy"));
@@ -263,13 +263,13 @@ impl Worker {
         let bytes = [7; 4096];
         // SAFETY: system calls on descriptors of this very process; the bytes are valid.
         unsafe {
-            for fd in [start::WAKE_FD, start::BELL_FD] {
+            for fd in [start::WAKE_FD, start::DOORBELL_FD] {
                 libc::fcntl(fd, libc::F_SETFL, 0);
             }
-            libc::fcntl(start::BELL_FD, libc::F_SETFL, libc::O_NONBLOCK);
+            libc::fcntl(start::DOORBELL_FD, libc::F_SETFL, libc::O_NONBLOCK);
             match self.random.below(4) {
-                0 => while libc::write(start::BELL_FD, bytes.as_ptr().cast(), bytes.len()) > 0 {},
-                1 => drop(libc::dup2(start::MEMORY_FD, start::BELL_FD)),
+                0 => while libc::write(start::DOORBELL_FD, bytes.as_ptr().cast(), bytes.len()) > 0 {},
+                1 => drop(libc::dup2(start::MEMORY_FD, start::DOORBELL_FD)),
                 2 => drop(libc::dup2(start::MEMORY_FD, start::WAKE_FD)),
                 // A hole in the memory, which seals do not prevent.
                 _ => drop(libc::fallocate(

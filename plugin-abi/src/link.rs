@@ -42,7 +42,7 @@ pub struct WorkerFds {
     /// The reading end of the pipe on which the worker sleeps.
     pub wake: OwnedFd,
     /// The writing end of the pipe that wakes the hub.
-    pub bell: OwnedFd,
+    pub doorbell: OwnedFd,
     /// The reading end of the pipe that ends with the hub.
     pub life: OwnedFd,
 }
@@ -60,7 +60,7 @@ pub struct HubEnd {
     wake: OwnedFd,
     /// Never read. While it is open, writing to `wake` raises no SIGPIPE in the hub.
     _wake_reader: OwnedFd,
-    bell: OwnedFd,
+    doorbell: OwnedFd,
     /// The worker lives as long as this is open.
     life: Option<OwnedFd>,
     /// Whether the worker had to be woken for the last frame.
@@ -73,7 +73,7 @@ fn pipe(flags: OFlag) -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// Writes one byte, if there is room. Where there is none, the reader is awake or will be.
-fn ring(pipe: &OwnedFd) -> nix::Result<usize> {
+fn write_byte(pipe: &OwnedFd) -> nix::Result<usize> {
     nix::unistd::write(pipe, &[1])
 }
 
@@ -126,10 +126,10 @@ impl HubEnd {
         let (segment, memory) = Segment::create(ring_bytes)?;
         let segment = Arc::new(segment);
         let (wake_reader, wake) = pipe(OFlag::O_NONBLOCK)?;
-        let (bell, bell_writer) = pipe(OFlag::O_NONBLOCK)?;
+        let (doorbell, doorbell_writer) = pipe(OFlag::O_NONBLOCK)?;
         let (life_reader, life) = pipe(OFlag::empty())?;
         let wake_copy = wake_reader.try_clone()?;
-        let fds = WorkerFds { memory, wake: wake_copy, bell: bell_writer, life: life_reader };
+        let fds = WorkerFds { memory, wake: wake_copy, doorbell: doorbell_writer, life: life_reader };
         let end = HubEnd {
             producer: Producer::new(RingMemory::new(segment.clone(), Direction::ToWorker)),
             consumer: Consumer::new(RingMemory::new(segment.clone(), Direction::ToHub)),
@@ -138,7 +138,7 @@ impl HubEnd {
             last: u64::MAX,
             wake,
             _wake_reader: wake_reader,
-            bell,
+            doorbell,
             life: Some(life),
             woke: Cell::new(false),
         };
@@ -186,7 +186,7 @@ impl HubEnd {
         if asleep.load(Ordering::Relaxed) != 0 {
             asleep.store(0, Ordering::Relaxed);
             self.woke.set(true);
-            let _ = ring(&self.wake);
+            let _ = write_byte(&self.wake);
         }
     }
 
@@ -241,15 +241,15 @@ impl HubEnd {
     }
 
     /// Readable when the worker has rung or woken the hub.
-    pub fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+    pub fn doorbell(&self) -> BorrowedFd<'_> {
+        self.doorbell.as_fd()
     }
 
-    /// Makes the bell unreadable again. Look for frames after it, not before. False when the
-    /// worker has closed its end, so that the bell stays readable for ever.
+    /// Makes the doorbell unreadable again. Look for frames after it, not before. False when the
+    /// worker has closed its end, so that the doorbell stays readable for ever.
     pub fn silence(&self) -> bool {
-        let open = nix::unistd::read(&self.bell, &mut [0; TAKEN]) != Ok(0);
-        self.segment.bell_rung().swap(0, Ordering::AcqRel);
+        let open = nix::unistd::read(&self.doorbell, &mut [0; TAKEN]) != Ok(0);
+        self.segment.doorbell_rung().swap(0, Ordering::AcqRel);
         open
     }
 
@@ -283,7 +283,7 @@ pub enum Notify {
 pub struct WorkerSender {
     segment: Arc<Segment>,
     producer: Producer<RingMemory>,
-    bell: Exposed,
+    doorbell: Exposed,
 }
 
 /// The worker's receiving half. One thread at a time.
@@ -309,7 +309,7 @@ pub fn open(fds: WorkerFds) -> io::Result<(WorkerSender, WorkerReceiver)> {
         WorkerSender {
             producer: Producer::new(RingMemory::new(segment.clone(), Direction::ToHub)),
             segment: segment.clone(),
-            bell: Exposed::new(fds.bell)?,
+            doorbell: Exposed::new(fds.doorbell)?,
         },
         WorkerReceiver {
             consumer: Consumer::new(RingMemory::new(segment.clone(), Direction::ToWorker)),
@@ -367,14 +367,14 @@ impl WorkerSender {
                 let asleep = self.segment.hub_asleep();
                 asleep.load(Ordering::Relaxed) != 0 && asleep.swap(0, Ordering::AcqRel) != 0
             }
-            Notify::Ring => self.segment.bell_rung().swap(1, Ordering::AcqRel) == 0,
+            Notify::Ring => self.segment.doorbell_rung().swap(1, Ordering::AcqRel) == 0,
         };
-        if wake { self.ring() } else { Ok(()) }
+        if wake { self.ring_doorbell() } else { Ok(()) }
     }
 
     #[cold]
-    fn ring(&self) -> Result<(), Broken> {
-        match ring(self.bell.get()?) {
+    fn ring_doorbell(&self) -> Result<(), Broken> {
+        match write_byte(self.doorbell.get()?) {
             Err(nix::errno::Errno::EPIPE) => Err(Broken::Orphaned),
             // It is full, so the hub has enough to read.
             _ => Ok(()),
@@ -545,7 +545,7 @@ mod tests {
             while !hub.receive(&mut frame).unwrap() {
                 if hub.arm() {
                     let mut fds =
-                        [libc::pollfd { fd: hub.bell().as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+                        [libc::pollfd { fd: hub.doorbell().as_raw_fd(), events: libc::POLLIN, revents: 0 }];
                     // SAFETY: one valid pollfd is passed, with its number.
                     let woken = unsafe { libc::poll(fds.as_mut_ptr(), 1, 60_000) };
                     // It may also be interrupted.
@@ -566,7 +566,7 @@ mod tests {
         // Under the old number is another file, as after a script's `os.close(4); open(…)`.
         nix::unistd::dup2(other(), &mut receiver.wake.fd).unwrap();
         assert_eq!(receiver.sleep(None), Err(Broken::Closed));
-        nix::unistd::dup2(other(), &mut sender.bell.fd).unwrap();
+        nix::unistd::dup2(other(), &mut sender.doorbell.fd).unwrap();
         assert_eq!(sender.try_send(b"x", Notify::Ring), Err(Broken::Closed));
     }
 
@@ -582,7 +582,7 @@ mod tests {
     fn a_worker_cannot_make_the_hub_wait() {
         let (mut hub, fds) = HubEnd::create(1 << 20).unwrap();
         // Flags of the worker's ends are not those of the hub's.
-        for fd in [&fds.wake, &fds.bell] {
+        for fd in [&fds.wake, &fds.doorbell] {
             nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_SETFL(OFlag::empty())).unwrap();
         }
         assert!(hub.silence(), "nothing to read");

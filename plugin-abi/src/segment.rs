@@ -41,7 +41,7 @@ enum Control {
     ToHubConsumed = 1,
     WorkerAsleep = 2,
     HubAsleep = 3,
-    BellRung = 4,
+    DoorbellRung = 4,
     Oversubscription = 5,
     Slow = 6,
 }
@@ -130,8 +130,8 @@ impl Segment {
     }
 
     /// Non-zero from when the worker rings for the hub until the hub has looked.
-    pub fn bell_rung(&self) -> &AtomicU32 {
-        self.short(Control::BellRung)
+    pub fn doorbell_rung(&self) -> &AtomicU32 {
+        self.short(Control::DoorbellRung)
     }
 
     /// How many threads are hot, if they are more than the processors. Written by the hub.

@@ -6,7 +6,7 @@ pub const MEMORY_FD: i32 = 3;
 /// The descriptor of the pipe on which the worker sleeps.
 pub const WAKE_FD: i32 = 4;
 /// The descriptor of the pipe that wakes the hub.
-pub const BELL_FD: i32 = 5;
+pub const DOORBELL_FD: i32 = 5;
 
 /// The descriptor of a pipe into which nobody writes: it ends with the hub.
 pub const LIFE_FD: i32 = 6;

@@ -6,7 +6,7 @@
 
 #include <list>
 
-#include "bell.h"
+#include "doorbell.h"
 #include "hub.h"
 #include "verlihub.h"
 
@@ -32,7 +32,7 @@ public:
     void forget_script_commands() { sent_commands_.clear(); }
 
     // Readable when the scripts are to be served.
-    Bell &bell() { return bell_; }
+    Doorbell &doorbell() { return doorbell_; }
 
     std::string bot_name() override;
     std::string op_chat_name() override;
@@ -45,7 +45,7 @@ public:
     void send(Connection to, const std::string &data) override;
     void reply(Connection to, const std::string &text, bool in_pm) override;
     void set_step_delay(long milliseconds) override;
-    void wake() override { bell_.ring(); }
+    void wake() override { doorbell_.ring(); }
     std::optional<std::string> nick_of(Connection connection) override;
     bool is_same_nick(const std::string &one, const char *other) override;
     bool is_online(const char *nick) override;
@@ -123,7 +123,7 @@ private:
     unsigned configured_delay_; // the hub's step delay without us
     long own_delay_ = -1;
     std::list<std::string> sent_commands_;
-    Bell bell_;
+    Doorbell doorbell_;
 };
 
 } // namespace vhpy_verlihub

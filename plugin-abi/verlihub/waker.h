@@ -58,14 +58,14 @@ private:
 class Waker final : public nVerliHub::nSocket::cAsyncConn {
 public:
     Waker(nVerliHub::nSocket::cServerDC &server, Server &hub, Scripts &scripts)
-        : cAsyncConn(0, nullptr, nVerliHub::nEnums::eCT_LISTEN), server_(server), bell_(hub.bell()), scripts_(scripts)
+        : cAsyncConn(0, nullptr, nVerliHub::nEnums::eCT_LISTEN), server_(server), doorbell_(hub.doorbell()), scripts_(scripts)
     {
         // The base class closes it.
         mSockDesc = epoll_create1(EPOLL_CLOEXEC);
         ok = mSockDesc >= 0 && watch(vhpy_poll_fd());
         if (!ok)
             return;
-        watch(bell_.descriptor());
+        watch(doorbell_.descriptor());
         watch(stand_in_.descriptor());
         hub_ticked();
         ++sSocketCounter;
@@ -84,7 +84,7 @@ public:
 
     cAsyncConn *Accept(const unsigned int, const unsigned int) override
     {
-        bell_.silence();
+        doorbell_.silence();
         if (stand_in_.ticks())
             scripts_.tick(std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count());
         else
@@ -101,7 +101,7 @@ private:
     }
 
     nVerliHub::nSocket::cServerDC &server_;
-    Bell &bell_;
+    Doorbell &doorbell_;
     StandIn stand_in_;
     Scripts &scripts_;
 };

@@ -68,7 +68,7 @@ impl PendingSpawn {
         let child = spawner.begin(Command {
             program: recipe.python.to_path_buf(),
             arguments,
-            fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.bell, fds.life],
+            fds: [stdin, stdout_writer, stderr_writer, fds.memory, fds.wake, fds.doorbell, fds.life],
             library: recipe.worker.file(),
             credentials: credentials.clone(),
         })?;
@@ -106,7 +106,7 @@ pub(super) mod tests {
         let command = Command {
             program: "/bin/sleep".into(),
             arguments: vec![CString::new("1000").unwrap()],
-            fds: [null(), null(), null(), fds.memory, fds.wake, fds.bell, fds.life],
+            fds: [null(), null(), null(), fds.memory, fds.wake, fds.doorbell, fds.life],
             credentials: credentials.clone(),
             library: Arc::new(File::open("/dev/null").unwrap()),
         };

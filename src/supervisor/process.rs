@@ -131,7 +131,7 @@ pub struct Process {
     pub is_up: Cell<bool>,
     /// Set when its stack was asked for before it is killed.
     pub dumped: Cell<bool>,
-    /// Set when it was ended because it had closed its end of the bell.
+    /// Set when it was ended because it had closed its end of the doorbell.
     hung_up: Cell<bool>,
     /// How much the hub has waited for room in its ring.
     room: Cell<Room>,
@@ -193,11 +193,11 @@ impl Process {
     }
 
     /// Readable when the worker has something to say. The descriptor lives as long as `self`.
-    pub fn with_bell<R>(&self, with: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
-        with(self.link.borrow().bell())
+    pub fn with_doorbell<R>(&self, with: impl FnOnce(BorrowedFd<'_>) -> R) -> R {
+        with(self.link.borrow().doorbell())
     }
 
-    /// Makes the bell unreadable again. False when the worker has closed its end.
+    /// Makes the doorbell unreadable again. False when the worker has closed its end.
     pub fn silence(&self) -> bool {
         self.link.borrow().silence()
     }
@@ -369,7 +369,7 @@ impl Process {
         }
     }
 
-    /// Its end of the bell is closed: either it is ending, or it can wake nobody any more, and
+    /// Its end of the doorbell is closed: either it is ending, or it can wake nobody any more, and
     /// is ended.
     pub fn hang_up(&self) {
         self.hung_up.set(self.is_exiting() == Some(false));

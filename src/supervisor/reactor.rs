@@ -113,7 +113,7 @@ impl Reactor {
     /// From now on this process can wake the hub.
     pub(super) fn register(&self, process: &Process) -> io::Result<()> {
         let poller = self.poller.borrow();
-        process.with_bell(|bell| poller.add(bell, process.serial * 2))?;
+        process.with_doorbell(|doorbell| poller.add(doorbell, process.serial * 2))?;
         poller.add(process.pidfd(), process.serial * 2 + 1)
     }
 
@@ -126,7 +126,7 @@ impl Reactor {
 
     /// Whoever closed their end of a doorbell can ring no more: it would be readable for ever.
     pub(super) fn forget_doorbell(&self, process: &Process) {
-        let _ = process.with_bell(|bell| self.poller.borrow().epoll.delete(bell));
+        let _ = process.with_doorbell(|doorbell| self.poller.borrow().epoll.delete(doorbell));
     }
 
     /// Lets the next poll return at once.

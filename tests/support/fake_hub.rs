@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use plugin_abi::frame::{Failure, Load, NOT_AWAITED, Wants};
 use plugin_abi::link::{HubEnd, WorkerFds};
-use plugin_abi::start::{BELL_FD, BOOT, LIFE_FD, MEMORY_FD, WAKE_FD};
+use plugin_abi::start::{BOOT, DOORBELL_FD, LIFE_FD, MEMORY_FD, WAKE_FD};
 use plugin_abi::{Answer, Args, Call, FromWorker, Hook, HookSet, ToWorker, Value};
 
 use super::compiled::worker;
@@ -98,7 +98,7 @@ fn place_descriptors(fds: &WorkerFds) -> std::io::Result<()> {
     for (high, at) in [
         place(&fds.memory, MEMORY_FD),
         place(&fds.wake, WAKE_FD),
-        place(&fds.bell, BELL_FD),
+        place(&fds.doorbell, DOORBELL_FD),
         place(&fds.life, LIFE_FD),
     ] {
         // SAFETY: as above.
@@ -221,7 +221,7 @@ impl FakeHub {
                 return FromWorker::read(frame.leak()).unwrap();
             }
             if self.end.arm() {
-                let fd = self.end.bell().as_raw_fd();
+                let fd = self.end.doorbell().as_raw_fd();
                 let mut fds = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
                 // SAFETY: one valid pollfd is passed, with its number.
                 unsafe { libc::poll(fds.as_mut_ptr(), 1, 200) };

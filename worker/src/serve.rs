@@ -11,7 +11,7 @@ use std::time::Duration;
 use plugin_abi::frame::{NOT_AWAITED, PROTOCOL};
 use plugin_abi::hook::Hook;
 use plugin_abi::link::{Notify, WorkerFds};
-use plugin_abi::start::{BELL_FD, LIFE_FD, MEMORY_FD, STACK_SIGNAL, WAKE_FD};
+use plugin_abi::start::{DOORBELL_FD, LIFE_FD, MEMORY_FD, STACK_SIGNAL, WAKE_FD};
 use plugin_abi::{Answer, FromWorker, ToWorker, Value};
 use pyo3::ffi;
 
@@ -70,7 +70,7 @@ fn take_descriptors() -> std::io::Result<WorkerFds> {
     Ok(WorkerFds {
         memory: take(MEMORY_FD)?,
         wake: take(WAKE_FD)?,
-        bell: take(BELL_FD)?,
+        doorbell: take(DOORBELL_FD)?,
         life: take(LIFE_FD)?,
     })
 }

@@ -1,4 +1,4 @@
-// bell.h - a descriptor that is readable once it was rung.
+// doorbell.h - a descriptor that is readable once it was rung.
 //
 // Copyright: the vhpy authors. License: GPL-3.0-or-later.
 #ifndef VHPY_VERLIHUB_BELL_H
@@ -9,16 +9,16 @@
 
 namespace vhpy_verlihub {
 
-class Bell {
+class Doorbell {
 public:
-    Bell() : descriptor_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
-    ~Bell()
+    Doorbell() : descriptor_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+    ~Doorbell()
     {
         if (descriptor_ >= 0)
             close(descriptor_);
     }
-    Bell(const Bell &) = delete;
-    Bell &operator=(const Bell &) = delete;
+    Doorbell(const Doorbell &) = delete;
+    Doorbell &operator=(const Doorbell &) = delete;
 
     // Negative when the system had none: then what waits is done at the next tick.
     int descriptor() const { return descriptor_; }
