@@ -28,7 +28,7 @@ const GLANCE: Duration = Duration::from_micros(2);
 /// A yield that takes longer gave the processor to somebody else than a peer.
 const ROBBED: Duration = Duration::from_micros(200);
 /// What each runnable thread adds when there are more of them than processors to [`AWAKE`] and [`ROBBED`]: its turn on the processor.
-const TURN: Duration = Duration::from_micros(10);
+const SCHEDULER_TURN: Duration = Duration::from_micros(10);
 /// For how many times as long nothing is yielded when that comes twice in such a time: four
 /// percent is lost at most.
 const WARY: u32 = 50;
@@ -52,7 +52,7 @@ impl Oversubscription {
     /// Nobody shall stay awake for anything.
     pub const SLEEPERS: Oversubscription = Oversubscription(u32::MAX);
     /// More are not told apart: those who wait for them would hardly ever sleep.
-    const MOST: u32 = 100;
+    const MOST_TOLD_APART: u32 = 100;
 
     /// `threads` runnable threads on `processors` CPUs.
     pub fn of(threads: usize, processors: usize) -> Oversubscription {
@@ -68,7 +68,7 @@ impl Oversubscription {
         if threads == u32::MAX {
             Oversubscription::SLEEPERS
         } else {
-            Oversubscription(threads.min(Oversubscription::MOST))
+            Oversubscription(threads.min(Oversubscription::MOST_TOLD_APART))
         }
     }
 
@@ -85,7 +85,7 @@ impl Oversubscription {
 
     /// How long it takes until each had its turn.
     fn round(self) -> Duration {
-        TURN * self.0
+        SCHEDULER_TURN * self.0
     }
 }
 

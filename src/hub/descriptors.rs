@@ -10,7 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 const KEPT: u64 = 256;
 
 /// More than any hub needs. Some systems have a billion, and some programs look at each.
-const MOST: u64 = 1 << 20;
+const MOST_DESCRIPTORS: u64 = 1 << 20;
 
 /// Raises the limit of open files to what the system allows. Gives the limit of before, which
 /// programs that the hub starts should have: some count on descriptors below 1,024.
@@ -20,7 +20,7 @@ const MOST: u64 = 1 << 20;
 pub fn raise_limit() -> std::io::Result<u64> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
-        setrlimit(Resource::RLIMIT_NOFILE, hard.min(MOST).max(soft), hard)?;
+        setrlimit(Resource::RLIMIT_NOFILE, hard.min(MOST_DESCRIPTORS).max(soft), hard)?;
     }
     Ok(soft)
 }

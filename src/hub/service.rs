@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
 /// Numbers that change all the time are told no more often than this.
-const PAUSE: Duration = Duration::from_secs(1);
+const STATUS_PAUSE: Duration = Duration::from_secs(1);
 
 /// A service manager that waits for messages.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl ServiceManager {
         }
         self.due = match self.told {
             _ if !is_news => None,
-            Some((_, since)) if now < since + PAUSE => Some(since + PAUSE),
+            Some((_, since)) if now < since + STATUS_PAUSE => Some(since + STATUS_PAUSE),
             _ => {
                 self.say(&format!("STATUS={numbers}"));
                 self.told = Some((numbers, now));

@@ -22,7 +22,7 @@ use super::forks::Unforked;
 use crate::private_files;
 
 /// How long to wait with the next try after one that failed.
-const PAUSE: Duration = Duration::from_secs(10);
+const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// How much longer than its contents a journal may be, besides four times their length.
 const SLACK: u64 = 1 << 20;
@@ -204,11 +204,11 @@ impl Journal {
 
     /// Notes a failure; the log has the first of a row.
     fn failed(&mut self, error: &io::Error) {
-        if self.retry_at.replace(Instant::now() + PAUSE).is_some() {
+        if self.retry_at.replace(Instant::now() + RETRY_PAUSE).is_some() {
             return;
         }
         let path = self.path.display();
-        let pause = PAUSE.as_secs();
+        let pause = RETRY_PAUSE.as_secs();
         if self.complete {
             log::warn!("{path}: cannot be made shorter: {error}; it is tried again every {pause} s");
         } else {

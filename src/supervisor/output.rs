@@ -189,7 +189,7 @@ struct Shared {
 const STOP: u64 = u64::MAX;
 
 /// How many buffers of one pipe are read before the others get their turn.
-const TURN: u32 = 16;
+const BUFFERS_PER_TURN: u32 = 16;
 /// How many buffers of a dead process are read at most: a child of it may go on printing.
 const LAST: u32 = 256;
 
@@ -287,7 +287,7 @@ impl Shared {
                 match event.data() {
                     STOP => return,
                     key => {
-                        self.read(key, TURN);
+                        self.read(key, BUFFERS_PER_TURN);
                         if !unfinished.contains(&key) {
                             unfinished.push(key);
                         }

@@ -17,7 +17,7 @@ use super::waits::Stopwatch;
 use super::{FOREVER, Host, Supervisor};
 
 /// How many frames of one process are handled before others and the clock get their turn.
-const TURN: usize = 256;
+const FRAMES_PER_TURN: usize = 256;
 /// How many frames or waits pass between two readings of the clock.
 const CLOCK_INTERVAL: usize = 4;
 /// How long one process keeps the others and the clock waiting at most, but for one call.
@@ -279,7 +279,7 @@ impl Supervisor {
         let mut buffer = self.buffers.take();
         let inner = self.waits.forgiven();
         let mut began: Option<Instant> = None;
-        for turn in 1..=TURN {
+        for turn in 1..=FRAMES_PER_TURN {
             match process.receive(&mut buffer) {
                 Ok(true) => {
                     if let Err(violation) = self.handle(Sender::Running(host), process, &mut buffer) {

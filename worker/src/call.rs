@@ -19,10 +19,10 @@ use crate::py::{Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, raise, 
 use crate::{hooks, reply, text};
 
 /// No function has more parameters.
-const MOST: usize = 8;
+const MOST_PARAMETERS: usize = 8;
 
 /// What was passed for each parameter; NULL for what was left out. All borrowed.
-type Passed = [Raw; MOST];
+type Passed = [Raw; MOST_PARAMETERS];
 
 /// Where Python's call of the function at this place of the table arrives.
 unsafe extern "C" fn enter<const AT: usize, const RAW: bool>(
@@ -56,13 +56,13 @@ const RAW: [(&str, Call, ffi::PyCFunctionFastWithKeywords); 3] = [
 ];
 
 const _: () = {
-    // The places in `RAW` are written by hand, and so is `MOST`.
+    // The places in `RAW` are written by hand, and so is `MOST_PARAMETERS`.
     assert!(matches!(CALLS[24].call, Call::GetNickList) && matches!(CALLS[24].gives, Gives::Nicks(_)));
     assert!(matches!(CALLS[25].call, Call::GetOpList) && matches!(CALLS[25].gives, Gives::Nicks(_)));
     assert!(matches!(CALLS[26].call, Call::GetBotList) && matches!(CALLS[26].gives, Gives::Nicks(_)));
     let mut at = 0;
     while at < CALLS.len() {
-        assert!(CALLS[at].params.len() <= MOST);
+        assert!(CALLS[at].params.len() <= MOST_PARAMETERS);
         at += 1;
     }
 };
@@ -138,7 +138,7 @@ pub unsafe fn call(
     named: &[Raw],
     keywords: Raw,
 ) -> PyResult<Obj> {
-    let mut passed: Passed = [null_mut(); MOST];
+    let mut passed: Passed = [null_mut(); MOST_PARAMETERS];
     place(gil, spec, &mut passed, positional, named.len(), keywords)?;
     if !named.is_empty() {
         // SAFETY: promised by the caller.

@@ -25,7 +25,7 @@ use crate::py::{
 use crate::{answer, children, declared, hooks, limits, module, py, script, text, timing};
 
 /// No hook has more arguments.
-const MOST: usize = 8;
+const MOST_ARGUMENTS: usize = 8;
 
 // ------------------------------------------------------------------ the process
 
@@ -262,7 +262,7 @@ fn event(gil: Gil, channel: &'static Channel, seq: u64, hook: Hook, args: &[Valu
     let Some((function, arity, is_async)) = hooks::target(gil, hook) else {
         return if is_awaited { send_answer(gil, channel, seq, Answer::GoOn) } else { Ok(()) };
     };
-    let count = args.len().min(arity).min(MOST);
+    let count = args.len().min(arity).min(MOST_ARGUMENTS);
     let before = channel.set_awaited(gil, is_awaited);
     let timed = timing::begin(gil, channel, hook, is_awaited);
     let returned = call_with(gil, function.raw(), &args[..count]);
@@ -335,12 +335,12 @@ fn send_answer(gil: Gil, channel: &Channel, seq: u64, answer: Answer<'_>) -> PyR
     sent
 }
 
-/// Calls a function with up to [`MOST`] values.
+/// Calls a function with up to [`MOST_ARGUMENTS`] values.
 #[inline]
 fn call_with(gil: Gil, function: Raw, args: &[Value<'_>]) -> PyResult<Obj> {
-    let mut objects: [Option<Obj>; MOST] = [const { None }; MOST];
+    let mut objects: [Option<Obj>; MOST_ARGUMENTS] = [const { None }; MOST_ARGUMENTS];
     // The place before the first argument is the callee's to use.
-    let mut bare = [null_mut(); MOST + 1];
+    let mut bare = [null_mut(); MOST_ARGUMENTS + 1];
     for (at, value) in args.iter().enumerate() {
         let object = match value {
             Value::Text(text) => text::hub().text(gil, text)?,
@@ -373,7 +373,12 @@ fn find_vectorcall() -> Option<Vectorcall> {
 /// # Safety
 /// `function` and `count` objects from the second place of `args` on are alive.
 #[inline]
-unsafe fn vectorcall(_gil: Gil, function: Raw, args: &mut [Raw; MOST + 1], count: usize) -> PyResult<Obj> {
+unsafe fn vectorcall(
+    _gil: Gil,
+    function: Raw,
+    args: &mut [Raw; MOST_ARGUMENTS + 1],
+    count: usize,
+) -> PyResult<Obj> {
     const ARGUMENTS_OFFSET: usize = 1 << (usize::BITS - 1);
     // SAFETY: promised by the caller; with the offset flag the callee may use the place before
     // the arguments.
@@ -432,7 +437,7 @@ fn call_function(gil: Gil, name: &str, args: &[Value<'_>]) -> PyResult<Obj> {
         let script = script::name(gil);
         raise(gil, Exception::Name, format_args!("the script {script} has no function {name}"))
     })?;
-    if args.len() <= MOST {
+    if args.len() <= MOST_ARGUMENTS {
         return call_with(gil, function.raw(), args);
     }
     let list = Obj::list(gil, args.len(), |at| to_python(gil, &args[at], text::hub()))?;
