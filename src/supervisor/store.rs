@@ -8,12 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use plugin_abi::frame::MAX_STORE;
 use plugin_abi::{FromWorker, Value};
 
 use super::journal::Journal;
-
-/// How much one script may store, keys and values together, in bytes as they travel.
-pub const MAX_STORE: usize = 4 << 20;
 
 /// The values, each with the number of bytes it took in its frame.
 type Entries = BTreeMap<Vec<u8>, (Value<'static>, usize)>;

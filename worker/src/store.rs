@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use plugin_abi::frame::MAX_STORE;
 use plugin_abi::{FromWorker, Value};
 use pyo3::ffi;
 
@@ -16,9 +17,6 @@ use crate::convert::{Outgoing, to_python};
 use crate::function::builtin;
 use crate::py::{Exception, Gil, GilCell, Obj, PyResult, Raised, Raw, import, raise, status, type_name};
 use crate::text::{Encoding, bytes_of_bytes};
-
-/// How many bytes all keys and values may take together, encoded.
-const MOST: usize = 4 << 20;
 
 struct Store {
     /// From keys to frames, as `bytes`.
@@ -130,9 +128,9 @@ fn set(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
 
         let before = size_of(frame_of(gil, args[0])?.as_ref());
         let total = STORE.with(gil, |store| store.bytes) - before + buffer.len();
-        if total > MOST {
+        if total > MAX_STORE {
             let message =
-                format_args!("{what} does not fit: vh.store would hold {total} bytes, at most {MOST}");
+                format_args!("{what} does not fit: vh.store would hold {total} bytes, at most {MAX_STORE}");
             return Err(raise(gil, Exception::Value, message));
         }
         let frame = Obj::bytes(gil, &buffer)?;

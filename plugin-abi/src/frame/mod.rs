@@ -34,6 +34,9 @@ pub const MAX_FRAME: usize = 64 << 20;
 /// The version of everything in this module; both sides must have the same.
 pub const PROTOCOL: u32 = crate::start::protocol!();
 
+/// How much one script may keep in `vh.store`, keys and values together, in bytes as they travel.
+pub const MAX_STORE: usize = 4 << 20;
+
 /// The number of events whose answer nobody waits for: there is to be none.
 pub const NOT_AWAITED: u64 = 0;
 
