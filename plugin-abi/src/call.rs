@@ -1,5 +1,5 @@
 //! The functions of the Python module `vh` that the hub answers: numbers, parameters,
-//! answers; what each does is the host's matter, and the worker builds the module from here.
+//! answers. The worker builds the module from here.
 
 use crate::grammar::Grammar;
 use crate::hook::ArgKind;

@@ -1,5 +1,5 @@
 //! Commands that a script answers: what a hub must know of them to list them, to find the one
-//! that a user gave, and to offer it in a menu. What they do is the script's matter.
+//! that a user gave, and to offer it in a menu.
 
 use crate::value::Value;
 

@@ -1,5 +1,4 @@
-//! The 41 hooks: their numbers, names, arguments and what an answer does; who raises them
-//! and when is the host's matter.
+//! The 41 hooks: their numbers, names, arguments and what an answer does.
 //!
 //! Everything that needs to know a hook reads this table: dispatch, the worker's search for
 //! functions, the C ABI's `w_HookName`, the type stub `vh.pyi` and the manual.

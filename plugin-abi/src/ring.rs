@@ -1,5 +1,5 @@
-//! A ring of frames between one producer and one consumer that do not trust each other; who
-//! waits for whom, and how, is the [`link`](crate::link)'s matter.
+//! A ring of frames between one producer and one consumer that do not trust each other.
+//! It never waits; the [`link`](crate::link) does.
 //!
 //! # Layout
 //!

@@ -1,5 +1,4 @@
-//! How a worker process begins: its command line and its descriptors; who starts it and
-//! when is the supervisor's matter.
+//! How a worker process begins: its command line and its descriptors.
 
 /// The descriptor of the shared memory in a new worker.
 pub const MEMORY_FD: i32 = 3;

@@ -1,5 +1,5 @@
 //! A library with the functions `w_*` as a hub in C uses it: found by name, its scripts asked
-//! one after the other. What they are asked is [`asked`](super::asked)'s matter.
+//! one after the other.
 //!
 //! `libvhpy.so` is one; whichever else has these functions can be measured beside it.
 

@@ -1,5 +1,5 @@
-//! The rules of `vhpy check`: one row each, from which `--explain` and the manual's page come; how
-//! they are found is `check.py`'s matter.
+//! The rules of `vhpy check`: one row each, from which `--explain` and the manual's page come;
+//! `check.py` finds them.
 
 use std::fmt::Write;
 

@@ -1,4 +1,4 @@
-//! The embedded hub: an NMDC hub that real clients use; scripts are the supervisor's matter.
+//! The embedded hub: an NMDC hub that real clients use. It hands its events to the supervisor.
 //!
 //! A [`Hub`] is everything about users, chat and state, and knows no sockets' readiness: it is
 //! told that bytes came ([`Hub::message`]) and that a turn is over ([`Hub::end_turn`]). The

@@ -50,7 +50,7 @@ impl Kept {
         self.count();
     }
 
-    /// Takes the bytes out; from then on they are the caller's matter.
+    /// Takes the bytes out; from then on they are the caller's.
     pub fn take(&mut self) -> Vec<u8> {
         let bytes = std::mem::take(&mut self.bytes);
         self.count();

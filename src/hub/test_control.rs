@@ -1,5 +1,4 @@
-//! How a test kit steers a hub that it has started: JSON lines over a socket that it inherited;
-//! what the commands do is the hub's and the supervisor's matter.
+//! How a test kit steers a hub that it has started: JSON lines over a socket that it inherited.
 //!
 //! `vhpy hub --test-control FD` takes the number of a connected Unix stream socket. Each line to
 //! the hub is a [`Request`]: `{"id": 7, "do": "call", "script": "dice", "function": "roll",

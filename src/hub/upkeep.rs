@@ -1,5 +1,5 @@
 //! What is done to a hub's data from outside of the hub, whether it runs or not: a new password
-//! for an account. All else about accounts is the running hub's matter.
+//! for an account.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,4 @@
-//! What a host can choose about its scripts; where the values come from, a command line or a
-//! hub's own configuration, is the host's matter.
+//! What a host can choose about its scripts.
 
 use std::path::PathBuf;
 use std::time::Duration;

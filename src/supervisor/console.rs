@@ -1,4 +1,4 @@
-//! The `!py…` commands of operators; who may give them, and how they arrive, is the host's matter.
+//! The `!py…` commands of operators. The host decides who may give them.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

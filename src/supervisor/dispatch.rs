@@ -1,5 +1,4 @@
-//! One event or function call: sent to its scripts, waited for, its answers combined; how the
-//! hub's thread waits is [`waiting`](super::waiting)'s matter.
+//! One event or function call: sent to its scripts, waited for, its answers combined.
 
 use std::borrow::Cow;
 use std::rc::Rc;

@@ -1,7 +1,7 @@
 //! Tells scripts when no event is in flight any more, for what they have put off until then
 //! (`vh.after(0, …)`): the host has the verdict by then, and has had its turn to act on it.
 //!
-//! Only the numbers are kept here, one for each process: what was put off is the script's matter.
+//! Only the numbers are kept here, one for each process: the script knows what it has put off.
 
 use std::rc::Rc;
 

@@ -1,6 +1,5 @@
 //! Closures that one script calls by name: turns a script's values into a closure's
-//! arguments and its result into a value; keeping and calling them is the
-//! [`Supervisor`]'s matter.
+//! arguments and its result into a value.
 //!
 //! ```no_run
 //! # use vhpy::{ScriptId, Supervisor};

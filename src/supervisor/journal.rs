@@ -1,5 +1,4 @@
-//! Keeps on disk what a script stores, one record for each change; what a change says is
-//! [`store`](super::store)'s matter.
+//! Keeps on disk what a script stores, one record for each change.
 //!
 //! A record is appended with one write, so that what a crash cuts off is the last change at
 //! most. A journal that has grown long is written anew beside the old one. Until the new one is

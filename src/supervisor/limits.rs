@@ -1,5 +1,4 @@
-//! Limits on what a process may use, set from outside before the script runs; what follows
-//! when one is exceeded is the kernel's, Python's and the worker's matter.
+//! Limits on what a process may use, set from outside before the script runs.
 
 use std::io;
 

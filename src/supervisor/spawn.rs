@@ -1,4 +1,4 @@
-//! Starts processes that own nothing of the hub's; what they run is the caller's matter.
+//! Starts processes that own nothing of the hub's.
 //!
 //! All processes are started by one thread that lives as long as the supervisor. A worker asks
 //! the kernel to be killed when its parent dies, and for the kernel the parent is the thread

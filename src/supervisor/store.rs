@@ -1,6 +1,6 @@
 //! `vh.store` of one script: what survives its processes, on disk too when the host gives a
-//! folder; changing it is the worker's matter, which sends every change as it happens, and the
-//! disk is that of its [`journal`](super::journal).
+//! folder; the worker sends every change as it happens, and the
+//! [`journal`](super::journal) writes it.
 
 use std::collections::BTreeMap;
 use std::io;

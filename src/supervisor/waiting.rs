@@ -1,6 +1,5 @@
 //! The one place where the hub's thread waits and sleeps: for the outcomes of what scripts were
-//! given, for whatever happens to their processes, and for what is due; what scripts are given
-//! is [`dispatch`](super::dispatch)'s matter.
+//! given, for whatever happens to their processes, and for what is due.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};

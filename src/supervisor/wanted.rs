@@ -1,5 +1,4 @@
-//! What scripts want of the hub: which events their hooks are for, and which commands are theirs;
-//! handing over what passes is [`dispatch`](super::dispatch)'s matter.
+//! What scripts want of the hub: which events their hooks are for, and which commands are theirs.
 //!
 //! A filter is tested before anybody waits for the script, so an event that does not match costs
 //! its script nothing and waits for nobody. What a worker sent is checked, and bounded, when it

@@ -1,5 +1,4 @@
-//! Whether a script has run into one of its limits, so that it ends and the hub can say which;
-//! setting limits is the hub's matter.
+//! Whether a script has run into one of its limits, so that it ends and the hub can say which.
 
 use plugin_abi::start::{OVER_FILES, OVER_MEMORY, OVER_PROCESSES};
 use pyo3::ffi;

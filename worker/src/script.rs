@@ -1,5 +1,4 @@
-//! Loading the script: running its file as a module, and letting go of it in the end; its
-//! [`hooks`] are another module's matter.
+//! Loading the script: running its file as a module, and letting go of it in the end.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
