@@ -95,7 +95,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The same value, owning everything in it.
+    /// The value, owning everything in it.
     pub fn into_owned(self) -> Value<'static> {
         match self {
             Value::Nil => Value::Nil,

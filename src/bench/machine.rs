@@ -46,7 +46,7 @@ impl Machine {
         }
     }
 
-    /// The same for programs.
+    /// The machine for programs to read.
     pub fn json(&self) -> serde_json::Value {
         json!({
             "cpu": self.cpu,

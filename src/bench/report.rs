@@ -116,19 +116,19 @@ impl Figure {
         }
     }
 
-    /// The same with its baseline.
+    /// The row with its baseline.
     pub fn beside(mut self, baseline: Option<Rounds>) -> Figure {
         self.baseline = baseline;
         self
     }
 
-    /// The same with what should be reached.
+    /// The row with what should be reached.
     pub fn reach(mut self, goal: Goal) -> Figure {
         self.goal = goal;
         self
     }
 
-    /// The same with a remark.
+    /// The row with a remark.
     pub fn note(mut self, note: impl Into<String>) -> Figure {
         self.note = note.into();
         self

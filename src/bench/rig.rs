@@ -84,7 +84,7 @@ impl Rig {
         Rig::configured(Config { spare: false, python: context.python.clone(), ..Config::default() })
     }
 
-    /// The same, configured.
+    /// A rig whose supervisor is configured.
     pub fn configured(config: Config) -> Result<Rig, Error> {
         Ok(Rig { supervisor: Supervisor::new(config)?, hub: Hub::default(), scripts: Vec::new() })
     }

@@ -16,7 +16,7 @@ pub struct Rule {
     pub file: &'static str,
     /// What the rule finds, once.
     pub bad: &'static str,
-    /// The same without fault.
+    /// The example, mended.
     pub good: &'static str,
     /// Whether loading the script says so as well, or fails for it.
     pub is_said_at_load: bool,

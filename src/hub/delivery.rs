@@ -27,7 +27,7 @@ impl Hub {
         }
     }
 
-    /// The same with a second part that many get; see [`Hub::shared`].
+    /// Sends one connection bytes of its own and a second part that many get; see [`Hub::shared`].
     pub(super) fn send_shared_to(&mut self, id: ConnId, own: &[&[u8]], shared: &Rc<Kept>) {
         if let Some(connection) = self.connections.get_mut(id)
             && !matches!(connection.state, State::Lingering(_))
@@ -124,7 +124,7 @@ impl Hub {
         self.tell_bytes(id, &text);
     }
 
-    /// The same with text that is in the hub's encoding already.
+    /// Says to one client as the hub's bot what is in the hub's encoding already.
     pub(super) fn tell_bytes(&mut self, id: ConnId, text: &[u8]) {
         let text = super::protocol::chat_text(text);
         let bot = self.settings.hub_security.clone();

@@ -146,7 +146,7 @@ pub struct Hub {
     settings: Settings,
     charset: Charset,
     database: Database,
-    /// The same database as scripts have it.
+    /// The database as scripts have it.
     sql: sql::Sql,
     geoip: GeoIp,
     connections: Slots<Connection, OfConnections>,
@@ -295,7 +295,7 @@ impl Hub {
         result.map_err(|error| log::error!("{what}: the database says: {error}")).ok()
     }
 
-    /// The same for what nobody waits for and nothing depends on, such as when somebody came.
+    /// Logs the errors of what nobody waits for and nothing depends on, such as when somebody came.
     fn noted<T>(&self, what: &str, result: rusqlite::Result<T>) {
         let _ = self.stored(what, result);
     }

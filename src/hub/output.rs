@@ -163,7 +163,7 @@ fn length(from: u64, to: u64) -> usize {
 enum Piece {
     /// For this connection alone.
     Own(Kept),
-    /// The same for many.
+    /// Bytes that several connections get.
     Shared(Rc<Kept>),
     /// What everybody got, from one position to another.
     Everybody(u64, u64),

@@ -217,7 +217,7 @@ impl Supervisor {
         self.call_with(host, id, function, args, |result| result.into_owned())
     }
 
-    /// The same for a host that only looks at the result: `take` gets it as it lies in the
+    /// Calls a top-level function of a script whose result is only read: `take` gets it as it lies in the
     /// frame that brought it. A result of many strings is not copied string by string then.
     pub fn call_with<R>(
         &self,
@@ -375,7 +375,7 @@ impl Supervisor {
         true
     }
 
-    /// The same for scripts that are being restarted or do not read, while the others work
+    /// Gives the event to scripts that are being restarted or do not read, while the others work
     /// already. What passes meanwhile counts towards the deadline of the event.
     #[cold]
     fn hand_over_late(

@@ -362,7 +362,7 @@ impl FileActions {
         }
     }
 
-    /// The same with an older glibc. It passes over numbers that are not open, but takes none from
+    /// Closes the descriptors one by one, for an older glibc. That passes over numbers that are not open, but takes none from
     /// the limit of open files on; a descriptor there is from before the limit was lowered, and gets
     /// close-on-exec.
     fn close_each_from(&mut self, first: RawFd) -> io::Result<()> {

@@ -121,9 +121,9 @@ impl Supervisor {
         self.wait_until(host, || deadline, done)
     }
 
-    /// The same on behalf of a script or an operator: scripts that are inside a hook meanwhile
-    /// are not to blame for the time that passes, nor are those who are waited for, for the time
-    /// that the hub itself needs.
+    /// Waits on behalf of a script or an operator: the time that passes is not charged to scripts
+    /// that are inside a hook meanwhile, and the hub's own work is not charged to the scripts that
+    /// are waited for.
     pub(super) fn wait_inside(
         &self,
         host: &mut dyn Host,

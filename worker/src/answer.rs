@@ -88,7 +88,7 @@ unsafe fn string<'a>(gil: Gil, raw: Raw) -> Option<Cow<'a, [u8]>> {
     }
 }
 
-/// The same for what may be `None`.
+/// The bytes of what may be `None`.
 ///
 /// # Safety
 /// As for `replacement`.

@@ -20,7 +20,7 @@ pub struct Bound {
     pub sql: String,
     /// Names and types of its columns.
     pub columns: Vec<(String, Type)>,
-    /// The same without `LIMIT`, if its rows are to be counted.
+    /// Its text without `LIMIT`, if its rows are to be counted.
     pub counted: Option<String>,
 }
 

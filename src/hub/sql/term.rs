@@ -12,7 +12,7 @@ pub struct Ex {
     pub sql: String,
     /// What it gives.
     pub kind: Type,
-    /// The same as a number, where that is another expression.
+    /// The expression as a number, where that is another expression.
     pub number: Option<String>,
     /// What it is, when it stands in the query.
     pub literal: Option<Literal>,
@@ -29,7 +29,7 @@ pub struct Indexed {
     pub row: String,
     /// The query of the numbers of rows, up to its condition.
     pub numbers: String,
-    /// The same by the index of what is beyond ASCII.
+    /// That query by the index of what is beyond ASCII.
     pub others: String,
     /// The column in those.
     pub column: String,
@@ -55,7 +55,7 @@ impl Ex {
         Ex::new(sql, Type::Int)
     }
 
-    /// The same, gathering rows if one of those does.
+    /// The expression, gathering rows if one of those does.
     pub fn like<'a>(mut self, parts: impl IntoIterator<Item = &'a Ex>) -> Ex {
         self.gathers |= parts.into_iter().any(|part| part.gathers);
         self

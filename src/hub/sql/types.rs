@@ -16,7 +16,7 @@ pub enum Type {
     Decimal(u8),
     /// A number with a fraction.
     Double,
-    /// The same, shown with six digits.
+    /// A number with a fraction that is shown with six digits.
     Float,
     /// Text that is compared as people do.
     Text,

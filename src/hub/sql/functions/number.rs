@@ -132,7 +132,7 @@ pub fn shown(number: f64) -> String {
     digits(&format!("{number:e}"))
 }
 
-/// The same of a `FLOAT`.
+/// A `FLOAT` as MySQL shows it: six digits.
 pub fn shown_float(number: f64) -> String {
     let rounded: f64 = format!("{:.5e}", number).parse().unwrap_or(number);
     digits(&format!("{rounded:e}"))
