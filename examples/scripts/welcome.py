@@ -32,7 +32,7 @@ def OnUserLogin(nick: str) -> None:
 
 
 def OnUserLogout(nick: str) -> None:
-    """The user is still in the list while this runs, so his class can be asked for."""
+    """The user is still in the list while this runs, so their class can be asked for."""
     remember(nick)
 
 

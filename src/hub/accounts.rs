@@ -41,7 +41,7 @@ pub(super) enum FirstPassword<'a> {
     None,
     /// The user's.
     Own(&'a [u8]),
-    /// One that somebody else knows too: the user is a guest until he sets another.
+    /// One that somebody else knows too: the user is a guest until they set another.
     Once(&'a [u8]),
 }
 
@@ -126,7 +126,7 @@ impl Hub {
         }
     }
 
-    /// Changes a registered user's class, also while he is online.
+    /// Changes a registered user's class, also while they are online.
     pub(super) fn set_class(&mut self, nick: &[u8], class: i64) -> Result<(), AccountError> {
         let class = Class::from_number(class).ok_or(AccountError::NoClass)?;
         let account = self.account(nick)?.ok_or(AccountError::Missing)?;

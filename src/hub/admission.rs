@@ -104,7 +104,7 @@ impl Hub {
             if there.is_bot() {
                 return denied("This nick is a bot's.".into());
             }
-            // A registered user's password tells whether it is himself again.
+            // A registered user's password tells whether it is the same user again.
             if account.is_none_or(|account| account.login_pwd.is_empty()) {
                 return denied("This nick is in use.".into());
             }
@@ -194,7 +194,7 @@ impl Hub {
         if class >= Class::Operator {
             return Ok(());
         }
-        // Whoever comes in the place of himself takes none.
+        // Whoever comes in their own place takes none.
         let ghost = self.online_user(nick).and_then(User::connection);
         let count = self.users.listed_clients().saturating_sub(usize::from(ghost.is_some()));
         if i64::try_from(count).is_ok_and(|count| count >= self.settings.max_users) {

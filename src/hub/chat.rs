@@ -30,7 +30,7 @@ fn excess(text: &[u8], bytes: i64, lines: i64) -> Option<Excess> {
 }
 
 impl Hub {
-    /// Whether somebody is logged in; if not, he is gone.
+    /// Whether somebody is logged in; if not, they are gone.
     pub(super) fn is_logged_in(&mut self, id: ConnId) -> bool {
         let logged_in = self.user_of(id).is_some_and(|user| user.is_listed());
         if !logged_in {
@@ -52,7 +52,7 @@ impl Hub {
         }
         let args = [Value::text(nick), Value::text(text)];
         let verdict = self.raise_for(id, Hook::OnParsedMsgChat, &args);
-        // A script may have put the user out meanwhile; what he said before that counts.
+        // A script may have put the user out meanwhile; what they said before that counts.
         if verdict.blocked {
             return;
         }

@@ -12,14 +12,14 @@ use super::user::{Class, User};
 use super::{CloseReason, ConnId, Hub};
 
 impl Hub {
-    /// Puts a user into the list, shows him to all, and all to him.
+    /// Puts a user into the list, shows them to all, and all to them.
     pub(super) fn enter(&mut self, id: ConnId) {
         let Some(nick) = self.nick_of(id) else { return };
         loop {
             if let Err(refusal) = self.decide_again(id) {
                 return self.refuse(id, &refusal);
             }
-            // Whoever may still come in knows the password of the one who is there: it is himself.
+            // Whoever may still come in knows the password of the one who is there: it is the same user.
             let Some(ghost) = self.online_user(&nick).and_then(User::connection) else { break };
             self.dismiss(ghost, CloseReason::Clone, "You logged in from elsewhere.");
             self.closing.retain(|closing| *closing != ghost);

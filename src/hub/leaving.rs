@@ -22,8 +22,8 @@ impl Hub {
         }
     }
 
-    /// Lets the user of a closed connection leave: scripts hear of it while he is still in the
-    /// list, then the others see him go.
+    /// Lets the user of a closed connection leave: scripts hear of it while they are still in the
+    /// list, then the others see them go.
     pub(super) fn leave(&mut self, id: ConnId) {
         let Some(connection) = self.connections.get(id) else { return };
         let State::Closing(reason) = connection.state else { return };

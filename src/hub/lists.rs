@@ -56,7 +56,7 @@ impl Hub {
         message
     }
 
-    /// Shows a user to all who are in the list. To his own client he is shown too, so that it
+    /// Shows a user to all who are in the list. To their own client they are shown too, so that it
     /// knows that the login is complete.
     pub(super) fn show_user(&mut self, id: UserId) {
         let Some(user) = self.users.get(id) else { return };
@@ -81,7 +81,7 @@ impl Hub {
         self.show_ip(id);
     }
 
-    /// Tells a user's address to operators, and to himself.
+    /// Tells a user's address to operators, and to themselves.
     pub(super) fn show_ip(&mut self, id: UserId) {
         let Some(user) = self.users.get(id) else { return };
         let nick = Rc::clone(&user.nick);
@@ -102,7 +102,7 @@ impl Hub {
         }
     }
 
-    /// Takes a user out of the list; the others see him go.
+    /// Takes a user out of the list; the others see them go.
     pub(super) fn hide(&mut self, id: UserId) {
         if !self.users.leave(id) {
             return;

@@ -39,7 +39,7 @@ pub(super) struct KickNotes<'a> {
 /// What a kick came to; the user is out in any case.
 #[derive(Debug, PartialEq)]
 pub(super) struct Kicked {
-    /// For how many seconds he is banned, 0 for ever; `None` when the ban could not be stored.
+    /// For how many seconds they are banned, 0 for ever; `None` when the ban could not be stored.
     pub banned: Option<i64>,
     /// Whether the list of kicks has it.
     pub listed: bool,
@@ -87,7 +87,7 @@ impl Hub {
     pub(super) fn target_of(&self, user: UserId) -> Option<Target> {
         let user = self.users.get(user)?;
         let connection = self.connections.get(user.connection()?)?;
-        // Whoever bans the range of a user means his neighbours too; of IPv6, the user's own network.
+        // Whoever bans the range of a user means their neighbours too; of IPv6, the user's own network.
         let bits = if connection.ip.is_ipv4() { 24 } else { 64 };
         let range = Range::around(connection.ip, bits);
         Some(Target {
@@ -117,7 +117,7 @@ impl Hub {
         self.tell(id, &answer);
     }
 
-    /// The user that another wants to put out, if he may.
+    /// The user that another wants to put out, if they may.
     fn victim(&self, op: UserId, nick: &[u8]) -> Result<(UserId, ConnId), String> {
         let found = self.online(nick).and_then(|user| Some((user, self.users.get(user)?)));
         let Some((user, other)) = found else {

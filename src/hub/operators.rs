@@ -12,7 +12,7 @@ use super::user::Class;
 use super::{CloseReason, ConnId, Hub, UserId, VERSION};
 
 impl Hub {
-    /// The user of a connection, if he has this class; he is told if not.
+    /// The user of a connection, if they have this class; they are told if not.
     fn operator(&mut self, id: ConnId, least: i64) -> Option<UserId> {
         if !self.is_logged_in(id) {
             return None;
@@ -66,7 +66,7 @@ impl Hub {
         if self.operator(id, Class::Operator.number()).is_none() {
             return;
         }
-        // Clients send this after the chat message that has kicked him already.
+        // Clients send this after the chat message that has kicked them already.
         let Some(other) = self.online_user(nick).and_then(|user| user.connection()) else { return };
         if self.connections.get(other).is_some_and(super::Connection::is_open) {
             self.kick_as(id, nick, b"");

@@ -447,8 +447,8 @@ mod tests {
             delays.push(delay(&mut passwords, &source("2001:db8::5:5", Trust::Stranger)));
         }
         assert_eq!(delays, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        // A user from where he has come from before does not wait for others' guesses, and
-        // hardly for his own.
+        // A user from where they have come from before does not wait for others' guesses, and
+        // hardly for their own.
         let known = source("2001:db8::1", Trust::Known);
         for _ in 1..KNOWN_FREE {
             passwords.failed(&known, now);

@@ -67,7 +67,7 @@ pub enum Message<'a> {
         to: &'a [u8],
     },
     /// `address` is `ip:port` with what NAT traversal and TLS put behind it; `from` is the
-    /// sender's own nick, where his client gives it.
+    /// sender's own nick, where their client gives it.
     ConnectToMe {
         nick: &'a [u8],
         address: &'a [u8],
@@ -154,7 +154,7 @@ pub enum Searcher<'a> {
     Passive(&'a [u8]),
 }
 
-/// What a user tells about himself.
+/// What a user tells about themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MyInfo<'a> {
     /// Whose it is.

@@ -203,10 +203,10 @@ settings! {
     user_ip_class: i64 = 3, "From which class on operators see users' addresses.";
     mainchat_class: i64 = 0, "From which class on users may write in the main chat.";
     private_class: i64 = 0, "From which class on users may write private messages.";
-    classdif_kick: i64 = 0, "How much higher than a user's an operator's class must be to kick him.";
-    classdif_reg: i64 = 2, "How much higher an operator's class must be than the class he gives.";
-    classdif_pm: i64 = 10, "How much higher another's class may be for a private message to him.";
-    classdif_download: i64 = 10, "How much higher another's class may be for a download from him.";
+    classdif_kick: i64 = 0, "How much higher than a user's an operator's class must be to kick them.";
+    classdif_reg: i64 = 2, "How much higher an operator's class must be than the class they give.";
+    classdif_pm: i64 = 10, "How much higher another's class may be for a private message to them.";
+    classdif_download: i64 = 10, "How much higher another's class may be for a download from them.";
     ban_bypass_class: i64 = 10, "From which class on bans are not looked at.";
     send_user_ip: bool = true, "Whether operators are sent users' addresses.";
     send_user_info: bool = false, "Whether users are told about themselves at login.";
@@ -279,7 +279,7 @@ settings! {
     cmd_start_op: Vec<u8> = *b"!+", "With which characters operators' commands begin.";
     cmd_start_user: Vec<u8> = *b"+!", "With which characters users' commands begin.";
     unknown_cmd_chat: bool = false, "Whether an unknown command is sent to the chat.";
-    msg_welcome_guest: Vec<u8> = *b"", "What a guest is told at login; `%[nick]` is his nick.";
+    msg_welcome_guest: Vec<u8> = *b"", "What a guest is told at login; `%[nick]` is their nick.";
     msg_welcome_reg: Vec<u8> = *b"", "What a registered user is told at login.";
     msg_welcome_vip: Vec<u8> = *b"", "What a VIP is told at login.";
     msg_welcome_op: Vec<u8> = *b"", "What an operator is told at login.";

@@ -87,31 +87,31 @@ pub enum Behind {
 
 /// Somebody with a nick.
 pub struct User {
-    /// As he wrote it.
+    /// As they wrote it.
     pub nick: Rc<[u8]>,
-    /// What he may do.
+    /// What they may do.
     pub class: Class,
-    /// Who or what he is.
+    /// Who or what they are.
     pub behind: Behind,
     /// The list's.
     listed: Option<Listed>,
     /// The whole `$MyINFO …|` as others see it.
     pub shown: Vec<u8>,
-    /// The `$MyINFO …` as his client sent it last, without the `|`.
+    /// The `$MyINFO …` as their client sent it last, without the `|`.
     pub sent: Vec<u8>,
     /// The list's.
     share: u64,
-    /// Whether others can connect to him.
+    /// Whether others can connect to them.
     pub active: bool,
-    /// His registration, if he has one.
+    /// Their registration, if they have one.
     pub account: Option<Account>,
-    /// The stored password that his client has shown to know.
+    /// The stored password that their client has shown to know.
     pub proof: Option<Vec<u8>>,
-    /// What he may not do for now.
+    /// What they may not do for now.
     pub restrictions: Restrictions,
-    /// Since when he is here, in seconds since the epoch.
+    /// Since when they are here, in seconds since the epoch.
     pub login_time: i64,
-    /// The whole `$ExtJSON …|` that his client sent.
+    /// The whole `$ExtJSON …|` that their client sent.
     pub ext_json: Vec<u8>,
 }
 
@@ -153,7 +153,7 @@ impl User {
         }
     }
 
-    /// Whether a registration is his: he knows its password, or it has none yet and he is the
+    /// Whether a registration is theirs: they know its password, or it has none yet and they are the
     /// first to come.
     pub fn owns(&self, account: &Account) -> bool {
         match &self.proof {
@@ -162,12 +162,12 @@ impl User {
         }
     }
 
-    /// Whether a program is behind him.
+    /// Whether a program is behind them.
     pub fn is_bot(&self) -> bool {
         self.connection().is_none()
     }
 
-    /// What others see of him.
+    /// What others see of them.
     pub fn info(&self) -> MyInfo<'_> {
         let text = self.shown.strip_suffix(b"|").unwrap_or(&self.shown);
         let parsed = text.strip_prefix(b"$MyINFO $ALL ").and_then(MyInfo::parse);
@@ -305,7 +305,7 @@ impl Account {
         self.login_pwd.is_empty() && self.pwd_change
     }
 
-    /// What its user may do: nothing more than a guest until the password is of his own choice.
+    /// What its user may do: nothing more than a guest until the password is of their own choice.
     pub fn standing(&self) -> Class {
         if self.pwd_change {
             return Class::Guest;
@@ -332,7 +332,7 @@ pub struct Tag {
     pub active: bool,
     /// In how many hubs the user is.
     pub hubs: i64,
-    /// How many uploads he gives at a time.
+    /// How many uploads they give at a time.
     pub slots: i64,
 }
 

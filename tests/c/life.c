@@ -463,7 +463,7 @@ void run_plugin(const char *script, long count)
     begin(FIRST, RAW);
     first = vh.load(script);
     CHECK(vh.load(script) == -1); /* once is enough */
-    second = load(script); /* but who numbers scripts himself may want it twice */
+    second = load(script); /* but who numbers scripts themselves may want it twice */
     CHECK(first >= 0 && first != second);
     CHECK(vh.wants(W_OnParsedMsgChat) && !vh.wants(W_OnNewBan) && vh.poll_fd() >= 0 && vh.serve());
     for (at = 0; at < 6; at++)

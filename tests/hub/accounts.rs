@@ -75,7 +75,7 @@ fn waiting(hub: &TestHub, nick: &str, answer: &str) -> Client {
 
 const INFO: &str = "d<t V:1,M:A,H:1/0/0,S:1>$ $5\x01$$1$|";
 
-/// Whoever asked for a nick before its owner had a password does not take his place by it.
+/// Whoever asked for a nick before its owner had a password does not take their place by it.
 #[test]
 fn a_nick_is_not_taken_over() {
     let hub = HubBuilder::new().script("eval.py", EVAL).start();
@@ -100,7 +100,7 @@ fn a_nick_is_not_taken_over() {
     let mut again = Client::connect(&hub, 3).login("boss", Some("the owner's"));
     assert!(boss.closed().contains("You logged in from elsewhere"));
 
-    // Whoever came in with a password that counts no longer keeps what he had and gets no more.
+    // Whoever came in with a password that counts no longer keeps what they had and gets no more.
     master.chat("!regpasswd boss the operator's");
     master.wait_for("boss has a new password");
     again.chat("+passwd the thief's");
@@ -110,7 +110,7 @@ fn a_nick_is_not_taken_over() {
     assert_eq!(eval(&mut again, "vh.GetUserClass('boss')"), "2");
     let mut boss = Client::connect(&hub, 3).login("boss", Some("the operator's"));
     assert_eq!(eval(&mut boss, "vh.GetUserClass('boss')"), "5");
-    // Nor does a guest who was there when his nick was registered.
+    // Nor does a guest who was there when their nick was registered.
     let mut guest = hub.guest("newcomer");
     master.chat("!regnew newcomer 2");
     master.wait_for("newcomer is registered");
@@ -172,8 +172,8 @@ fn each_step_of_a_login_decides_anew() {
     let set = |what: &str| sql(&format!("update reglist set {what} where nick = 'nick'"));
     let ban = |what: &str, kind: &str| format!("vh.Ban('master', '{what}', 'why', 60, vh.eBF_{kind})");
     let since = "registered or has a new password since";
-    // Who waits: a guest, or the owner who is asked for his password; what happens then; what he
-    // is told when he goes on, or nothing when he is let in with the class that follows.
+    // Who waits: a guest, or the owner who is asked for their password; what happens then; what they
+    // are told when they go on, or nothing when they are let in with the class that follows.
     let cases: &[(bool, String, &str, &str)] = &[
         (false, registered.into(), since, ""),
         (false, "vh.AddRegUser('nick', 1)".into(), "", "0"),

@@ -58,7 +58,7 @@ fn messages_reach_whom_they_should() {
     ];
     for (at, (call, expected)) in cases.iter().enumerate() {
         let mark = format!("m{}", at + 1);
-        // A user of his own asks, so that what the master gets is all there.
+        // A user of its own asks, so that what the master gets is all there.
         asker.chat(&format!("+eval {call}"));
         assert_eq!(asker.wait_for("<vhpy> = "), "<vhpy> = True", "{call}");
         for (client, expected) in [&mut master, &mut active, &mut passive].into_iter().zip(expected) {
