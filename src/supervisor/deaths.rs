@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use plugin_abi::start;
 
 use super::agenda::Deferred;
+use super::child::Exit;
 use super::process::{Phase, Process};
 use super::restart::{Decision, FIRST_PAUSE};
 use super::script::{Script, State, Transition};
-use super::spawn::Exit;
 use super::{LoadError, Supervisor};
 
 /// The shortest pause after a start that failed.

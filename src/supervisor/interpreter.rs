@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::spawn::is_readable_within;
+use super::poll::is_readable_within;
 
 /// Why no interpreter was found.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,8 @@ use std::io;
 
 use plugin_abi::start::{OVER_FILES, OVER_MEMORY, OVER_PROCESSES};
 
+use super::child::Exit;
 use super::config::Limits;
-use super::spawn::Exit;
 
 /// Sets the limits of a process; without one of its own for open files, the soft one to this.
 pub fn apply(pid: libc::pid_t, limits: &Limits, inherited_files: Option<u64>) -> io::Result<()> {

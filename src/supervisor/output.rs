@@ -16,7 +16,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::EventFd;
 
 use super::forks::Unforked;
-use super::spawn::{epoll, eventfd};
+use super::poll::{epoll, eventfd};
 
 use crate::log_level::SCRIPT;
 

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use plugin_abi::link::HubEnd;
 use plugin_abi::start;
 
+use super::child::Child;
 use super::credentials::{Credentials, umask};
 use super::output::{Output, OutputThread, Pipes};
-use super::spawn::{Child, Command, PendingChild, SpawnThread};
+use super::posix_spawn::Command;
+use super::spawn::{PendingChild, SpawnThread};
 use super::worker_library::WorkerLibrary;
 
 /// What is needed to start a process.

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::child::Child;
 use super::credentials::{Credentials, umask};
 use super::interpreter::{Interpreters, NotFound};
 use super::output::Output;
@@ -20,7 +21,6 @@ use super::pending_spawn::{PendingSpawn, Recipe};
 use super::process::Process;
 use super::reactor::Helpers;
 use super::restart::Pauses;
-use super::spawn::Child;
 use super::worker_library::WorkerLibrary;
 
 /// The processes of one hub that are not, or not yet, a script's.

@@ -19,8 +19,9 @@ use plugin_abi::refusal;
 use smallvec::SmallVec;
 
 use super::output::OutputThread;
+use super::poll::{epoll, eventfd};
 use super::process::Process;
-use super::spawn::{SpawnThread, epoll, eventfd};
+use super::spawn::SpawnThread;
 
 const TIMER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;

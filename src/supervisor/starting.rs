@@ -11,12 +11,13 @@ use plugin_abi::ToWorker;
 use plugin_abi::frame::Load;
 
 use super::agenda::Deferred;
+use super::child::{Child, Exit};
 use super::credentials::Credentials;
 use super::output::Output;
 use super::pending_spawn::PendingSpawn;
 use super::process::{Phase, Process};
 use super::script::{Script, State, Transition};
-use super::spawn::{Child, Exit, OtherCredentials};
+use super::spawn::OtherCredentials;
 use super::{LoadError, Supervisor};
 
 impl Supervisor {
