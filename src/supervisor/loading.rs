@@ -62,13 +62,7 @@ impl Supervisor {
         if self.agenda.is_ending() {
             return Err(LoadError::Ending);
         }
-        let mut path = path.canonicalize().map_err(|_| LoadError::NoFile(path.to_path_buf()))?;
-        if path.is_dir() {
-            path.push(PACKAGE);
-        }
-        if !path.is_file() {
-            return Err(LoadError::NoFile(path));
-        }
+        let path = file_of(path)?;
         // Who asks for a number of its own keeps its own list, and may want one file twice.
         if id.is_none()
             && let Some(loaded) = self.registry.of_file(&path)
@@ -90,20 +84,23 @@ impl Supervisor {
     }
 
     fn finish_load(&self, host: &mut dyn Host, script: &Rc<Script>) -> Result<Loaded, LoadError> {
-        if let Err(error) = self.await_load(host, script) {
-            self.forget(script);
-            self.take_out_robots(host, script);
-            log::error!("script {} is not loaded: {error}", script.path.display());
-            return Err(error);
+        let loaded = self.await_load(host, script);
+        match &loaded {
+            Ok(_) => {
+                log::info!("script {} is loaded as number {}", script.path.display(), script.id);
+                self.on_the_hosts_time(None, || host.script_loaded(self, script.id));
+            }
+            Err(error) => {
+                self.forget(script);
+                self.take_out_robots(host, script);
+                log::error!("script {} is not loaded: {error}", script.path.display());
+            }
         }
-        let warnings = script.warnings.borrow().clone();
-        log::info!("script {} is loaded as number {}", script.path.display(), script.id);
-        self.on_the_hosts_time(None, || host.script_loaded(self, script.id));
-        Ok(Loaded { id: script.id, name: script.name.clone(), warnings })
+        loaded
     }
 
     /// Waits until a script has run to its end, or will not.
-    fn await_load(&self, host: &mut dyn Host, script: &Rc<Script>) -> Result<(), LoadError> {
+    fn await_load(&self, host: &mut dyn Host, script: &Rc<Script>) -> Result<Loaded, LoadError> {
         let level = self.enter().ok_or(LoadError::TooDeep)?;
         // It has so much to be started and so much to load, and is killed then.
         let longest = self.config.borrow().load_timeout * 2 + VANISH;
@@ -112,7 +109,10 @@ impl Supervisor {
         });
         drop(level);
         script.with_state(|state| match state {
-            State::Ready { .. } | State::Stuck { .. } => Ok(()),
+            State::Ready { .. } | State::Stuck { .. } => {
+                let warnings = script.warnings.borrow().clone();
+                Ok(Loaded { id: script.id, name: script.name.clone(), warnings })
+            }
             State::Failed { reason } => Err(LoadError::Script(reason.clone())),
             State::Spawning { .. } | State::Starting { .. } => {
                 Err(LoadError::Script("its process does not end although it was killed".into()))
@@ -126,6 +126,28 @@ impl Supervisor {
     /// be reloaded once it is mended.
     pub fn reload(&self, host: &mut dyn Host, id: ScriptId) -> Result<Loaded, LoadError> {
         self.visit(host);
+        let script = self.stop_for_reload(host, id)?;
+        script.deaths.borrow_mut().forgive();
+        script.was_ready.set(false);
+        self.forget_wants(&script);
+        self.registry.hooks_changed();
+        if let Err(error) = self.start(&script) {
+            let failed = Transition::Failed { reason: error.to_string() };
+            script.transition(failed, "it could not be started");
+            return Err(error);
+        }
+        let loaded = self.await_load(host, &script);
+        self.take_out_robots(host, &script);
+        self.keep_house(host);
+        if loaded.is_ok() {
+            log::info!("script {} is reloaded", script.name);
+            self.on_the_hosts_time(None, || host.script_loaded(self, id));
+        }
+        loaded
+    }
+
+    /// Ends the process of a script that can be reloaded.
+    fn stop_for_reload(&self, host: &mut dyn Host, id: ScriptId) -> Result<Rc<Script>, LoadError> {
         let script = self.registry.get(id).ok_or(LoadError::NoScript(id))?;
         if self.agenda.is_ending() {
             return Err(LoadError::Ending);
@@ -144,22 +166,15 @@ impl Supervisor {
             let state = script.with_state(State::word);
             return Err(LoadError::Script(format!("it is {state}: try again when its process has ended")));
         }
-        script.deaths.borrow_mut().forgive();
-        script.was_ready.set(false);
-        self.forget_wants(&script);
-        self.registry.hooks_changed();
-        if let Err(error) = self.start(&script) {
-            let failed = Transition::Failed { reason: error.to_string() };
-            script.transition(failed, "it could not be started");
-            return Err(error);
-        }
-        let loaded = self.await_load(host, &script);
-        self.take_out_robots(host, &script);
-        self.keep_house(host);
-        loaded?;
-        log::info!("script {} is reloaded", script.name);
-        self.on_the_hosts_time(None, || host.script_loaded(self, id));
-        let warnings = script.warnings.borrow().clone();
-        Ok(Loaded { id, name: script.name.clone(), warnings })
+        Ok(script)
     }
+}
+
+/// The file of a script that is named by a path: a package's is in its folder.
+fn file_of(path: &Path) -> Result<PathBuf, LoadError> {
+    let mut file = path.canonicalize().map_err(|_| LoadError::NoFile(path.to_path_buf()))?;
+    if file.is_dir() {
+        file.push(PACKAGE);
+    }
+    if file.is_file() { Ok(file) } else { Err(LoadError::NoFile(file)) }
 }
