@@ -9,12 +9,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::config::MAX_NESTING;
 use super::load_error::LoadError;
 use super::process::Process;
 use super::script::Script;
-
-/// How deeply events and calls may be nested in each other.
-pub const MAX_NESTING: u32 = 32;
 
 /// Something that happened to a process and that nobody has acted upon yet.
 #[derive(Debug)]

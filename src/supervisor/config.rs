@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How deeply events and calls may be nested in each other.
+pub const MAX_NESTING: u32 = 32;
+
 /// How a supervisor runs its scripts.
 #[derive(Clone, Debug)]
 pub struct Config {

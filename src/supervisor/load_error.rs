@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::agenda::MAX_NESTING;
+use super::config::MAX_NESTING;
 use super::interpreter::NotFound;
 use super::restart::is_shortage;
 use super::script::ScriptId;

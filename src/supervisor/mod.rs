@@ -85,9 +85,8 @@ use std::time::Duration;
 
 use plugin_abi::{Call, Hook, Value};
 
-pub use agenda::MAX_NESTING;
 pub use child::Exit;
-pub use config::{Config, Identity, Limits, RestartLimits};
+pub use config::{Config, Identity, Limits, MAX_NESTING, RestartLimits};
 pub use dispatch::{CallError, Replacement, Verdict};
 pub use interpreter::{NotFound, interpreter_of};
 pub use kept_options::SetError;
