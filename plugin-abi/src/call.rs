@@ -1,8 +1,9 @@
 //! The functions of the Python module `vh` that the hub answers: numbers, parameters,
 //! answers. The worker builds the module from here.
 
-use crate::grammar::Grammar;
+use crate::grammar::{Grammar, Unfit};
 use crate::hook::ArgKind;
+use crate::value::Value;
 
 /// What a script may pass for a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +152,26 @@ pub struct CallSpec {
 }
 
 impl CallSpec {
+    /// A host's arguments made to fit what each parameter may hold: `None` when they do as they are,
+    /// which costs a look at each and nothing else.
+    ///
+    /// # Errors
+    /// When one of them cannot be made to fit.
+    pub fn fit<'a>(&self, args: &[Value<'a>]) -> Result<Option<Vec<Value<'a>>>, Unfit> {
+        let mut fitted: Option<Vec<Value<'a>>> = None;
+        for (at, value) in args.iter().enumerate() {
+            let Some(param) = self.host_order.get(at).and_then(|&place| self.params.get(usize::from(place)))
+            else {
+                continue;
+            };
+            let unfit = |wanted| Unfit { parameter: param.name, wanted };
+            if let Some(better) = param.grammar.better(value).map_err(unfit)? {
+                fitted.get_or_insert_with(|| args.to_vec())[at] = better;
+            }
+        }
+        Ok(fitted)
+    }
+
     /// The host's arguments as a format of the C ABI.
     pub fn host_format(&self) -> String {
         self.host_order.iter().map(|&at| self.params[at as usize].kind.host().format()).collect()

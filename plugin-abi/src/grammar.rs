@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 
-use crate::call::CallSpec;
 use crate::value::Value;
 
 /// What may stand in one parameter's place.
@@ -37,26 +36,9 @@ pub struct Unfit {
     pub wanted: &'static str,
 }
 
-/// A host's arguments made to fit: `None` when they do as they are, which costs a look at each and
-/// nothing else.
-pub fn fit<'a>(spec: &CallSpec, args: &[Value<'a>]) -> Result<Option<Vec<Value<'a>>>, Unfit> {
-    let mut fitted: Option<Vec<Value<'a>>> = None;
-    for (at, value) in args.iter().enumerate() {
-        let Some(param) = spec.host_order.get(at).and_then(|&place| spec.params.get(usize::from(place)))
-        else {
-            continue;
-        };
-        let unfit = |wanted| Unfit { parameter: param.name, wanted };
-        if let Some(better) = param.grammar.better(value).map_err(unfit)? {
-            fitted.get_or_insert_with(|| args.to_vec())[at] = better;
-        }
-    }
-    Ok(fitted)
-}
-
 impl Grammar {
     /// What is to stand in a value's place, `None` for the value itself; or what it must be.
-    fn better(self, value: &Value<'_>) -> Result<Option<Value<'static>>, &'static str> {
+    pub(crate) fn better(self, value: &Value<'_>) -> Result<Option<Value<'static>>, &'static str> {
         Ok(match (self, value) {
             (Grammar::Speech, Value::Text(text)) => speech(text).map(|text| Value::Text(Cow::Owned(text))),
             (Grammar::Name, Value::Text(text)) => {
@@ -118,16 +100,16 @@ mod tests {
     }
 
     fn fitted<'a>(call: Call, args: &[Value<'a>]) -> Result<Vec<Value<'a>>, Unfit> {
-        fit(call.spec(), args).map(|fitted| fitted.unwrap_or_else(|| args.to_vec()))
+        call.spec().fit(args).map(|fitted| fitted.unwrap_or_else(|| args.to_vec()))
     }
 
     #[test]
     fn what_fits_stays_as_it_is() {
         let args = [text("hello $you <all>"), text("Bot")];
-        assert_eq!(fit(Call::mc.spec(), &args), Ok(None));
-        assert_eq!(fit(Call::mc.spec(), &[text("hello"), Value::Nil]), Ok(None));
+        assert_eq!(Call::mc.spec().fit(&args), Ok(None));
+        assert_eq!(Call::mc.spec().fit(&[text("hello"), Value::Nil]), Ok(None));
         let raw = [text("<a> b|$Quit c|"), text("nick"), Value::Int(1)];
-        assert_eq!(fit(Call::SendDataToUser.spec(), &raw), Ok(None));
+        assert_eq!(Call::SendDataToUser.spec().fit(&raw), Ok(None));
     }
 
     #[test]
@@ -147,10 +129,10 @@ mod tests {
     fn what_cannot_be_made_to_fit_fails() {
         for size in ["abc", "-5", "1.5", "99999999999999999999999", " 1"] {
             let args = [text("r"), Value::Int(1), text(""), text(""), text(""), text(size)];
-            assert!(fit(Call::AddRobot.spec(), &args).is_err(), "{size}");
+            assert!(Call::AddRobot.spec().fit(&args).is_err(), "{size}");
         }
-        assert!(fit(Call::SetMyINFOFlag.spec(), &[text("n"), Value::Int(256)]).is_err());
-        let unfit = fit(Call::SetMyINFOFlag.spec(), &[text("n"), Value::Int(-1)]).map_err(|e| e.to_string());
+        assert!(Call::SetMyINFOFlag.spec().fit(&[text("n"), Value::Int(256)]).is_err());
+        let unfit = Call::SetMyINFOFlag.spec().fit(&[text("n"), Value::Int(-1)]).map_err(|e| e.to_string());
         assert_eq!(unfit, Err("its argument 'flag' must be a number from 0 to 255".into()));
     }
 
@@ -193,7 +175,7 @@ mod tests {
                     }
                 }
                 // Once is enough.
-                prop_assert_eq!(fit(spec, &fitted).map(|again| again.is_none()), Ok(true), "{}", spec.name);
+                prop_assert_eq!(spec.fit(&fitted).map(|again| again.is_none()), Ok(true), "{}", spec.name);
             }
         }
     }

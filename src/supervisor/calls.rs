@@ -5,7 +5,7 @@ use std::rc::Rc;
 use plugin_abi::call::Order;
 use plugin_abi::frame::Failure;
 use plugin_abi::hook::ArgKind;
-use plugin_abi::{Call, Value, grammar};
+use plugin_abi::{Call, Value};
 
 use super::process::{Phase, Process, Violation};
 use super::script::Script;
@@ -34,7 +34,7 @@ impl Supervisor {
         } else {
             args
         };
-        let fitted = match grammar::fit(call.spec(), args) {
+        let fitted = match call.spec().fit(args) {
             Ok(fitted) => fitted,
             Err(unfit) => {
                 log::warn!("script {}: {} fails: {unfit}", script.name, call.name());
