@@ -1,46 +1,20 @@
 //! One event or function call: sent to its scripts, waited for, its answers combined.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
 use plugin_abi::frame;
-use plugin_abi::hook::Replaces;
 use plugin_abi::ring::Push;
 use plugin_abi::{Answer, Hook, Value};
 use smallvec::SmallVec;
 
+use super::one_event::{Form, OneEvent};
 use super::process::{Gone, Outcome, Process};
 use super::script::{Script, ScriptId, State};
+use super::verdict::Verdict;
 use super::waiting::Asked;
 use super::waits::Stopwatch;
-use super::wanted::Lookup;
 use super::{Host, MAX_NESTING, Supervisor};
-
-/// All scripts' answers to one event, combined.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Verdict {
-    /// Whether any script blocked the event.
-    pub blocked: bool,
-    /// What stands in for the original arguments; the last in load order.
-    pub replacement: Option<Replacement>,
-    /// Protocol data to send to the connection the event came from, each ending with `|`.
-    pub send: Vec<Vec<u8>>,
-}
-
-/// What stands in for an event's arguments; `None` keeps the original.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Replacement {
-    /// For `OnParsedMsgChat`.
-    Chat {
-        /// The nick to show.
-        nick: Option<Vec<u8>>,
-        /// The message to show.
-        message: Option<Vec<u8>>,
-    },
-    /// For `OnParsedMsgMyINFO` and `OnFirstMyINFO`: description, tag, speed, mail, size.
-    MyInfo([Option<Vec<u8>>; 5]),
-}
 
 /// Why a function of a script gave no result.
 #[derive(Debug, thiserror::Error)]
@@ -71,104 +45,6 @@ pub enum CallError {
     /// Too many events and calls inside each other.
     #[error("calls are nested deeper than {MAX_NESTING}")]
     TooDeep,
-}
-
-impl Verdict {
-    /// Adds one script's answer.
-    fn add(&mut self, hook: Hook, answer: Answer<'static>) {
-        let own = |text: Option<Cow<'static, [u8]>>| text.map(Cow::into_owned);
-        match (answer, hook.spec().replaces) {
-            (Answer::Block, _) => self.blocked |= hook.can_block(),
-            (Answer::Send { data, then }, _) => {
-                self.blocked |= then == 0 && hook.can_block();
-                self.send.push(data.into_owned());
-            }
-            (Answer::Chat { nick, message }, Replaces::Chat) => {
-                self.replacement = Some(Replacement::Chat { nick: own(nick), message: own(message) });
-            }
-            (Answer::MyInfo(fields), Replaces::MyInfo) => {
-                self.replacement = Some(Replacement::MyInfo(fields.map(own)));
-            }
-            (Answer::GoOn | Answer::Chat { .. } | Answer::MyInfo(_), _) => {}
-        }
-    }
-}
-
-/// How an event is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    /// With a number, because an answer is awaited.
-    Awaited,
-    /// Without.
-    Observed,
-    /// As a command of the script; the answer is awaited.
-    Command,
-}
-
-/// An event as it is sent: with its number where an answer is awaited, without to observers.
-/// Which of the two a script gets is the hub's decision at that moment; the script may think of
-/// itself as the other already.
-struct OneEvent<'a> {
-    supervisor: &'a Supervisor,
-    seq: u64,
-    hook: Hook,
-    args: &'a [Value<'a>],
-    /// Empty before it is needed, as is the next.
-    awaited: Vec<u8>,
-    observed: Vec<u8>,
-    command: Vec<u8>,
-    lookup: Lookup,
-}
-
-impl<'a> OneEvent<'a> {
-    #[inline]
-    fn new(supervisor: &'a Supervisor, hook: Hook, args: &'a [Value<'a>], lookup: Lookup) -> OneEvent<'a> {
-        let seq = supervisor.buffers.next_seq();
-        let [awaited, observed, command] = [const { Vec::new() }; 3];
-        OneEvent { supervisor, seq, hook, args, awaited, observed, command, lookup }
-    }
-
-    /// How it is sent to a script.
-    #[inline]
-    fn form(&self, script: &Rc<Script>) -> Form {
-        if let Some((owner, _)) = &self.lookup.command
-            && Rc::ptr_eq(owner, script)
-        {
-            return Form::Command;
-        }
-        if script.observers.get().contains(self.hook) { Form::Observed } else { Form::Awaited }
-    }
-
-    /// The frame, encoded when it is first needed.
-    #[inline]
-    fn frame(&mut self, form: Form) -> Result<&[u8], frame::FrameError> {
-        let (seq, frame) = match form {
-            Form::Awaited => (self.seq, &mut self.awaited),
-            Form::Observed => (frame::NOT_AWAITED, &mut self.observed),
-            Form::Command => (self.seq, &mut self.command),
-        };
-        if frame.is_empty() {
-            *frame = self.supervisor.buffers.take();
-            let written = match (form, &self.lookup.command) {
-                (Form::Command, Some((_, name))) => frame::write_command(frame, seq, name, self.args),
-                _ => frame::write_event(frame, seq, self.hook, self.args),
-            };
-            written.inspect_err(|_| frame.clear())?;
-        }
-        Ok(frame)
-    }
-}
-
-impl Drop for OneEvent<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        // Nearly every event has one of them.
-        for frame in [&mut self.awaited, &mut self.observed, &mut self.command] {
-            if frame.capacity() > 0 {
-                self.supervisor.buffers.give(std::mem::take(frame));
-            }
-        }
-    }
 }
 
 impl Supervisor {
