@@ -121,7 +121,7 @@ fn prepare_output(gil: Gil) -> PyResult<()> {
     handler.attr(c"enable")?.call(gil, [&stderr, &yes])?;
     let signal = Obj::int(gil, STACK_SIGNAL.into())?;
     handler.attr(c"register")?.call(gil, [&signal, &stderr, &yes, &no])?;
-    let passed = builtin!(gil, c"breakpointhook", c"", 0..=MOST, pass_breakpoint)?;
+    let passed = builtin!(gil, c"breakpointhook", c"", 0..=MOST_ARGUMENTS, pass_breakpoint)?;
     // Who names a debugger of their own gets it.
     if std::env::var_os("PYTHONBREAKPOINT").is_none() {
         sys.set_attr(c"breakpointhook", &passed)?;
