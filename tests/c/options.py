@@ -76,7 +76,7 @@ class Hub:
         self.lib.vhpy_set_log(self.log, None)
         self.table = (ctypes.c_void_p * 100)()
         assert self.lib.w_Begin(self.table) == 1, self.error()
-        for name in ("hook_timeout", "kill_timeout", "load_timeout"):
+        for name in ("hook_timeout", "kill_timeout", "load_timeout", "slow_hook"):
             self.set(name, NEVER)
         self.set("spare", "0")
 
@@ -194,6 +194,16 @@ def log_level(hub: Hub) -> None:
     assert not any(b"said at 0" in line for line in hub.lines), hub.lines
 
 
+def slow_hook(hub: Hub) -> None:
+    hub.set("slow_hook", NEVER)
+    hub.load()
+    hub.run("time.sleep(0.2)")
+    hub.set("slow_hook", "0.01")
+    hub.run("time.sleep(0.1)")
+    hub.wait_for("the report", lambda: any(b"is slow" in line for line in hub.lines))
+    assert sum(b"is slow" in line for line in hub.lines) == 1, hub.lines
+
+
 def python(hub: Hub) -> None:
     real = os.path.realpath(sys.executable)
     os.makedirs(hub.path("environment/bin"))
@@ -259,6 +269,7 @@ ROWS: dict[str, Any] = {
     "limit_files": seen("77", limit("NOFILE"), "77"),
     "limit_processes": seen("54321", limit("NPROC"), "54321"),
     "nice": seen("3", NICER, "3"),
+    "slow_hook": slow_hook,
     "spare": spare,
     "log_level": log_level,
     "python": python,
