@@ -212,7 +212,7 @@ void console(const std::string &folder)
     Both both(folder);
     both.begin();
     CHECK(!both.command("!pylist", 10));
-    CHECK(both.hub.replies.at(0).find("\r\n0   fake  ready") != std::string::npos);
+    CHECK(both.hub.replies.at(0).find("0 fake: ready") != std::string::npos);
     CHECK(!both.command("+pyreload fake", 5, true));
     CHECK_EQUAL(both.hub.replies.at(0), "PM: Script fake is reloaded as number 0");
     CHECK(!both.command("!pylist", 3));
