@@ -25,6 +25,12 @@ pub fn skip(missing: &str, remedy: &str) {
     record(missing, remedy);
 }
 
+/// As [`skip`], for what CI does not install, since it comes from neither Debian nor PyPI: it is in the
+/// list with its remedy, and no failure with `VHPY_NO_SKIP`.
+pub fn skip_where_it_is_missing(missing: &str, remedy: &str) {
+    record(missing, remedy);
+}
+
 /// As [`skip`], for what nobody can install: too few rights, too busy a machine. It is in the list
 /// and not counted as passed, and no failure with `VHPY_NO_SKIP` either.
 pub fn cannot_run_here(why: &str) {

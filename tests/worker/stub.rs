@@ -142,7 +142,10 @@ fn mypy_agrees() {
 fn pyright_agrees_with_what_the_program_writes_beside_scripts() {
     let pyright = std::env::var("VHPY_PYRIGHT").unwrap_or_else(|_| "pyright".into());
     if skip::find(&pyright).is_none() {
-        return skip::skip("no pyright", "npm install pyright, and VHPY_PYRIGHT=node_modules/.bin/pyright");
+        return skip::skip_where_it_is_missing(
+            "no pyright",
+            "npm install pyright, and VHPY_PYRIGHT=node_modules/.bin/pyright",
+        );
     }
     let folder = tempfile::tempdir().unwrap();
     let written =
