@@ -99,6 +99,11 @@ fn what_operators_did_can_be_read_back_after_a_restart_and_holds_no_password() {
     olga.wait_for("$MyINFO $ALL alice");
     olga.send("$Kick alice|");
     olga.wait_for("alice was kicked");
+    // Nobody writes an entry of somebody else by a reason of several lines.
+    let _bob = Client::connect(&hub, 7).login("bob", None);
+    olga.wait_for("$MyINFO $ALL bob");
+    olga.chat("!drop bob rude\n2026-11-25 18:40 master: stop");
+    olga.wait_for("bob was dropped.");
     assert!(ask(&mut olga, "!audit").contains("audit is for class 4 and higher"));
     drop((master, olga));
 
@@ -111,6 +116,7 @@ fn what_operators_did_can_be_read_back_after_a_restart_and_holds_no_password() {
     assert_eq!(
         did,
         [
+            "olga: drop bob rude 2026-11-25 18:40 master: stop",
             "olga: kick alice",
             "master: pyunload nothing",
             "master: pylog 3",
@@ -127,7 +133,7 @@ fn what_operators_did_can_be_read_back_after_a_restart_and_holds_no_password() {
         "{acts}"
     );
     assert!(!acts.contains("password"), "{acts}");
-    assert!(ask(&mut master, "!audit olga").starts_with("<vhpy> Acts of operators: 2\n"));
+    assert!(ask(&mut master, "!audit olga").starts_with("<vhpy> Acts of operators: 3\n"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::support::{LIMIT, Recorder, Stage, config, kill, wait_until};
+use crate::support::{LIMIT, Recorder, Stage, config, kill, poll, wait_until};
 use plugin_abi::Answer;
 use vhpy::supervisor::{CallError, Config, Overrides, RestartLimits, Verdict};
 use vhpy::{Call, Hook, ScriptId, Value};
@@ -312,6 +312,30 @@ fn a_stuck_script_that_returns_wakes_the_hub() {
             assert!(chat_patiently(&mut stage, "after").blocked);
         }
     }
+}
+
+/// What a script has put off until no event is in flight waits for as long as it hangs; the hub
+/// sleeps meanwhile.
+#[test]
+fn a_hub_sleeps_while_a_script_that_has_put_something_off_is_stuck() {
+    let mut stage = Stage::with(Config { kill_timeout: 10 * LIMIT, ..impatient() });
+    let go = stage.folder.path().join("go");
+    let source = format!(
+        "import os, vh\ndef OnParsedMsgChat(nick, message):\n    vh.after(0, vh.mc, 'at last')\n    \
+         while not os.path.exists({go:?}): pass\n"
+    );
+    let late = stage.load("late.py", &source).id;
+    assert!(!chat(&mut stage, "before").blocked);
+    assert_eq!(stage.state(late), "stuck");
+    let mut visits = 0;
+    while poll(stage.supervisor.poll_fd(), 0) {
+        stage.supervisor.serve(&mut stage.host);
+        visits += 1;
+        assert!(visits < 1000, "the hub has something to do again and again");
+    }
+    std::fs::write(go, "").unwrap();
+    serve_until_it_is(&mut stage, late, "ready");
+    stage.serve_until("what was put off", |_, host| host.texts(Call::mc) == ["at last"]);
 }
 
 #[test]

@@ -28,7 +28,8 @@ fn shown(hub: &Hub, what: &str, lines: &[String], more: bool) -> Answer {
     };
     for line in lines {
         text.push('\n');
-        text += line;
+        // A reason of several lines must not look like several entries.
+        text.extend(line.chars().map(|sign| if sign.is_control() { ' ' } else { sign }));
     }
     Ok(hub.charset.encode(&text))
 }
