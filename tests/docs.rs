@@ -3,6 +3,8 @@
 //!
 //! `UPDATE_DOCS=1 cargo test --test docs` writes the generated parts anew.
 
+#[path = "docs/circles.rs"]
+mod circles;
 mod support;
 
 use crate::support::venv;

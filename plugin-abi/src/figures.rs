@@ -30,14 +30,9 @@ pub const BOUNDS: [u64; BUCKETS - 1] = [
 /// How many buckets there are.
 pub const BUCKETS: usize = 12;
 
-/// How many words a hook has: a multiple of a pair of cache lines.
-const WORDS: usize = 16;
 const TOTAL: usize = BUCKETS;
 const LONGEST: usize = BUCKETS + 1;
 const RAISED: usize = BUCKETS + 2;
-
-/// How many words all hooks have.
-pub(crate) const ALL_WORDS: usize = WORDS * Hook::COUNT;
 
 /// How long a hook's calls took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,8 +103,7 @@ impl Figures {
     }
 
     fn words(&self, hook: Hook) -> &[AtomicU64] {
-        let from = hook as usize * WORDS;
-        self.0.figures().get(from..from + WORDS).unwrap_or_default()
+        self.0.figures(hook)
     }
 
     /// What the worker says of a hook.

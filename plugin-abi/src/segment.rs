@@ -11,7 +11,7 @@ use memmap2::{MmapOptions, MmapRaw};
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::figures::ALL_WORDS;
+use crate::hook::Hook;
 use crate::refusal;
 use crate::ring::{MIN_WORDS, Storage};
 
@@ -22,8 +22,10 @@ pub const RING_BYTES: usize = 1 << 20;
 const LINE: usize = 128;
 const CONTROL_LINES: usize = 8;
 const CONTROL_BYTES: usize = LINE * CONTROL_LINES;
-/// Where the rings begin: behind the control words and the [`figures`](crate::figures).
-const RINGS: usize = CONTROL_BYTES + ALL_WORDS * 8;
+/// How many words the [`figures`](crate::figures) of a hook have: a multiple of a pair of cache lines.
+const FIGURE_WORDS: usize = LINE / 8;
+/// Where the rings begin: behind the control words and the figures of all hooks.
+const RINGS: usize = CONTROL_BYTES + FIGURE_WORDS * Hook::COUNT * 8;
 
 /// Which way a ring leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,12 +108,14 @@ impl Segment {
         unsafe { std::slice::from_raw_parts(start, self.ring_words) }
     }
 
-    /// What the worker counts.
-    pub(crate) fn figures(&self) -> &[AtomicU64] {
-        let start = self.map.as_mut_ptr().wrapping_add(CONTROL_BYTES).cast::<AtomicU64>();
-        // SAFETY: they lie inside the mapping, between the control words and the rings, and are
+    /// What the worker counts of a hook.
+    pub(crate) fn figures(&self, hook: Hook) -> &[AtomicU64] {
+        let offset = CONTROL_BYTES + hook as usize * FIGURE_WORDS * 8;
+        let start = self.map.as_mut_ptr().wrapping_add(offset).cast::<AtomicU64>();
+        // SAFETY: they lie inside the mapping, between the control words and the rings, for every
+        // hook, and are
         // aligned to 8 and accessed as the words of the rings are.
-        unsafe { std::slice::from_raw_parts(start, ALL_WORDS) }
+        unsafe { std::slice::from_raw_parts(start, FIGURE_WORDS) }
     }
 
     /// From how many nanoseconds on a hook is slow. 0 until the hub has written it.

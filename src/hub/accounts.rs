@@ -6,7 +6,7 @@ use std::rc::Rc;
 use plugin_abi::{Hook, Value};
 
 use super::background::hash_password;
-use super::user::{Class, needs_password};
+use super::class::{Class, needs_password};
 use super::{ConnId, Hub, UserId};
 
 /// Why nothing was registered, or changed. The text is for operators.

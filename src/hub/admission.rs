@@ -4,12 +4,13 @@
 use std::net::IpAddr;
 
 use super::bans::{Ban, Target};
+use super::class::Class;
 use super::database::Account;
 use super::networks::Network;
 use super::passwords::Trust;
 use super::protocol::nick_is_clean;
 use super::text::spoken_period;
-use super::user::{Class, User};
+use super::user::User;
 use super::{CloseReason, ConnId, Hub};
 
 /// Why somebody is not let in.

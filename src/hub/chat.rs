@@ -6,12 +6,13 @@ use std::rc::Rc;
 
 use plugin_abi::{Hook, Value};
 
+use super::class::Class;
 use super::connection::Supports;
 use super::flood::Kind;
 use super::functions::limits;
 use super::protocol::{chat_text, shown_nick};
 use super::text::find;
-use super::user::{Behind, Class};
+use super::user::Behind;
 use super::{CloseReason, ConnId, Hub, UserId};
 use crate::supervisor::Replacement;
 

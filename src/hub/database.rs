@@ -11,6 +11,7 @@ use nix::fcntl::Flock;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::class::Class;
 use super::data_folder::{DatabaseError, FILE, lock};
 use super::pattern::Pattern;
 use crate::private_files;
@@ -244,7 +245,7 @@ impl Database {
     }
 
     /// The nicks that are registered with this class or a higher one.
-    pub fn nicks_from_class(&self, least: super::Class) -> rusqlite::Result<Vec<Vec<u8>>> {
+    pub fn nicks_from_class(&self, least: Class) -> rusqlite::Result<Vec<Vec<u8>>> {
         let mut statement =
             self.connection.prepare_cached("select nick from reglist where class >= ? order by nick")?;
         let rows = statement.query_map([least.number()], |row| column(row, 0))?;

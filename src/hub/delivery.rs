@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::class::Class;
 use super::connection::{Connection, Link, State};
 use super::output::{Kept, Queue};
-use super::user::{Class, User};
+use super::user::User;
 use super::{CloseReason, ConnId, Hub, UserId};
 
 /// How many bytes to everybody are collected within a turn before they are written.

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use plugin_abi::{Hook, Value};
 
 use super::admission::Refusal;
+use super::class::Class;
 use super::connection::{Stage, Supports};
 use super::text::{find, spoken_size};
-use super::user::{Class, User};
+use super::user::User;
 use super::{CloseReason, ConnId, Hub};
 
 impl Hub {

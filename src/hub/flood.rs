@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::class::Class;
 use super::connection::{COUNTERS, Connection};
-use super::user::Class;
 use super::{CloseReason, ConnId, Hub};
 
 /// What is counted.

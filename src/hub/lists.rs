@@ -3,9 +3,10 @@
 
 use std::rc::Rc;
 
+use super::class::Class;
 use super::connection::Supports;
 use super::protocol::{MyInfo, field};
-use super::user::{Behind, Class, User};
+use super::user::{Behind, User};
 use super::{ConnId, Hub, UserId, VERSION};
 
 impl Hub {

@@ -11,9 +11,10 @@ use std::hash::{BuildHasher, Hasher};
 use plugin_abi::{Hook, Value};
 
 use super::admission::Refusal;
+use super::class::Class;
 use super::connection::{Pause, Stage, Supports};
 use super::protocol::{field, lock_to_key};
-use super::user::{Behind, Class, User};
+use super::user::{Behind, User};
 use super::{CloseReason, ConnId, Hub, VERSION};
 
 impl Hub {

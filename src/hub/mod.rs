@@ -55,6 +55,7 @@ mod backup;
 mod banlist;
 mod bans;
 mod chat;
+mod class;
 mod commands;
 mod configuration;
 mod connection;
@@ -111,6 +112,7 @@ use plugin_abi::{Hook, Value};
 use crate::supervisor::{Supervisor, Verdict};
 use background::{Background, Lookup};
 pub use backup::{BackupError, Contents, Restored, backup, check as check_backup, restore};
+pub use class::Class;
 pub use connection::CloseReason;
 use connection::Connection;
 pub use data_folder::DatabaseError;
@@ -131,7 +133,6 @@ pub use stored_configuration::{StoredConfiguration, StoredConfigurationError, Va
 pub use text::Charset;
 pub use tls::{Acceptor, Identity, TlsError};
 pub use upkeep::{Accounts, UpkeepError};
-pub use user::Class;
 use user::{User, UserList};
 
 /// What the hub calls itself to clients.

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use plugin_abi::{Hook, Value};
 
 use super::bans::{BanKind, NewBan, Target};
+use super::class::Class;
 use super::database::Kick;
 use super::networks::{Network, Range};
 use super::protocol::chat_text;
 use super::text::{find, period, spoken_period};
-use super::user::Class;
 use super::{CloseReason, ConnId, Hub, UserId};
 
 /// An address that is kept out until the hub stops, at the longest.

@@ -7,12 +7,13 @@ use plugin_abi::{Hook, Value};
 
 use super::admission::Refusal;
 use super::bans::Target;
+use super::class::Class;
 use super::connection::Stage;
 use super::flood::Kind;
 use super::functions::limits;
 use super::protocol::{MyInfo, split_tag};
 use super::text::{number, spoken_size};
-use super::user::{Class, Tag};
+use super::user::Tag;
 use super::{CloseReason, ConnId, Hub};
 use crate::supervisor::Replacement;
 

@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use plugin_abi::{Hook, Value};
 
+use super::class::Class;
 use super::connection::Supports;
 use super::flood::Kind;
 use super::protocol::field;
-use super::user::Class;
 use super::{CloseReason, ConnId, Hub, UserId, VERSION};
 
 impl Hub {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::background::{Background, Lookup, Wake, hash_password, random_password};
+use super::class::Class;
 use super::data_folder::DatabaseError;
 use super::database::Database;
 use super::geoip::GeoIp;
@@ -19,7 +20,7 @@ use super::slots::Slots;
 use super::sql::{Sql, is_of_verlihub};
 use super::text::Charset;
 use super::timers::{Frequency, Timers};
-use super::user::{Class, UserList};
+use super::user::UserList;
 use super::{Clock, Hub};
 use crate::supervisor::{self, LoadError, Loaded, Supervisor};
 

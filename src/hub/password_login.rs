@@ -2,10 +2,10 @@
 
 use plugin_abi::{Hook, Value};
 
+use super::class::Class;
 use super::connection::{Pause, Stage};
 use super::networks::Network;
 use super::passwords::{Check, Source, Trust};
-use super::user::Class;
 use super::{CloseReason, ConnId, Hub};
 
 impl Hub {

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use plugin_abi::{Hook, Value};
 
+use super::class::Class;
 use super::flood::Kind;
 use super::protocol::Searcher;
-use super::user::Class;
 use super::{ConnId, Hub, UserId};
 
 /// `ip:port` with what may follow the port: `S` for TLS, `R` and `N…` for NAT traversal.

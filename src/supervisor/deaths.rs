@@ -23,7 +23,7 @@ impl Supervisor {
         }
         self.drain(process);
         if let Some(script) = process.script.borrow().upgrade() {
-            script.counts.keep(process);
+            script.counts.keep(&process.claims());
         }
         process.dead.set(true);
         process.fail_pending();

@@ -32,6 +32,7 @@ mod calls;
 mod child;
 mod config;
 pub mod console;
+mod counts;
 mod credentials;
 mod deadlines;
 mod deaths;

@@ -19,6 +19,7 @@ use smallvec::SmallVec;
 
 use super::child::{Child, Exit};
 use super::config::Limits;
+use super::counts::Claims;
 use super::credentials::Credentials;
 use super::limits;
 use super::output::Output;
@@ -417,9 +418,9 @@ impl Process {
         }
     }
 
-    /// What it counts.
-    pub fn figures(&self) -> &Figures {
-        &self.figures
+    /// What it says of itself, and what can be true of it.
+    pub fn claims(&self) -> Claims<'_> {
+        Claims { figures: &self.figures, age: self.born.elapsed(), processor: self.processor() }
     }
 
     /// From when on it reports a hook as slow.
@@ -431,7 +432,7 @@ impl Process {
 
     /// The processor time of all its threads until now; as long as it was not reaped also of one
     /// that has ended.
-    pub fn processor(&self) -> Option<Duration> {
+    fn processor(&self) -> Option<Duration> {
         nix::time::ClockId::pid_cpu_clock_id(nix::unistd::Pid::from_raw(self.pid))
             .and_then(nix::time::clock_gettime)
             .ok()

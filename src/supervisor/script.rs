@@ -12,7 +12,7 @@ use plugin_abi::filter::Filters;
 use plugin_abi::{Hook, HookSet};
 
 use super::config::Identity;
-use super::figures::Counts;
+use super::counts::Counts;
 use super::output::Output;
 use super::process::Process;
 use super::restart::Deaths;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use plugin_abi::Value;
 
 use super::Supervisor;
-use super::figures::ScriptFigures;
+use super::counts::ScriptFigures;
 use super::script::{Script, ScriptId, State};
 
 /// What is known about one script, for lists.
@@ -79,6 +79,7 @@ fn status(script: &Script) -> ScriptStatus {
         (state.word(), uptime)
     });
     let process = script.process();
+    let living = process.as_ref().filter(|process| !process.dead.get());
     ScriptStatus {
         id: script.id,
         name: script.name.clone(),
@@ -89,7 +90,7 @@ fn status(script: &Script) -> ScriptStatus {
         restarts: script.restarts.get(),
         events: script.counts.events(),
         memory: process.as_ref().and_then(|process| process.memory()),
-        figures: script.counts.figures(process.as_deref().filter(|process| !process.dead.get())),
+        figures: script.counts.figures(living.map(|process| process.claims()).as_ref()),
         title: script.title.borrow().clone(),
     }
 }

@@ -4,8 +4,8 @@ use super::caller::{Answer, Caller, Misused};
 use crate::hub::Hub;
 use crate::hub::accounts::{AccountError, FirstPassword};
 use crate::hub::background::random_password;
+use crate::hub::class::{Class, needs_password};
 use crate::hub::text::{first_word, number};
-use crate::hub::user::{Class, needs_password};
 
 fn said(hub: &Hub, what: &str, nick: &[u8], result: Result<(), AccountError>) -> Answer {
     let nick = hub.readable(nick);

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::hub::user::Class;
+use crate::hub::class::Class;
 use crate::hub::{ConnId, UserId};
 
 /// Who gave a command.

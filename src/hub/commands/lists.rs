@@ -5,9 +5,10 @@
 
 use super::caller::{Answer, Caller, Misused};
 use crate::hub::banlist::ListedBan;
+use crate::hub::class::Class;
 use crate::hub::pattern::Pattern;
 use crate::hub::text::{number, spoken_period, spoken_size, spoken_time};
-use crate::hub::user::{Class, User};
+use crate::hub::user::User;
 use crate::hub::{Hub, VERSION};
 
 /// How many entries a list has.

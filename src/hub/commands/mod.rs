@@ -15,9 +15,9 @@ use std::rc::Rc;
 
 use plugin_abi::{Hook, Value};
 
+use super::class::Class;
 use super::settings::Settings;
 use super::text::first_word;
-use super::user::Class;
 use super::{ConnId, Hub};
 use caller::{Answer, Caller, Misused};
 

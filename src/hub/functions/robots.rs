@@ -3,9 +3,10 @@
 use plugin_abi::Value;
 
 use super::super::Hub;
+use super::super::class::Class;
 use super::super::protocol::{MyInfo, field, nick_is_clean, split_tag};
 use super::super::text::number;
-use super::super::user::{Behind, Class, User};
+use super::super::user::{Behind, User};
 use super::{Args, done};
 use crate::supervisor::ScriptId;
 
