@@ -53,7 +53,7 @@ lint: ## what CI checks besides the tests
 	packaging/check-version
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	for features in "" hub bench; do $(CARGO) clippy --package vhpy --all-targets --no-default-features --features "$$features" -- -D warnings || exit 1; done
+	for features in "" metrics hub bench; do $(CARGO) clippy --package vhpy --all-targets --no-default-features --features "$$features" -- -D warnings || exit 1; done
 	@if command -v cargo-machete >/dev/null; then $(CARGO) machete; else echo "unused dependencies are not looked for: cargo install cargo-machete"; fi
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --quiet
 
@@ -61,7 +61,7 @@ fmt: ## format the sources
 	$(CARGO) fmt --all
 
 library: ## build libvhpy.so alone, as hubs load it: without the embedded hub
-	$(CARGO) build --release --lib --no-default-features --target-dir target/library
+	$(CARGO) build --release --lib --no-default-features --features metrics --target-dir target/library
 
 # Where what was built lies, and what the files are that `make install` needs.
 BUILT ?= target/release

@@ -95,7 +95,7 @@ class CargoBuildHook(BuildHookInterface):
         program = self._keep(built / "vhpy")
         worker = self._keep(built / "libvh_worker.so")
         # The library for other hubs, without the embedded one.
-        subprocess.run([*cargo, "-p", "vhpy", "--lib", "--no-default-features"], cwd=ROOT, check=True)
+        subprocess.run([*cargo, "-p", "vhpy", "--lib", "--no-default-features", "--features", "metrics"], cwd=ROOT, check=True)
         return program, [self._keep(built / "libvhpy.so"), worker]
 
     def _keep(self, file: Path) -> str:

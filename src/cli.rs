@@ -53,7 +53,7 @@ enum Command {
         RUST_LOG=debug vhpy hub             with more in the log\n\n\
         Exit code: 0 after an orderly end (or the code that a script gave to StopHub), \
         1 when the hub cannot start, 2 for a wrong command line.")]
-    Hub(HubArgs),
+    Hub(Box<HubArgs>),
 
     /// Set the password of a registered nick, also while the hub runs.
     ///
@@ -169,6 +169,11 @@ struct HubArgs {
     /// A folder with MaxMind's .mmdb files, for vh.GetIPCC, vh.GetGeoIP and the like.
     #[arg(long, value_name = "DIR")]
     geoip: Option<PathBuf>,
+
+    /// Where Prometheus and others can read figures over HTTP: ADDRESS:PORT, with the pages /metrics
+    /// and /health [default: nowhere].
+    #[arg(long, value_name = "ADDRESS")]
+    metrics: Option<std::net::SocketAddr>,
 
     /// How the log is written: text for people, or JSON with an object a line.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
@@ -289,7 +294,7 @@ pub fn main() -> ExitCode {
         end_with_the_reader();
     }
     let result = match program.command {
-        Command::Hub(args) => run_hub(args, service),
+        Command::Hub(args) => run_hub(*args, service),
         Command::Passwd(args) => set_password(&args),
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
@@ -463,6 +468,7 @@ fn options(args: &HubArgs) -> Result<Options, String> {
     let data = data_folder(args.data.as_deref())?;
     let mut options = Options::new(data);
     options.scripts = args.scripts_dir.as_deref().map(absolute).transpose()?;
+    options.metrics = args.metrics;
     options.geoip = args.geoip.as_deref().map(absolute).transpose()?;
     // What is typed is UTF-8, whatever the hub speaks.
     let charset = args.encoding.as_deref().and_then(Charset::named).unwrap_or(Charset::UTF_8);
@@ -500,6 +506,9 @@ fn greet(server: &mut Server, scripts: &[PathBuf]) -> Result<(), String> {
         if at > 0 || url.starts_with("nmdcs:") {
             said += &format!("  {url}\n");
         }
+    }
+    if let Some(metrics) = server.hub().supervisor().metrics_address() {
+        said += &format!("  Metrics are at http://{metrics}/metrics\n");
     }
     for (path, result) in &results {
         match result {

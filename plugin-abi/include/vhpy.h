@@ -236,6 +236,7 @@ void vhpy_free(void *block);
  *   python           The interpreter of scripts that have no .venv beside them; empty is
  *                    python3 on the PATH.
  *   worker           Where libvh_worker.so is; empty is beside the library.
+ *   metrics          Where metrics can be read over HTTP: ADDRESS:PORT; empty is nowhere.
  *   scripts_dir      The hub's folder of scripts: second on every script's sys.path, after
  *                    its own folder.
  *   store_dir        Where scripts' stores are kept; empty keeps them in memory only.

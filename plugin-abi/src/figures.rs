@@ -53,6 +53,16 @@ impl Times {
         self.buckets.iter().fold(0, |sum, bucket| sum.saturating_add(*bucket))
     }
 
+    /// Adds one call.
+    #[inline]
+    pub fn took(&mut self, nanoseconds: u64) {
+        if let Some(calls) = self.buckets.get_mut(bucket(nanoseconds)) {
+            *calls = calls.saturating_add(1);
+        }
+        self.total = self.total.saturating_add(nanoseconds);
+        self.longest = self.longest.max(nanoseconds);
+    }
+
     /// Adds those of others.
     pub fn add(&mut self, other: &Times) {
         for (bucket, more) in self.buckets.iter_mut().zip(other.buckets) {

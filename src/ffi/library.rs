@@ -118,6 +118,7 @@ pub(crate) unsafe fn begin(places: *const Option<Callback>) -> Result<(), Fault>
     // SAFETY: as the caller promises.
     let table = unsafe { Table::at(places) };
     let supervisor = Supervisor::new(config).map_err(|error| Fault::Refused(error.to_string()))?;
+    supervisor.serve_metrics_when_possible();
     supervisor.publish_hooks(&BOARD.hooks);
     let running = Running { supervisor, table, encoding: Cell::new(encoding), after_callback };
     lock.running.replace(Some(Rc::new(running)));
@@ -152,6 +153,7 @@ pub(crate) fn configure(change: impl Fn(&mut Config) -> Result<(), Fault>) -> Re
         running.encoding.set(encoding);
         // It was good a moment ago, so it is good again.
         running.supervisor.configure(|config| drop(change(config)));
+        running.supervisor.serve_metrics_when_possible();
     }
     Ok(())
 }

@@ -191,6 +191,7 @@ impl Hub {
 
     fn act_on(&mut self, id: ConnId, message: &[u8]) {
         let parsed = parse(message);
+        self.meter.iter_mut().for_each(|meter| meter.acts_on(&parsed));
         // Whoever has no nick yet is told by what the message leads to that it comes too early.
         let has_nick = self.user_of(id).is_some();
         for nick in parsed.claims().into_iter().flatten() {

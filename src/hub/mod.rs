@@ -44,6 +44,7 @@
 //! - `upkeep`: what is done to the data from outside of the hub
 //! - `findings`: what `vhpy check` says of scripts that are loaded
 //! - `background`: passwords and host names; `geoip`: places
+//! - `meter`: what is counted for metrics
 //! - `functions`: what scripts may call, the trait [`Host`](crate::supervisor::Host)
 
 mod accounts;
@@ -74,6 +75,7 @@ mod input;
 mod leaving;
 mod lists;
 mod login;
+mod meter;
 mod moderation;
 mod my_info;
 mod networks;
@@ -186,6 +188,8 @@ pub struct Hub {
     /// What the first start made: a nick and its password.
     first_account: Option<(String, String)>,
     started: i64,
+    /// What is counted, if anybody can read it.
+    meter: Option<Box<meter::Meter>>,
     /// What was said last.
     history: history::History,
 }

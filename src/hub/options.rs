@@ -2,6 +2,7 @@
 //! go wrong.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub struct Options {
     /// How many files scripts may have open without a limit of their own; `None` is as many as
     /// the hub. See [`raise_limit`](super::raise_limit).
     pub script_files: Option<u64>,
+    /// Where metrics can be read over HTTP.
+    pub metrics: Option<SocketAddr>,
     /// Called from other threads when [`Hub::end_turn`] should be called soon.
     pub wake: Wake,
 }
@@ -57,6 +60,7 @@ impl Options {
             worker: None,
             settings: Vec::new(),
             script_files: None,
+            metrics: None,
             wake: Arc::new(|| {}),
         }
     }
@@ -83,6 +87,9 @@ pub enum HubError {
     /// The supervisor.
     #[error("scripts cannot run: {0}")]
     Scripts(supervisor::StartError),
+    /// The address of metrics.
+    #[error("nobody could read metrics at {0}: {1}; give another address with --metrics")]
+    Metrics(SocketAddr, std::io::Error),
     /// No randomness for the first password.
     #[error("cannot make a password for the first account: {0}")]
     FirstAccount(std::io::Error),
@@ -137,6 +144,7 @@ impl Hub {
             }
         }
         let wake = Arc::clone(&options.wake);
+        let meter = options.metrics.map(|_| Box::default());
         let mut hub = Hub {
             scripts: Rc::new(scripts),
             options,
@@ -171,6 +179,7 @@ impl Hub {
             stop: None,
             first_account,
             started: clock.seconds,
+            meter,
             history: super::history::History::default(),
         };
         hub.show_bots();
@@ -210,10 +219,15 @@ fn start_supervisor(
         has_ip_city: true,
         store_dir: Some(options.data.join("store")),
         inherited_files: options.script_files,
+        metrics: options.metrics,
         ..supervisor::Config::default()
     };
     settings.configure_scripts(&mut config);
-    Supervisor::new(config).map_err(HubError::Scripts)
+    let supervisor = Supervisor::new(config).map_err(HubError::Scripts)?;
+    if let Some(address) = options.metrics {
+        supervisor.serve_metrics().map_err(|error| HubError::Metrics(address, error))?;
+    }
+    Ok(supervisor)
 }
 
 /// The account by which the hub's owner comes in for the first time.

@@ -11,6 +11,7 @@ const SCRIPT_COMMANDS_PER_TURN: usize = 1000;
 impl Hub {
     /// Looks at the clock. A turn begins with it.
     pub fn begin_turn(&mut self) {
+        self.meter.iter_mut().for_each(|meter| meter.turn_begins());
         self.clock = Clock::now(self.ahead);
         self.frequency.count(self.clock.seconds);
     }
@@ -34,6 +35,7 @@ impl Hub {
         self.note_logouts();
         self.send_late_lists();
         self.finish_lingering();
+        self.meter.iter_mut().for_each(|meter| meter.turn_ends());
     }
 
     fn run_script_commands(&mut self) {

@@ -19,7 +19,9 @@ impl Supervisor {
         self.agenda.clear();
         let mut orphans = self.registry.snapshot();
         orphans.retain(|script| self.lose_process(script));
+        self.metrics.close();
         self.reactor.after_fork()?;
+        self.serve_metrics_when_possible();
         for script in &orphans {
             if let Err(error) = self.start(script) {
                 self.not_started(script, &error);

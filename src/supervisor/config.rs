@@ -1,5 +1,6 @@
 //! What a host can choose about its scripts.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub inherited_files: Option<u64>,
     /// The folder where `vh.store` is kept on disk; `None` keeps it in memory only.
     pub store_dir: Option<PathBuf>,
+    /// Where metrics can be read over HTTP: see [`Supervisor::serve_metrics`](super::Supervisor::serve_metrics).
+    pub metrics: Option<SocketAddr>,
     /// The size of each of the two rings of a script in bytes; a power of two.
     pub ring_bytes: usize,
 }
@@ -133,6 +136,7 @@ impl Default for Config {
             limits: Limits::default(),
             inherited_files: None,
             store_dir: None,
+            metrics: None,
             ring_bytes: plugin_abi::segment::RING_BYTES,
         }
     }

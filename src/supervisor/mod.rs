@@ -44,6 +44,7 @@ mod forks;
 mod functions;
 pub(crate) mod hook_board;
 mod housekeeping;
+mod hub_figures;
 mod inbound;
 mod interpreter;
 mod journal;
@@ -51,6 +52,11 @@ mod kept_options;
 mod limits;
 mod load_error;
 mod loading;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_metrics.rs"]
+mod metrics;
 mod one_event;
 pub mod option;
 mod outbound;
@@ -91,6 +97,7 @@ use plugin_abi::{Call, Hook, Value};
 pub use child::Exit;
 pub use config::{Config, Identity, Limits, MAX_NESTING, RestartLimits};
 pub use dispatch::CallError;
+pub use hub_figures::HubFigures;
 pub use interpreter::{NotFound, interpreter_of};
 pub use kept_options::SetError;
 pub use load_error::{LoadError, Loaded};
@@ -102,6 +109,7 @@ pub use worker_library::{WorkerError, WorkerLibrary, describe as describe_worker
 use agenda::Agenda;
 use buffers::Buffers;
 use functions::Functions;
+use metrics::Metrics;
 use pace::Pace;
 use pool::Pool;
 use reactor::Reactor;
@@ -155,6 +163,12 @@ pub trait Host {
     /// that was started again after its death.
     fn script_loaded(&mut self, _supervisor: &Supervisor, _script: ScriptId) {}
 
+    /// How the hub does, for those who read metrics: [`Supervisor::serve_metrics`]. `None` when it counts
+    /// nothing itself.
+    fn figures(&mut self, _supervisor: &Supervisor) -> Option<HubFigures> {
+        None
+    }
+
     /// Tells the operators something about the scripts: a crash, a restart. The text is UTF-8.
     ///
     /// By default, it is written in the operator chat through [`Host::call`].
@@ -196,6 +210,7 @@ pub struct Supervisor {
     pool: Pool,
     agenda: Agenda,
     pace: Pace,
+    metrics: Metrics,
     /// The files that the last `!pyfiles` listed.
     listed_files: RefCell<Vec<PathBuf>>,
 }
@@ -215,6 +230,7 @@ impl Supervisor {
             pool,
             agenda: Agenda::default(),
             pace: Pace::default(),
+            metrics: Metrics::default(),
             listed_files: RefCell::default(),
         })
     }
@@ -316,6 +332,7 @@ impl Supervisor {
 impl Drop for Supervisor {
     /// Kills what still runs; [`Supervisor::shutdown`] lets scripts finish.
     fn drop(&mut self) {
+        self.metrics.close();
         self.pool.clear();
         for script in self.registry.clear() {
             script.transition(script::Transition::Forgotten, "the supervisor is gone");

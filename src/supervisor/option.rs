@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ enum Field {
     Switch(fn(&mut Config) -> &mut bool),
     /// Empty is none.
     Path(fn(&mut Config) -> &mut Option<PathBuf>),
+    /// Empty is none.
+    Address(fn(&mut Config) -> &mut Option<SocketAddr>),
     Folder(fn(&mut Config) -> &mut PathBuf),
     Text(fn(&mut Config) -> &mut String),
     Bytes(fn(&mut Config) -> &mut Vec<u8>),
@@ -91,7 +94,7 @@ pub enum OptionError {
 }
 
 /// All options.
-pub static OPTIONS: [OptionSpec; 24] = [
+pub static OPTIONS: [OptionSpec; 25] = [
     OptionSpec {
         name: "hook_timeout",
         value: "SECONDS",
@@ -225,6 +228,14 @@ pub static OPTIONS: [OptionSpec; 24] = [
         for_script: None,
     },
     OptionSpec {
+        name: "metrics",
+        value: "ADDRESS",
+        chosen_by: ChosenBy::Host,
+        meaning: "Where metrics can be read over HTTP: ADDRESS:PORT; empty is nowhere.",
+        field: Field::Address(|config| &mut config.metrics),
+        for_script: None,
+    },
+    OptionSpec {
         name: "scripts_dir",
         value: "PATH",
         chosen_by: ChosenBy::Hub,
@@ -335,6 +346,7 @@ impl OptionSpec {
             Field::Nice(at) => at(config).unwrap_or_default().to_string().into_bytes(),
             Field::Switch(at) => vec![if *at(config) { b'1' } else { b'0' }],
             Field::Path(at) => at(config).as_ref().map_or(Vec::new(), path),
+            Field::Address(at) => at(config).map_or(Vec::new(), |address| address.to_string().into_bytes()),
             Field::Folder(at) => path(at(config)),
             Field::Text(at) => at(config).clone().into_bytes(),
             Field::Bytes(at) => at(config).clone(),
@@ -383,6 +395,10 @@ impl OptionSpec {
                 };
             }
             Field::Path(at) => *at(config) = Some(path()).filter(|_| !value.is_empty()),
+            Field::Address(at) if text.trim().is_empty() => *at(config) = None,
+            Field::Address(at) => {
+                *at(config) = Some(text.trim().parse().map_err(|_| self.wanted())?);
+            }
             Field::Folder(at) => *at(config) = path(),
             Field::Text(at) => *at(config) = text.into_owned(),
             Field::Bytes(at) => *at(config) = value.to_vec(),
@@ -409,6 +425,7 @@ impl OptionSpec {
             Field::Switch(_) => "0 or 1".into(),
             Field::LogLevel => "a number from 0 to 5".into(),
             Field::Time(_) => "seconds since 1970".into(),
+            Field::Address(_) => "an address and a port, such as 127.0.0.1:9111, or empty".into(),
             Field::Path(_) | Field::Folder(_) => "a path".into(),
             Field::Text(_) | Field::Bytes(_) => "text".into(),
         }
@@ -531,12 +548,13 @@ mod tests {
             let value: Vec<u8> = match option.field {
                 Field::Switch(_) => b"0".to_vec(),
                 Field::Nice(_) => b"7".to_vec(),
+                Field::Address(_) => b"127.0.0.1:7".to_vec(),
                 _ => (at + 40).to_string().into_bytes(),
             };
             option.set(&mut config, &value).unwrap_or_else(|error| panic!("{error}"));
         }
         for (at, option) in rows {
-            if !matches!(option.field, Field::Switch(_) | Field::Nice(_)) {
+            if !matches!(option.field, Field::Switch(_) | Field::Nice(_) | Field::Address(_)) {
                 assert_eq!(option.get(&config), (at + 40).to_string().into_bytes(), "{}", option.name);
             }
         }
@@ -551,6 +569,7 @@ mod tests {
         assert_eq!(config.limits.processes, Some(48));
         assert_eq!(config.limits.nice, Some(7));
         assert!(!config.spare && !config.stay_awake);
+        assert_eq!(config.metrics, "127.0.0.1:7".parse().ok());
     }
 
     #[test]
@@ -571,6 +590,9 @@ mod tests {
             ("spare", "2"),
             ("restart_limit", "1001"),
             ("log_level", "6"),
+            ("metrics", "localhost"),
+            ("metrics", "127.0.0.1"),
+            ("metrics", "9111"),
         ] {
             assert!(refused(&mut config, name, value).contains(value), "{name}");
         }

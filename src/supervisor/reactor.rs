@@ -135,6 +135,12 @@ impl Reactor {
         let _ = self.poller.borrow().wake.write(1);
     }
 
+    /// For other threads: who writes a number there lets the next poll return at once.
+    #[cfg(feature = "metrics")]
+    pub(super) fn waker(&self) -> io::Result<std::os::fd::OwnedFd> {
+        self.poller.borrow().wake.as_fd().try_clone_to_owned()
+    }
+
     /// Asks the system what happened; waits for it at most this long.
     pub(super) fn poll(&self, timeout: Duration) -> SmallVec<[Event; EVENTS]> {
         let poller = self.poller.borrow();

@@ -87,6 +87,7 @@ impl Supervisor {
         self.act_on_agenda(host);
         self.say_what_is_due();
         drop(level);
+        self.publish_metrics(host);
         self.keep_house(host);
     }
 }

@@ -9,10 +9,12 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from typing import Any, Callable
 
 HEADER = os.path.join(os.path.dirname(__file__), "../../plugin-abi/include/vhpy.h")
@@ -224,6 +226,32 @@ def worker(hub: Hub) -> None:
     assert "another.so" in seen, seen
 
 
+def metrics(hub: Hub) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        # It is no reason for scripts not to run.
+        hub.set("metrics", address)
+        hub.load()
+
+    def is_read() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{address}/metrics", timeout=LIMIT) as answer:
+                return b'vhpy_script_up{script="script"} 1' in answer.read()
+        except OSError:
+            return False
+
+    # Who asks waits for the hub for a moment, and then gets the last figures.
+    hub.wait_for("metrics where another program was", is_read)
+    child = os.fork()
+    if child == 0:
+        # A hub that has become a daemon: as soon as the first process lets go of the address.
+        hub.wait_for("metrics of a child", lambda: hub.status()[0] == "ready" and is_read())
+        os._exit(0)
+    hub.set("metrics", "")
+    hub.wait_for("metrics of the child or its end", lambda: os.waitpid(child, os.WNOHANG) == (child, 0))
+    assert not is_read()
+
+
 def store_dir(hub: Hub) -> None:
     os.mkdir(hub.path("stores"))
     hub.set("store_dir", hub.path("stores"))
@@ -275,6 +303,7 @@ ROWS: dict[str, Any] = {
     "python": python,
     "worker": worker,
     "scripts_dir": seen("/the/scripts", "sys.path[1]", "/the/scripts"),
+    "metrics": metrics,
     "store_dir": store_dir,
     "encoding": encoding,
     "basedir": seen("/the/base", "vh.basedir", "/the/base"),

@@ -14,6 +14,7 @@ mod in_process;
 mod lists;
 mod load;
 mod logging;
+mod metrics;
 mod pythons;
 mod refusals;
 mod sql;

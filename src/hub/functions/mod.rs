@@ -19,8 +19,7 @@ mod talk;
 use plugin_abi::{Call, Value};
 
 use super::Hub;
-use crate::supervisor::Supervisor;
-use crate::supervisor::{Host, ScriptId};
+use crate::supervisor::{Host, HubFigures, ScriptId, Supervisor};
 
 /// A call's arguments, whose number and types the supervisor has checked.
 #[derive(Clone, Copy)]
@@ -58,6 +57,10 @@ fn text(text: impl Into<Vec<u8>>) -> Value<'static> {
 }
 
 impl Host for Hub {
+    fn figures(&mut self, _supervisor: &Supervisor) -> Option<HubFigures> {
+        Some(self.hub_figures())
+    }
+
     fn call(
         &mut self,
         _supervisor: &Supervisor,
