@@ -12,9 +12,9 @@ mod text;
 use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
 
@@ -40,12 +40,17 @@ struct Shared {
     /// A snapshot is wanted.
     is_asked: AtomicBool,
     has_ended: AtomicBool,
+    /// The descriptor that is listened on, for forked children, which have it too; -1 for none.
+    listening: AtomicI32,
     /// Wakes the thread: there is a snapshot, or an end.
     news: EventFd,
     /// Wakes the hub.
     wake: OwnedFd,
     snapshots: Receiver<Snapshot>,
 }
+
+/// No descriptor.
+const NONE: RawFd = -1;
 
 impl Shared {
     /// Asks the hub for a snapshot.
@@ -63,9 +68,8 @@ struct Endpoint {
     snapshots: Sender<Snapshot>,
     /// As configured, where port 0 is any.
     wanted: SocketAddr,
-    /// Where it listens; `None` while the address is another program's.
-    address: Option<SocketAddr>,
-    listener: Option<Arc<TcpListener>>,
+    /// Where it listens, or will as soon as the address is no longer another program's.
+    address: SocketAddr,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -93,17 +97,17 @@ impl Endpoint {
         let shared = Arc::new(Shared {
             is_asked: AtomicBool::new(false),
             has_ended: AtomicBool::new(false),
+            listening: AtomicI32::new(listener.as_ref().map_or(NONE, AsRawFd::as_raw_fd)),
             news: eventfd()?,
             wake,
             snapshots: received,
         });
-        let listener = listener.map(Arc::new);
-        let address = listener.as_ref().map(|listener| listener.local_addr()).transpose()?;
-        let (theirs, listening) = (Arc::clone(&shared), listener.clone());
+        let address = listener.as_ref().map_or(Ok(wanted), TcpListener::local_addr)?;
+        let theirs = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("vhpy-metrics".into())
-            .spawn(move || server::Server::new(theirs, wanted, listening).run())?;
-        Ok(Endpoint { shared, snapshots, wanted, address, listener, thread: Some(thread) })
+            .spawn(move || server::Server::new(theirs, wanted, listener).run())?;
+        Ok(Endpoint { shared, snapshots, wanted, address, thread: Some(thread) })
     }
 }
 
@@ -117,12 +121,11 @@ impl Metrics {
     /// Ends it. In a forked child, what listens there is the parent's, and is let go of.
     pub(super) fn close(&self) {
         let Some(endpoint) = self.open.take() else { return };
-        if endpoint.get().is_none()
-            && let Some(listener) = &endpoint.even_in_a_child().listener
-        {
+        let listening = endpoint.even_in_a_child().shared.listening.load(Ordering::Relaxed);
+        if endpoint.get().is_none() && listening != NONE {
             // SAFETY: in a child the endpoint is not dropped, so this descriptor is closed here and
             // nowhere else; the thread that used it does not exist.
-            let _ = unsafe { libc::close(listener.as_raw_fd()) };
+            let _ = unsafe { libc::close(listening) };
         }
     }
 
@@ -133,10 +136,11 @@ impl Metrics {
 }
 
 impl Supervisor {
-    /// Where metrics are to be read, if anywhere: what was configured, with the real port.
+    /// Where metrics are to be read, if anywhere: what was configured, with the real port; or where
+    /// they will be, after [`Supervisor::serve_metrics_when_possible`].
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         let open = self.metrics.open.borrow();
-        open.as_ref().and_then(Unforked::get).and_then(|endpoint| endpoint.address)
+        open.as_ref().and_then(Unforked::get).map(|endpoint| endpoint.address)
     }
 
     /// Lets others read figures where [`Config::metrics`](super::Config::metrics) says; nothing

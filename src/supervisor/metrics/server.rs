@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
@@ -85,7 +85,7 @@ impl Known {
 pub(super) struct Server {
     shared: Arc<Shared>,
     wanted: SocketAddr,
-    listener: Option<Arc<TcpListener>>,
+    listener: Option<TcpListener>,
     /// When the listener is looked at again, or made.
     listen_after: Option<Instant>,
     try_again: Duration,
@@ -99,7 +99,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Without a listener, the address is another program's still.
-    pub(super) fn new(shared: Arc<Shared>, wanted: SocketAddr, listener: Option<Arc<TcpListener>>) -> Server {
+    pub(super) fn new(shared: Arc<Shared>, wanted: SocketAddr, listener: Option<TcpListener>) -> Server {
         let listen_after = listener.is_none().then(Instant::now);
         let nothing = Snapshot { at: SystemTime::now(), scripts: Vec::new(), hub: None };
         Server {
@@ -156,7 +156,8 @@ impl Server {
         match listen(self.wanted) {
             Ok(listener) => {
                 log::info!("metrics can be read at {}", self.wanted);
-                self.listener = Some(Arc::new(listener));
+                self.shared.listening.store(listener.as_raw_fd(), Ordering::Relaxed);
+                self.listener = Some(listener);
             }
             Err(_) => {
                 self.listen_after = Some(Instant::now() + self.try_again);
@@ -200,8 +201,8 @@ impl Server {
     }
 
     fn accept(&mut self) {
-        let Some(listener) = self.listener.clone() else { return };
         for _ in 0..MOST {
+            let Some(listener) = &self.listener else { return };
             match listener.accept() {
                 Ok((stream, _)) => {
                     if stream.set_nonblocking(true).is_err() {
