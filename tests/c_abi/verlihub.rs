@@ -117,3 +117,57 @@ fn a_scripts_thread_wakes_the_hub() {
 fn half_an_installation_is_harmless() {
     case("broken");
 }
+
+/// What the plugin's own classes make of every event and every function, in a Verlihub that prints
+/// what it is asked for.
+#[test]
+fn the_whole_plugin_does_as_is_written_down() {
+    if !has(&["c++"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder for the hub");
+    let place = folder.path().canonicalize().expect("the folder's path");
+    let root = Path::new(ROOT);
+    let fake = root.join("tests/verlihub/fake");
+    let adapter = root.join("plugin-abi/verlihub");
+    let (library, program) = (library(), folder.path().join("whole"));
+    let mut compiler = Command::new("c++");
+    compiler.args([
+        "-std=c++17",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-g",
+        "-pthread",
+        "-DVERLIHUB_VERSION=\"1.7\"",
+    ]);
+    compiler.arg("-I").arg(root.join("plugin-abi/include"));
+    compiler.arg("-isystem").arg(root.join("tests/verlihub/declared"));
+    compiler.args(["whole.cpp", "printing_hub.cpp"].map(|file| fake.join(file)));
+    let own = ["callbacks", "plugin", "scripts", "server", "server_admin", "waiting"];
+    compiler.args(own.map(|file| adapter.join(file).with_extension("cpp")));
+    let beside = library.parent().expect("the library's folder");
+    compiler.arg("-o").arg(&program).arg(&library).arg(format!("-Wl,-rpath,{}", beside.display()));
+    run(&mut compiler);
+    std::fs::create_dir(folder.path().join("scripts")).expect("a folder for scripts");
+    std::fs::copy(fake.join("whole.py"), folder.path().join("scripts/whole.py")).expect("the script");
+    let output = Command::new(program).arg(&place).env("VHPY_WORKER", worker()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).replace(&*place.to_string_lossy(), "FOLDER");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{said}\n{log}", output.status);
+    let file = fake.join("expected.txt");
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        std::fs::write(&file, &said).expect("expected.txt is written");
+    }
+    let expected = std::fs::read_to_string(&file).unwrap_or_default();
+    let differs = expected.lines().zip(said.lines()).position(|(expected, said)| expected != said);
+    let at = differs.unwrap_or(expected.lines().count().min(said.lines().count()));
+    let near = |text: &str| text.lines().skip(at.saturating_sub(3)).take(8).collect::<Vec<_>>().join("\n");
+    assert!(
+        expected == said,
+        "line {} of expected.txt (UPDATE_EXPECTED=1 writes it anew); expected:\n{}\n\nfound:\n{}\n\nlog:\n{log}",
+        at + 1,
+        near(&expected),
+        near(&said)
+    );
+}

@@ -1,6 +1,8 @@
 // verlihub_api.h - of Verlihub's classes what the adapter uses, declared and no more: with it all
 // files of the adapter are compiled where no Verlihub is installed. Whoever uses more of Verlihub
 // declares it here; that it is right, a build against the real headers shows (make test-verlihub).
+// Members whose names begin with fake_ are what tests/verlihub/fake/printing_hub.cpp keeps, which does
+// what is declared here.
 //
 // Copyright: the vhpy authors. License: GPL-3.0-or-later.
 #ifndef VHPY_TESTS_VERLIHUB_API_H
@@ -8,6 +10,7 @@
 
 #include <cstdint>
 #include <iostream>
+#include <map>
 #include <ostream>
 #include <sstream>
 #include <string>
@@ -94,6 +97,8 @@ class cUserRobot : public cUser {};
 class cUserCollection {
 public:
     using tHashType = unsigned long long;
+    std::string fake_name;
+    std::map<std::string, cUserBase *> fake_users;
     tHashType Nick2Hash(const std::string &nick);
     bool ContainsNick(const std::string &nick);
     bool ContainsHash(const tHashType &hash);
@@ -118,6 +123,7 @@ public:
     cMessageDC();
     std::string mStr;
     int mType;
+    std::map<unsigned, std::string> fake_parts;
     int Parse();
     bool SplitChunks();
     std::string &ChunkString(unsigned number);
@@ -150,6 +156,7 @@ public:
     virtual cAsyncConn *Accept(const unsigned int from, const unsigned int to);
     int mSockDesc;
     bool ok;
+    std::string fake_ip, fake_host;
     static unsigned long sSocketCounter;
     std::string &AddrIP();
     std::string &AddrHost();
@@ -168,6 +175,7 @@ public:
 
 class cConnDC : public cAsyncConn {
 public:
+    explicit cConnDC(int socket = 0, void *server = nullptr);
     cUser *mpUser;
     std::string mMyNick, mHubURL, mCloseRedirect;
     int mCloseReason;
@@ -224,6 +232,8 @@ class cMySQL {};
 
 class cQuery {
 public:
+    std::ostringstream fake_statement;
+    int fake_row = 0;
     explicit cQuery(cMySQL &connection);
     std::ostringstream &OStream();
     int Query();
