@@ -4,6 +4,7 @@
 mod backup;
 mod check;
 mod config;
+mod ctl;
 mod generated;
 mod logging;
 mod new;
@@ -87,6 +88,10 @@ enum Command {
     /// folder takes changes over when it gets SIGHUP, or at its next start.
     #[command(after_help = config::HELP)]
     Config(config::ConfigArgs),
+
+    /// Ask a hub that runs how its scripts do, and steer them.
+    #[command(after_help = ctl::HELP)]
+    Ctl(ctl::CtlArgs),
 
     /// Tell what cannot have been meant in scripts, without running them.
     ///
@@ -174,6 +179,14 @@ struct HubArgs {
     /// and /health [default: nowhere].
     #[arg(long, value_name = "ADDRESS")]
     metrics: Option<std::net::SocketAddr>,
+
+    /// Where the socket for vhpy ctl is; empty is none [default: control in the data folder].
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+
+    /// The group that may use vhpy ctl besides the hub's user.
+    #[arg(long, value_name = "GROUP", default_value = "", hide_default_value = true)]
+    control_group: String,
 
     /// How the log is written: text for people, or JSON with an object a line.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
@@ -299,6 +312,7 @@ pub fn main() -> ExitCode {
         Command::Backup(args) => backup::backup(&args),
         Command::Restore(args) => backup::restore(&args),
         Command::Config(args) => config::run(&args),
+        Command::Ctl(args) => ctl::run(&args),
         Command::Generate { share } => generated::write(&share),
         Command::Check(args) => check::run(&args),
         Command::Try(args) => trial::run(&args),
@@ -470,6 +484,9 @@ fn options(args: &HubArgs) -> Result<Options, String> {
     options.scripts = args.scripts_dir.as_deref().map(absolute).transpose()?;
     options.metrics = args.metrics;
     options.geoip = args.geoip.as_deref().map(absolute).transpose()?;
+    let named = |path: &Path| if path.as_os_str().is_empty() { Ok(path.into()) } else { absolute(path) };
+    options.control = args.control.as_deref().map(named).transpose()?;
+    options.control_group.clone_from(&args.control_group);
     // What is typed is UTF-8, whatever the hub speaks.
     let charset = args.encoding.as_deref().and_then(Charset::named).unwrap_or(Charset::UTF_8);
     let mut set = |name: &str, value: String| options.settings.push((name.into(), charset.encode(&value)));

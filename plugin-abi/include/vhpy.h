@@ -237,6 +237,9 @@ void vhpy_free(void *block);
  *                    python3 on the PATH.
  *   worker           Where libvh_worker.so is; empty is beside the library.
  *   metrics          Where metrics can be read over HTTP: ADDRESS:PORT; empty is nowhere.
+ *   control          Where the control socket is, for vhpy ctl; empty is none.
+ *   control_group    The group that may use the control socket besides its user; empty is
+ *                    none.
  *   scripts_dir      The hub's folder of scripts: second on every script's sys.path, after
  *                    its own folder.
  *   store_dir        Where scripts' stores are kept; empty keeps them in memory only.

@@ -157,6 +157,15 @@ impl Hub {
         }
     }
 
+    /// Changes a variable for somebody at the control socket: its new value, or why it has the old
+    /// one. `None` when there is none of this name.
+    pub(super) fn set_variable_of(&mut self, name: &str, value: &str) -> Option<Result<String, String>> {
+        setting(canonical(name))?;
+        let value = self.charset.encode(value);
+        let changed = self.set_config(b"", None, CONFIG, name.as_bytes(), &value);
+        Some(changed.map(|change| self.readable(&change.new)).map_err(|error| error.to_string()))
+    }
+
     /// Reads the configuration from the database again, where somebody may have changed it.
     pub fn reload(&mut self) {
         match read_settings(&self.database, &self.options) {

@@ -39,6 +39,10 @@ pub struct Options {
     pub geoip: Option<PathBuf>,
     /// `libvh_worker.so`; `None` finds it.
     pub worker: Option<PathBuf>,
+    /// Where the control socket is; `None` is `control` in the data folder, an empty path is none.
+    pub control: Option<PathBuf>,
+    /// The group that may use it besides its user; empty is none.
+    pub control_group: String,
     /// Variables that differ from the stored ones for this run.
     pub settings: Vec<(String, Vec<u8>)>,
     /// How many files scripts may have open without a limit of their own; `None` is as many as
@@ -58,6 +62,8 @@ impl Options {
             scripts: None,
             geoip: None,
             worker: None,
+            control: None,
+            control_group: String::new(),
             settings: Vec::new(),
             script_files: None,
             metrics: None,
@@ -205,6 +211,7 @@ fn start_supervisor(
     starttime: i64,
 ) -> Result<Supervisor, HubError> {
     let scripts_dir = options.scripts.clone().unwrap_or_else(|| options.data.join("scripts"));
+    let control = options.control.clone().unwrap_or_else(|| options.data.join(supervisor::control::FILE));
     let mut config = supervisor::Config {
         worker: options.worker.clone(),
         scripts_dir: Some(scripts_dir),
@@ -218,6 +225,8 @@ fn start_supervisor(
         encoding: charset.python_name(),
         has_ip_city: true,
         store_dir: Some(options.data.join("store")),
+        control: Some(control).filter(|path| !path.as_os_str().is_empty()),
+        control_group: options.control_group.clone(),
         inherited_files: options.script_files,
         metrics: options.metrics,
         ..supervisor::Config::default()

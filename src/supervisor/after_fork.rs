@@ -20,8 +20,10 @@ impl Supervisor {
         let mut orphans = self.registry.snapshot();
         orphans.retain(|script| self.lose_process(script));
         self.metrics.close();
+        self.control.close();
         self.reactor.after_fork()?;
         self.serve_metrics_when_possible();
+        self.open_control();
         for script in &orphans {
             if let Err(error) = self.start(script) {
                 self.not_started(script, &error);

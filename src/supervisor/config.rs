@@ -35,6 +35,10 @@ pub struct Config {
     /// death, so that a filter which crashed does not let the next message through. It counts
     /// towards `hook_timeout`, which is not exceeded.
     pub restart_wait: Duration,
+    /// Where the control socket is; `None` is none. The folder must be there.
+    pub control: Option<PathBuf>,
+    /// The group that may use it besides its user; empty is none.
+    pub control_group: String,
     /// From when on operators are told of a hook that took long.
     pub slow_hook: Duration,
     /// When dead scripts are started again.
@@ -129,6 +133,8 @@ impl Default for Config {
             kill_timeout: Duration::from_secs(10),
             load_timeout: Duration::from_secs(30),
             restart_wait: Duration::from_millis(250),
+            control: None,
+            control_group: String::new(),
             slow_hook: Duration::from_millis(100),
             restart: RestartLimits::default(),
             spare: true,

@@ -207,7 +207,7 @@ fn reload(supervisor: &Supervisor, host: &mut dyn Host, what: &str) -> String {
     }
 }
 
-fn report(what: &str, result: Result<Loaded, LoadError>, done: &str) -> String {
+pub(super) fn report(what: &str, result: Result<Loaded, LoadError>, done: &str) -> String {
     match result {
         Ok(loaded) => {
             let mut text = format!("Script {} is {done} as number {}", loaded.name, loaded.id);
@@ -283,7 +283,7 @@ fn stat(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
 }
 
 /// A line for each script, that with the slowest hook first.
-fn stat_lines(mut statuses: Vec<ScriptStatus>) -> String {
+pub(super) fn stat_lines(mut statuses: Vec<ScriptStatus>) -> String {
     statuses.sort_by_key(|status| std::cmp::Reverse(status.figures.longest().map(|(_, took)| took)));
     lines(statuses.iter().map(|status| format!("{}: {}", status.name, summary(status))))
 }
@@ -316,7 +316,7 @@ fn summary(status: &ScriptStatus) -> String {
 }
 
 /// How a script does, then how each of its hooks does.
-fn figures_of(status: &ScriptStatus) -> Vec<String> {
+pub(super) fn figures_of(status: &ScriptStatus) -> Vec<String> {
     let mut lines = vec![format!("{}: {}", status.name, summary(status))];
     for hook in &status.figures.hooks {
         let times = &hook.times;
@@ -479,6 +479,6 @@ fn usage(name: &str) -> String {
     known.map_or(String::new(), |command| format!("Usage: !{} {} – {}", name, command.usage, command.help))
 }
 
-fn unknown(what: &str) -> String {
+pub(super) fn unknown(what: &str) -> String {
     format!("There is no script {what}: see !pylist")
 }

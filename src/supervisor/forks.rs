@@ -13,6 +13,7 @@
 //! | the pipes that scripts print to, the last lines of each | `vhpy-output` | unforked; pipes are closed and lines kept if nobody had them locked |
 //! | the handles of threads | those threads | unforked: to detach one writes to its stack, which may be another's |
 //! | the new journal of a store | `vhpy-store` | let go of; its words are atomic |
+//! | the control socket and its clients | `vhpy-control`, a thread for each client | unforked; the sockets are closed at the fork |
 //! | processes, their rings and pipes | the parent | of the parent; closed and unmapped, not written to, see `Process::disown` |
 //! | everything else of a supervisor | nobody: it belongs to the hub's thread | usable |
 //! | the log | all | up to the program's logger; that of the C library has no lock |
@@ -21,16 +22,66 @@
 //! A child made by `vfork`, or by `clone` without the C library, must not use a supervisor.
 
 use std::mem::ManuallyDrop;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 /// How many forks lie between the first process and this one.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
+/// Descriptors that no child shall have; `NONE` where there is none.
+static CLOSED_IN_CHILDREN: [AtomicI32; 256] = [const { AtomicI32::new(NONE) }; 256];
+const NONE: i32 = -1;
+
 extern "C" fn in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
+    for place in &CLOSED_IN_CHILDREN {
+        let fd = place.swap(NONE, Ordering::Relaxed);
+        if fd != NONE {
+            // SAFETY: the call is allowed in a forked child whatever other threads were doing.
+            // Whoever owned the descriptor is `Unforked` or on a thread that does not exist here.
+            unsafe { libc::close(fd) };
+        }
+    }
 }
 
-/// Counts forks from now on.
+/// A socket that forked children do not inherit: it listens, or is connected, for as long as
+/// anybody has it, also a child that does not know of it.
+#[derive(Debug)]
+pub struct Uninherited<T> {
+    /// `None` if there was no place left: then it is inherited like any other.
+    place: Option<&'static AtomicI32>,
+    socket: T,
+}
+
+impl<T: AsFd> Uninherited<T> {
+    /// The value must be used on threads of this process only, or be [`Unforked`].
+    pub fn new(socket: T) -> Uninherited<T> {
+        let fd = socket.as_fd().as_raw_fd();
+        let take = |place: &&AtomicI32| {
+            place.compare_exchange(NONE, fd, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        Uninherited { place: CLOSED_IN_CHILDREN.iter().find(take), socket }
+    }
+}
+
+impl<T> std::ops::Deref for Uninherited<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.socket
+    }
+}
+
+impl<T> Drop for Uninherited<T> {
+    /// Before the socket itself is closed, whose number may be another's then.
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            place.store(NONE, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts forks from now on, and closes in children what they shall not have.
 pub fn register() -> std::io::Result<()> {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     if WATCHED.swap(true, Ordering::Relaxed) {

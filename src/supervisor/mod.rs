@@ -32,6 +32,7 @@ mod calls;
 mod child;
 mod config;
 pub mod console;
+pub mod control;
 mod counts;
 mod credentials;
 mod deadlines;
@@ -108,6 +109,7 @@ pub use worker_library::{WorkerError, WorkerLibrary, describe as describe_worker
 
 use agenda::Agenda;
 use buffers::Buffers;
+use control::ControlSocket;
 use functions::Functions;
 use metrics::Metrics;
 use pace::Pace;
@@ -169,6 +171,22 @@ pub trait Host {
         None
     }
 
+    /// Changes a variable of the host's own for an operator at the control socket, and keeps it where
+    /// the host keeps those; `None` when it has none of this name. Gives the new value, or why it was
+    /// not changed. All text is UTF-8.
+    fn set_variable(
+        &mut self,
+        _supervisor: &Supervisor,
+        _name: &str,
+        _value: &str,
+    ) -> Option<Result<String, String>> {
+        None
+    }
+
+    /// Somebody has steered the scripts by the control socket, for the host's own record: who, what,
+    /// and to what.
+    fn acted(&mut self, _who: &str, _what: &str, _whom: &str) {}
+
     /// Tells the operators something about the scripts: a crash, a restart. The text is UTF-8.
     ///
     /// By default, it is written in the operator chat through [`Host::call`].
@@ -211,6 +229,7 @@ pub struct Supervisor {
     agenda: Agenda,
     pace: Pace,
     metrics: Metrics,
+    control: ControlSocket,
     /// The files that the last `!pyfiles` listed.
     listed_files: RefCell<Vec<PathBuf>>,
 }
@@ -220,7 +239,7 @@ impl Supervisor {
     pub fn new(config: Config) -> Result<Supervisor, StartError> {
         let pool = Pool::new(WorkerLibrary::open(config.worker.as_deref())?);
         forks::register()?;
-        Ok(Supervisor {
+        let supervisor = Supervisor {
             reactor: Reactor::start()?,
             registry: Registry::default(),
             functions: Functions::default(),
@@ -231,8 +250,11 @@ impl Supervisor {
             agenda: Agenda::default(),
             pace: Pace::default(),
             metrics: Metrics::default(),
+            control: ControlSocket::default(),
             listed_files: RefCell::default(),
-        })
+        };
+        supervisor.open_control();
+        Ok(supervisor)
     }
 
     /// Whether any script defines the hook. Costs nothing, and does nothing: a hub may ask before
@@ -278,6 +300,7 @@ impl Supervisor {
     pub fn configure(&self, change: impl FnOnce(&mut Config)) {
         change(&mut self.config.borrow_mut());
         self.set_slow_hook();
+        self.open_control();
     }
 
     /// Changes the deadlines and limits of one script. False when there is none with this id.
@@ -333,6 +356,7 @@ impl Drop for Supervisor {
     /// Kills what still runs; [`Supervisor::shutdown`] lets scripts finish.
     fn drop(&mut self) {
         self.metrics.close();
+        self.control.close();
         self.pool.clear();
         for script in self.registry.clear() {
             script.transition(script::Transition::Forgotten, "the supervisor is gone");

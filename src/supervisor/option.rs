@@ -94,7 +94,7 @@ pub enum OptionError {
 }
 
 /// All options.
-pub static OPTIONS: [OptionSpec; 25] = [
+pub static OPTIONS: [OptionSpec; 27] = [
     OptionSpec {
         name: "hook_timeout",
         value: "SECONDS",
@@ -233,6 +233,22 @@ pub static OPTIONS: [OptionSpec; 25] = [
         chosen_by: ChosenBy::Host,
         meaning: "Where metrics can be read over HTTP: ADDRESS:PORT; empty is nowhere.",
         field: Field::Address(|config| &mut config.metrics),
+        for_script: None,
+    },
+    OptionSpec {
+        name: "control",
+        value: "PATH",
+        chosen_by: ChosenBy::Host,
+        meaning: "Where the control socket is, for vhpy ctl; empty is none.",
+        field: Field::Path(|config| &mut config.control),
+        for_script: None,
+    },
+    OptionSpec {
+        name: "control_group",
+        value: "TEXT",
+        chosen_by: ChosenBy::Host,
+        meaning: "The group that may use the control socket besides its user; empty is none.",
+        field: Field::Text(|config| &mut config.control_group),
         for_script: None,
     },
     OptionSpec {

@@ -42,6 +42,8 @@ pub struct Output {
 #[derive(Debug)]
 struct Inner {
     kept: VecDeque<String>,
+    /// How many lines there were, kept or not any more.
+    count: u64,
     printed: Budget,
     complained: Budget,
 }
@@ -57,7 +59,8 @@ struct Budget {
 impl Output {
     /// For the script of this name.
     pub fn new(name: &str) -> Arc<Output> {
-        let inner = Inner { kept: VecDeque::new(), printed: Budget::new(), complained: Budget::new() };
+        let inner =
+            Inner { kept: VecDeque::new(), count: 0, printed: Budget::new(), complained: Budget::new() };
         Arc::new(Output { name: name.to_string(), inner: Mutex::new(inner) })
     }
 
@@ -74,6 +77,14 @@ impl Output {
     /// The last lines, oldest first.
     pub fn last_lines(&self) -> Vec<String> {
         self.lock().kept.iter().cloned().collect()
+    }
+
+    /// The lines after so many, as far as they are kept, and how many there were in all.
+    pub fn lines_from(&self, from: u64) -> (u64, Vec<String>) {
+        let inner = self.lock();
+        let new = usize::try_from(inner.count.saturating_sub(from)).unwrap_or(usize::MAX);
+        let skipped = inner.kept.len().saturating_sub(new);
+        (inner.count, inner.kept.iter().skip(skipped).cloned().collect())
     }
 
     /// The last line that is not empty.
@@ -122,6 +133,7 @@ impl Inner {
             self.kept.pop_front();
         }
         self.kept.push_back(line);
+        self.count += 1;
     }
 }
 

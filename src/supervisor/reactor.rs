@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -136,8 +136,7 @@ impl Reactor {
     }
 
     /// For other threads: who writes a number there lets the next poll return at once.
-    #[cfg(feature = "metrics")]
-    pub(super) fn waker(&self) -> io::Result<std::os::fd::OwnedFd> {
+    pub(super) fn waker(&self) -> io::Result<OwnedFd> {
         self.poller.borrow().wake.as_fd().try_clone_to_owned()
     }
 

@@ -88,6 +88,7 @@ impl Supervisor {
         self.say_what_is_due();
         drop(level);
         self.publish_metrics(host);
+        self.serve_control(host);
         self.keep_house(host);
     }
 }

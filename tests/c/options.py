@@ -5,6 +5,7 @@ for each. Every other option is such that it cannot have the effect that is wait
 """
 
 import ctypes
+import grp
 import os
 import re
 import shutil
@@ -264,6 +265,26 @@ def store_dir(hub: Hub) -> None:
     hub.wait_for("the store's file", is_kept)
 
 
+def control(hub: Hub) -> None:
+    hub.set("control", hub.path("control"))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(hub.path("control"))
+        assert b'"control":1' in client.recv(1000)
+        hub.set("control", "")
+        # What was there is let go of.
+        while client.recv(1000):
+            pass
+    assert not os.path.exists(hub.path("control"))
+
+
+def control_group(hub: Hub) -> None:
+    hub.set("control_group", grp.getgrgid(os.getegid()).gr_name)
+    hub.set("control", hub.path("control"))
+    assert os.stat(hub.path("control")).st_mode & 0o777 == 0o660
+    hub.set("control_group", "")
+    assert os.stat(hub.path("control")).st_mode & 0o777 == 0o600
+
+
 def encoding(hub: Hub) -> None:
     hub.set("encoding", "cp1251")
     hub.load()
@@ -302,6 +323,8 @@ ROWS: dict[str, Any] = {
     "log_level": log_level,
     "python": python,
     "worker": worker,
+    "control": control,
+    "control_group": control_group,
     "scripts_dir": seen("/the/scripts", "sys.path[1]", "/the/scripts"),
     "metrics": metrics,
     "store_dir": store_dir,

@@ -2,6 +2,7 @@
 //! every way in which a script can hang or take too much.
 
 mod calls;
+mod control;
 mod events;
 mod figures;
 mod filters;

@@ -143,6 +143,19 @@ impl Host for Hub {
         self.read_script(supervisor, script);
     }
 
+    fn set_variable(
+        &mut self,
+        _supervisor: &Supervisor,
+        name: &str,
+        value: &str,
+    ) -> Option<Result<String, String>> {
+        self.set_variable_of(name, value)
+    }
+
+    fn acted(&mut self, who: &str, what: &str, whom: &str) {
+        Hub::acted(self, who.as_bytes(), what, &self.charset.encode(whom), b"");
+    }
+
     fn tell_operators(&mut self, _supervisor: &Supervisor, text: &str) {
         self.report(text);
     }

@@ -1,0 +1,213 @@
+//! `vhpy ctl`: asks a hub that runs, and steers its scripts, over its control socket.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{absolute, default_data};
+use vhpy::supervisor::control::{FILE, VERSION, connect_to};
+
+pub(super) const HELP: &str = "Examples:\n  \
+    vhpy ctl list\n  \
+    vhpy ctl reload quiz\n  \
+    vhpy ctl call quiz get_score '\"alice\"'\n  \
+    vhpy ctl --json status quiz\n\n\
+    Exit code: 0 when it is done, 1 when it was refused, 2 for a wrong command line, 3 when there is no \
+    hub.";
+
+/// The exit code when there is no hub.
+const NO_HUB: i64 = 3;
+/// How often `log -f` looks.
+const FOLLOW: Duration = Duration::from_millis(500);
+
+#[derive(Args)]
+pub(super) struct CtlArgs {
+    #[command(subcommand)]
+    what: What,
+
+    /// The data folder of the hub [default: vhpy in the XDG state folder; then the sockets of
+    /// $XDG_RUNTIME_DIR/vhpy and /run/vhpy].
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The hub's control socket.
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "data")]
+    socket: Option<PathBuf>,
+
+    /// Print what the hub answers, as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// List the scripts.
+    List,
+    /// Tell how the scripts do, the slowest first.
+    Stat,
+    /// Tell how a script and its hooks do.
+    Status { name: String },
+    /// Load a script.
+    Load { path: PathBuf },
+    /// Unload a script.
+    Unload { name: String },
+    /// Load a script anew, or all.
+    Reload { name: Option<String> },
+    /// Show what a script, or all, printed last.
+    Log {
+        /// Go on with what they print.
+        #[arg(short, long)]
+        follow: bool,
+        name: Option<String>,
+    },
+    /// Call a function of a script; arguments are JSON, or text where they are none.
+    Call {
+        name: String,
+        function: String,
+        #[arg(allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Raise an event; arguments as for call.
+    Event {
+        hook: String,
+        #[arg(allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Change an option or a variable of the hub, or an option of one script; - takes that back.
+    Set {
+        /// [NAME [HOOK]] OPTION VALUE
+        #[arg(num_args = 2..=4, allow_hyphen_values = true, value_names = ["OPTION", "VALUE"])]
+        what: Vec<String>,
+    },
+    /// Show what a script keeps in vh.store.
+    Store { name: String },
+}
+
+pub(super) fn run(args: &CtlArgs) -> Result<i64, String> {
+    let Some(stream) = connect(args)? else {
+        eprintln!("vhpy: no hub listens; say where with --data or --socket");
+        return Ok(NO_HUB);
+    };
+    let mut hub = Hub::new(stream).map_err(|error| format!("the hub does not answer: {error}"))?;
+    let mut request = request(&args.what)?;
+    loop {
+        let answer = hub.ask(&request).map_err(|error| format!("the hub does not answer: {error}"))?;
+        if args.json {
+            println!("{answer}");
+        } else if let Some(error) = answer.get("error") {
+            eprintln!("vhpy: {}", error.as_str().unwrap_or("refused"));
+        } else if let Some(text) = answer["text"].as_str().filter(|text| !text.is_empty()) {
+            println!("{text}");
+        }
+        if answer.get("error").is_some() {
+            return Ok(1);
+        }
+        if !matches!(args.what, What::Log { follow: true, .. }) {
+            return Ok(0);
+        }
+        request["since"] = answer["answer"]["next"].clone();
+        std::thread::sleep(FOLLOW);
+    }
+}
+
+/// The first socket on which a hub listens.
+fn connect(args: &CtlArgs) -> Result<Option<UnixStream>, String> {
+    let in_folder = |folder: PathBuf| folder.join(FILE);
+    let paths = match (&args.socket, &args.data) {
+        (Some(socket), _) => vec![socket.clone()],
+        (None, Some(data)) => vec![in_folder(absolute(data)?)],
+        (None, None) => {
+            let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| Path::new(&folder).join("vhpy"));
+            default_data()
+                .into_iter()
+                .chain(runtime)
+                .chain([PathBuf::from("/run/vhpy")])
+                .map(in_folder)
+                .collect()
+        }
+    };
+    for path in paths {
+        match connect_to(&path) {
+            Ok(stream) => return Ok(Some(stream)),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(format!("{}: {error}: you are not its user, nor of its group", path.display()));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+struct Hub {
+    reader: BufReader<UnixStream>,
+    next: u64,
+}
+
+impl Hub {
+    fn new(stream: UnixStream) -> std::io::Result<Hub> {
+        let mut hub = Hub { reader: BufReader::new(stream), next: 1 };
+        let hello = hub.line()?;
+        match hello["control"].as_i64() {
+            Some(VERSION) => Ok(hub),
+            _ => Err(std::io::Error::other(format!("it speaks another version: {hello}"))),
+        }
+    }
+
+    fn line(&mut self) -> std::io::Result<Value> {
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err(std::io::Error::other("it has ended"));
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    fn ask(&mut self, request: &Value) -> std::io::Result<Value> {
+        let mut request = request.clone();
+        request["id"] = json!(self.next);
+        self.next += 1;
+        let stream = self.reader.get_mut();
+        stream.write_all(format!("{request}\n").as_bytes())?;
+        self.line()
+    }
+}
+
+fn request(what: &What) -> Result<Value, String> {
+    let args = |args: &[String]| -> Vec<Value> {
+        args.iter().map(|arg| serde_json::from_str(arg).unwrap_or_else(|_| json!(arg))).collect()
+    };
+    Ok(match what {
+        What::List => json!({"do": "list"}),
+        What::Stat => json!({"do": "stat"}),
+        What::Status { name } => json!({"do": "status", "script": name}),
+        What::Load { path } => json!({"do": "load", "path": absolute(path)?}),
+        What::Unload { name } => json!({"do": "unload", "script": name}),
+        What::Reload { name } => with_script("reload", name.as_ref()),
+        What::Log { name, .. } => with_script("log", name.as_ref()),
+        What::Call { name, function, args: given } => {
+            json!({"do": "call", "script": name, "function": function, "args": args(given)})
+        }
+        What::Event { hook, args: given } => json!({"do": "event", "hook": hook, "args": args(given)}),
+        What::Set { what } => {
+            let keys: &[&str] = match what.len() {
+                2 => &["option", "value"],
+                3 => &["script", "option", "value"],
+                _ => &["script", "hook", "option", "value"],
+            };
+            let mut request = json!({"do": "set"});
+            keys.iter().zip(what).for_each(|(key, value)| request[*key] = json!(value));
+            request
+        }
+        What::Store { name } => json!({"do": "store", "script": name}),
+    })
+}
+
+fn with_script(what: &str, script: Option<&String>) -> Value {
+    let mut request = BTreeMap::from([("do", json!(what))]);
+    request.extend(script.map(|script| ("script", json!(script))));
+    json!(request)
+}
