@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use libfuzzer_sys::fuzz_target;
 use memmap2::MmapOptions;
-use plugin_abi::link::HubEnd;
+use plugin_abi::asleep::{Asleep, Place, Processor};
+use plugin_abi::link::{HubEnd, Woken};
 use plugin_abi::{FromWorker, Hook, frame};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -27,7 +28,15 @@ fuzz_target!(|bytes: &[u8]| {
         // SAFETY: `at` is a multiple of 8 inside the mapping; all access to it is atomic.
         unsafe { AtomicU64::from_ptr(target) }.store(u64::from_le_bytes(word), Ordering::Relaxed);
         let ended = match write[0] % 8 {
-            0 => hub.try_send(&event).is_err(),
+            0 => {
+                hub.set_place(Place::from_word(u32::from(write[1])));
+                let failed = hub.try_send(&event).is_err();
+                // Whatever the worker says of where it slept is a processor that can be.
+                if let Some(Woken { asleep: Asleep::At(processor), .. }) = hub.woken() {
+                    assert!(processor.number() < Processor::MOST);
+                }
+                failed
+            }
             1 => hub.send(&event, || false).is_err(),
             2 => hub.arm() && !hub.silence(),
             3 => {

@@ -9,10 +9,12 @@
 //! - [`value`]: values that cross between the two
 //! - [`frame`]: messages in MessagePack
 //! - [`ring`]: a ring of frames between processes that do not trust each other
+//! - [`asleep`]: the word of one who sleeps
 //! - [`segment`]: the memory with the two rings
 //! - [`refusal`]: which system call is not allowed here
 //! - [`link`]: both ends, and who wakes whom
 //! - [`wait`]: how long to stay awake
+//! - [`lodging`]: on which processor to sleep
 //! - [`start`]: how a worker process begins
 //! - [`manual`]: the tables in Markdown
 //! - [`stub`]: the type stub `vh.pyi`
@@ -20,6 +22,7 @@
 // A panic here is one in the hub or in a script. Tests and the fuzz targets may.
 #![cfg_attr(not(any(test, fuzzing)), warn(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod asleep;
 pub mod call;
 pub mod command;
 pub mod filter;
@@ -37,6 +40,8 @@ pub mod value;
 pub mod figures;
 #[cfg(not(loom))]
 pub mod link;
+#[cfg(not(loom))]
+pub mod lodging;
 #[cfg(not(loom))]
 pub mod refusal;
 #[cfg(not(loom))]

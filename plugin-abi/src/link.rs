@@ -2,10 +2,15 @@
 //! whom; what frames mean is left to the two sides.
 //!
 //! A consumer that has nothing to do sets its *asleep* word and looks once more before it
-//! sleeps; a producer looks at that word after it has published a record. Both put a
-//! sequentially consistent fence between their store and their load, so at least one of them
-//! sees the other: no record waits for a sleeper. The sleeping itself is a poll of a pipe, so
-//! that a wake-up that comes early is not lost.
+//! sleeps; a producer looks at that word after it has published a record: see
+//! [`asleep`](crate::asleep). The sleeping itself is a poll of a pipe, so that a wake-up that
+//! comes early is not lost.
+//!
+//! To wake a sleeper on another processor costs tens of microseconds where that processor is
+//! idle, as it then mostly is, and most of all in a virtual machine; on the own one it costs one or
+//! two. So the hub says on which processor its thread runs, and a worker that is going to sleep
+//! moves there first ([`lodging`](crate::lodging)), if the hub wants it to, and is itself again as
+//! soon as it wakes. The hub, which waits for it, lets it run at once.
 //!
 //! The hub sleeps in one of two ways. While it waits for answers, it sets *asleep* and the
 //! worker wakes it as above. When it is elsewhere, in the host's own loop, the worker *rings*:
@@ -28,11 +33,13 @@ use std::time::{Duration, Instant};
 use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::asleep::{Asleep, Place, Processor, get_up, lie_down, to_be_woken};
 use crate::figures::Figures;
+use crate::lodging::{Lodging, Tied, Untied};
 use crate::refusal;
 use crate::ring::{Consumer, Corrupt, Producer, Push};
 use crate::segment::{Direction, RingMemory, Segment};
-use crate::wait::{Oversubscription, SpinPolicy};
+use crate::wait::{Oversubscription, SpinPolicy, Waking};
 
 /// What a worker process is given, in this order, as the descriptors 3 to 6.
 #[derive(Debug)]
@@ -45,6 +52,15 @@ pub struct WorkerFds {
     pub doorbell: OwnedFd,
     /// The reading end of the pipe that ends with the hub.
     pub life: OwnedFd,
+}
+
+/// A worker that was woken.
+#[derive(Clone, Copy, Debug)]
+pub struct Woken {
+    /// How it says it slept.
+    pub asleep: Asleep,
+    /// When that began.
+    pub since: Instant,
 }
 
 /// The hub's end. One thread at a time.
@@ -63,8 +79,10 @@ pub struct HubEnd {
     doorbell: OwnedFd,
     /// The worker lives as long as this is open.
     life: Option<OwnedFd>,
-    /// Whether the worker had to be woken for the last frame.
-    woke: Cell<bool>,
+    /// Where the worker is to sleep.
+    place: Cell<Place>,
+    /// How the worker was woken for the last frame.
+    woke: Cell<Option<Woken>>,
 }
 
 /// Reading end, writing end.
@@ -140,7 +158,8 @@ impl HubEnd {
             _wake_reader: wake_reader,
             doorbell,
             life: Some(life),
-            woke: Cell::new(false),
+            place: Cell::default(),
+            woke: Cell::new(None),
         };
         Ok((end, fds))
     }
@@ -181,19 +200,24 @@ impl HubEnd {
 
     #[inline]
     fn wake_worker(&self) {
-        fence(Ordering::SeqCst);
-        let asleep = self.segment.worker_asleep();
-        if asleep.load(Ordering::Relaxed) != 0 {
-            asleep.store(0, Ordering::Relaxed);
-            self.woke.set(true);
+        if let Some(asleep) = to_be_woken(self.segment.worker_asleep()) {
+            self.woke.set(Some(Woken { asleep, since: Instant::now() }));
             let _ = write_byte(&self.wake);
         }
     }
 
-    /// Whether the worker slept when it was last sent something; asked once.
+    /// How the worker was woken if it slept when it was last sent something; told once.
     #[inline]
-    pub fn woke_worker(&self) -> bool {
+    pub fn woken(&self) -> Option<Woken> {
         self.woke.take()
+    }
+
+    /// Says where the worker is to sleep from now on. What it makes of that is its own affair.
+    #[inline]
+    pub fn set_place(&self, place: Place) {
+        if self.place.replace(place) != place {
+            self.segment.place().store(place.word(), Ordering::Relaxed);
+        }
     }
 
     /// Whether something may have arrived. One load.
@@ -293,11 +317,14 @@ pub struct WorkerReceiver {
     consumer: Consumer<RingMemory>,
     partial: Vec<u8>,
     wake: Exposed,
+    /// Whether there is something in `wake` to be read.
+    rung: bool,
     /// Open as long as the hub lives.
     _life: OwnedFd,
     /// Ends a sleep from within the worker.
     local_wake: Arc<EventFd>,
     spin: SpinPolicy,
+    lodging: Lodging,
 }
 
 /// Both halves of the worker's end, from the descriptors it was given.
@@ -316,9 +343,11 @@ pub fn open(fds: WorkerFds) -> io::Result<(WorkerSender, WorkerReceiver)> {
             segment,
             partial: Vec::new(),
             wake: Exposed::new(fds.wake)?,
+            rung: false,
             _life: fds.life,
             local_wake: Arc::new(local_wake),
             spin: SpinPolicy::default(),
+            lodging: Lodging::default(),
         },
     ))
 }
@@ -399,7 +428,46 @@ impl WorkerReceiver {
     #[inline]
     pub fn stay_awake(&mut self) -> bool {
         let oversubscription = self.oversubscription();
-        self.spin.stay_awake(oversubscription, || self.consumer.is_ready())
+        match self.place() {
+            Place::Anywhere => {
+                self.spin.stay_awake(oversubscription, Waking::Dear, || self.consumer.is_ready())
+            }
+            Place::Beside(hub) if Processor::current() == Some(hub) => self.stay_beside(hub),
+            Place::Beside(_) => {
+                self.spin.stay_awake(oversubscription, Waking::Cheap, || self.consumer.is_ready())
+            }
+        }
+    }
+
+    /// This thread has the processor that the hub needs now. Whether there is a frame when the hub
+    /// has had it; if not, this thread had better sleep.
+    #[cold]
+    fn stay_beside(&mut self, hub: Processor) -> bool {
+        if self.consumer.is_ready() {
+            return true;
+        }
+        if self.spin.is_worth_moving() {
+            self.lodging.leave(hub);
+            if Processor::current() != Some(hub) {
+                let oversubscription = self.oversubscription();
+                return self.spin.stay_awake(oversubscription, Waking::Cheap, || self.consumer.is_ready());
+            }
+        }
+        self.oversubscription() != Oversubscription::SLEEPERS
+            && self.spin.make_room(|| self.consumer.is_ready())
+    }
+
+    /// Whether the hub may be running meanwhile: there are processors for all, and it is not on
+    /// this one.
+    #[inline]
+    pub fn may_spin(&self) -> bool {
+        let is_beside = |hub| Processor::current() == Some(hub);
+        !self.oversubscription().is_some() && !matches!(self.place(), Place::Beside(hub) if is_beside(hub))
+    }
+
+    #[inline]
+    fn place(&self) -> Place {
+        Place::from_word(self.segment.place().load(Ordering::Relaxed))
     }
 
     /// Whether there are more hot threads than processors, so that spinning only hurts.
@@ -413,30 +481,54 @@ impl WorkerReceiver {
     /// while it sleeps: a thread that blocks signals, looks for what they left, and sleeps with
     /// the mask it had before misses none.
     pub fn sleep(&mut self, mask: Option<&libc::sigset_t>) -> Result<(), Broken> {
-        let wake = self.wake.get()?;
         let start = Instant::now();
+        if std::mem::take(&mut self.rung) && nix::unistd::read(self.wake.get()?, &mut [0; TAKEN]) == Ok(0) {
+            return Err(Broken::Orphaned);
+        }
+        let wake = self.wake.get()?.as_raw_fd();
+        let (how, tied) = self.choose_place();
         let asleep = self.segment.worker_asleep();
-        asleep.store(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
+        lie_down(asleep, how);
+        let mut events = [0; 2];
         if !self.consumer.is_ready() {
-            let pollfd =
-                |fd: BorrowedFd<'_>| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            let mut fds = [pollfd(wake.as_fd()), pollfd(self.local_wake.as_fd())];
+            let pollfd = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+            let mut fds = [pollfd(wake), pollfd(self.local_wake.as_raw_fd())];
             let mask = mask.map_or(std::ptr::null(), std::ptr::from_ref);
             // SAFETY: two valid pollfds are passed, with their number; no time limit, and a
             // mask that is NULL or borrowed.
             unsafe { libc::ppoll(fds.as_mut_ptr(), 2, std::ptr::null(), mask) };
-            let [woken, woken_here] = fds.map(|fd| fd.revents);
-            if woken != 0 && nix::unistd::read(self.wake.get()?, &mut [0; TAKEN]) == Ok(0) {
-                return Err(Broken::Orphaned);
-            }
-            if woken_here != 0 && self.local_wake.read() == Err(nix::errno::Errno::EBADF) {
-                return Err(Broken::Closed);
-            }
+            events = fds.map(|fd| fd.revents);
         }
-        asleep.store(0, Ordering::Relaxed);
-        self.spin.slept(start.elapsed());
+        get_up(asleep);
+        match (tied, how) {
+            (Some(tied), _) => self.lodging.untie(tied),
+            (None, Asleep::At(place)) => self.lodging.woke_untied(place),
+            (None, _) => {}
+        }
+        let [woken, woken_here] = events;
+        // What was rung is read before the next sleep, when nobody waits for this thread.
+        self.rung = woken != 0;
+        if self.rung && woken & libc::POLLIN == 0 {
+            self.wake.get()?;
+            return Err(Broken::Orphaned);
+        }
+        if woken_here != 0 && self.local_wake.read() == Err(nix::errno::Errno::EBADF) {
+            return Err(Broken::Closed);
+        }
+        let waking = if matches!(how, Asleep::At(_)) { Waking::Cheap } else { Waking::Dear };
+        self.spin.slept(start.elapsed(), waking, self.oversubscription());
         Ok(())
+    }
+
+    /// Moves this thread to where it is to sleep.
+    fn choose_place(&mut self) -> (Asleep, Option<Tied>) {
+        let Place::Beside(hub) = self.place() else { return (Asleep::Anywhere, None) };
+        match self.lodging.lie_down(hub) {
+            Ok(tied) => (Asleep::At(hub), tied),
+            Err(Untied::NoNeed) if Processor::current() == Some(hub) => (Asleep::At(hub), None),
+            Err(Untied::NoNeed) => (Asleep::Anywhere, None),
+            Err(Untied::Refused) => (Asleep::Refused, None),
+        }
     }
 
     /// What another thread can end a sleep with.
@@ -534,8 +626,8 @@ mod tests {
                 assert_eq!(frame, number.to_le_bytes());
                 sender.send(&frame, Notify::Waiting, || ()).unwrap();
                 if number % 100 == 0 {
-                    receiver.spin.slept(Duration::from_secs(1));
-                    receiver.spin.slept(Duration::from_secs(1));
+                    receiver.spin.slept(Duration::from_secs(1), Waking::Dear, Oversubscription::NONE);
+                    receiver.spin.slept(Duration::from_secs(1), Waking::Dear, Oversubscription::NONE);
                 }
             }
         });

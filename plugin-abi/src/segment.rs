@@ -42,6 +42,7 @@ enum Control {
     ToWorkerConsumed = 0,
     ToHubConsumed = 1,
     WorkerAsleep = 2,
+    Place = 7,
     HubAsleep = 3,
     DoorbellRung = 4,
     Oversubscription = 5,
@@ -141,6 +142,11 @@ impl Segment {
     /// How many threads are hot, if they are more than the processors. Written by the hub.
     pub fn oversubscription(&self) -> &AtomicU32 {
         self.short(Control::Oversubscription)
+    }
+
+    /// Where the worker is to sleep. Written by the hub, which never reads it.
+    pub fn place(&self) -> &AtomicU32 {
+        self.short(Control::Place)
     }
 }
 

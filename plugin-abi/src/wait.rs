@@ -12,6 +12,8 @@
 //!   with work to do. The scheduler wakes a sleeper at such a program's cost, but lets one who
 //!   yields wait for its whole turn, milliseconds. So for many times as long nothing is yielded:
 //!   a few looks, then sleep.
+//! * A sleeper on the processor of who waits for it is back in a few microseconds, without
+//!   disturbing another processor. One who may sleep there stays awake only for what comes at once.
 //! * One who has looked in vain several times does not look before it yields or sleeps: the
 //!   thread it waits for may be behind it on its own processor, whatever the number of hot
 //!   threads is, because other programs use processors, too.
@@ -23,6 +25,13 @@ use std::time::{Duration, Instant};
 const SPIN: Duration = Duration::from_micros(5);
 /// How long a hot thread stays awake altogether.
 const AWAKE: Duration = Duration::from_micros(100);
+/// The same for a thread that sleeps beside the one that wakes it.
+const BRIEFLY: Duration = Duration::from_micros(20);
+/// After how many short sleeps in a row a thread stays awake that sleeps beside its waker: before
+/// that it would have to move to another processor, and that costs as much as some sleeps.
+pub const SHORT: u8 = 4;
+/// How often one who has woken somebody on its own processor lets others run, before it sleeps.
+const YIELDS: u32 = 4;
 /// How long a thread stays awake whose last waits were longer than [`AWAKE`].
 const GLANCE: Duration = Duration::from_micros(2);
 /// A yield that takes longer gave the processor to somebody else than a peer.
@@ -89,19 +98,64 @@ impl Oversubscription {
     }
 }
 
+/// What it costs to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waking {
+    /// From another processor.
+    Dear,
+    /// From the processor where one sleeps.
+    Cheap,
+}
+
+impl Waking {
+    /// How long it pays to stay awake.
+    fn awake(self) -> Duration {
+        match self {
+            Waking::Dear => AWAKE,
+            Waking::Cheap => BRIEFLY,
+        }
+    }
+}
+
 /// What a thread learned from its last waits.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SpinPolicy {
     /// Waits in a row that were longer than it pays to stay awake.
     long: u8,
+    /// Sleeps in a row that were too short to be worth it.
+    short: u8,
     /// Waits in a row in which the first looks were in vain, or left out.
     vain: u8,
     /// Yields since the last that was timed although it was answered.
     untimed: u8,
+    yields: Caution,
+    /// The same for one who gives way.
+    no_way: Caution,
+}
+
+/// Whether yielding costs too much.
+#[derive(Clone, Copy, Debug, Default)]
+struct Caution {
     /// When a yield took long the last time.
     robbed: Option<Instant>,
     /// Until when nothing is yielded.
     wary: Option<Instant>,
+}
+
+impl Caution {
+    fn is_wary(&mut self, now: Instant) -> bool {
+        self.wary = self.wary.filter(|until| now < *until);
+        self.wary.is_some()
+    }
+
+    /// A yield took so long. Once in a while that may happen.
+    fn robbed(&mut self, now: Instant, took: Duration) {
+        let span = took * WARY;
+        let last = self.robbed.replace(now);
+        if last.is_some_and(|last| now - last < span) {
+            self.wary = Some(now + span);
+        }
+    }
 }
 
 impl SpinPolicy {
@@ -113,6 +167,7 @@ impl SpinPolicy {
     pub fn stay_awake(
         &mut self,
         oversubscription: Oversubscription,
+        waking: Waking,
         mut ready: impl FnMut() -> bool,
     ) -> bool {
         if ready() {
@@ -122,13 +177,14 @@ impl SpinPolicy {
             self.vain = 0;
             return true;
         }
-        self.stay_awake_longer(oversubscription, &mut ready)
+        self.stay_awake_longer(oversubscription, waking, &mut ready)
     }
 
     #[cold]
     fn stay_awake_longer(
         &mut self,
         oversubscription: Oversubscription,
+        waking: Waking,
         ready: &mut dyn FnMut() -> bool,
     ) -> bool {
         if oversubscription == Oversubscription::SLEEPERS {
@@ -136,12 +192,11 @@ impl SpinPolicy {
         }
         let start = Instant::now();
         self.vain = if self.vain < RETRY { self.vain + 1 } else { VAIN - 1 };
-        self.wary = self.wary.filter(|until| start < *until);
-        if self.wary.is_some() {
+        if self.yields.is_wary(start) {
             return false;
         }
         let shares = oversubscription.is_some() || self.vain >= VAIN;
-        let limit = if self.long >= 2 { GLANCE } else { AWAKE + oversubscription.round() };
+        let limit = if self.long >= 2 { GLANCE } else { waking.awake() + oversubscription.round() };
         let mut waited = Duration::ZERO;
         while waited <= limit {
             let yields = shares && limit > GLANCE || waited > SPIN;
@@ -155,7 +210,7 @@ impl SpinPolicy {
             let before = waited;
             waited = start.elapsed();
             if waited - before > ROBBED + oversubscription.round() {
-                self.robbed(start + waited, waited - before);
+                self.yields.robbed(start + waited, waited - before);
                 return is_ready;
             }
             if is_ready {
@@ -165,15 +220,6 @@ impl SpinPolicy {
         false
     }
 
-    /// A yield took so long. Once in a while that may happen.
-    fn robbed(&mut self, now: Instant, took: Duration) {
-        let span = took * WARY;
-        let last = self.robbed.replace(now);
-        if last.is_some_and(|last| now - last < span) {
-            self.wary = Some(now + span);
-        }
-    }
-
     /// Whether a yield that was answered is timed as well: one in four, because a look at the
     /// clock costs a tenth of a yield, and somebody who keeps the processor does so each time.
     fn takes_the_time(&mut self) -> bool {
@@ -181,9 +227,54 @@ impl SpinPolicy {
         self.untimed == 0
     }
 
+    /// Lets others of this processor run until `ready` says yes: for one who has just woken
+    /// somebody there. Returns whether it was ready; if not, it is time to sleep.
+    #[cold]
+    pub fn give_way(&mut self, mut ready: impl FnMut() -> bool) -> bool {
+        let start = Instant::now();
+        if self.no_way.is_wary(start) {
+            return false;
+        }
+        for _ in 0..YIELDS {
+            std::thread::yield_now();
+            if ready() {
+                return true;
+            }
+            let waited = start.elapsed();
+            if waited > ROBBED {
+                // It was somebody else's turn, or who was woken needs more than one.
+                self.no_way.robbed(start + waited, waited);
+                return false;
+            }
+        }
+        false
+    }
+
+    /// The same for one who has done its work, most likely, and has somebody wait for it there.
+    #[cold]
+    pub fn make_room(&mut self, ready: impl FnOnce() -> bool) -> bool {
+        std::thread::yield_now();
+        let is_ready = ready();
+        self.short = if is_ready { self.short.saturating_add(1) } else { self.short };
+        is_ready
+    }
+
     /// Remembers how long a wait took in which the thread slept.
-    pub fn slept(&mut self, waited: Duration) {
-        self.long = if waited > AWAKE * 2 { self.long.saturating_add(1) } else { 0 };
+    pub fn slept(&mut self, waited: Duration, waking: Waking, oversubscription: Oversubscription) {
+        let is_long = match waking {
+            _ if oversubscription == Oversubscription::SLEEPERS => true,
+            Waking::Dear => waited > AWAKE * 2,
+            Waking::Cheap => waited > (BRIEFLY + oversubscription.round()) * 2,
+        };
+        self.long = if is_long { self.long.saturating_add(1) } else { 0 };
+        self.short = if is_long { 0 } else { self.short.saturating_add(1) };
+    }
+
+    /// Whether sleeps have been so short that one had better stay awake, at the price of moving to
+    /// another processor first.
+    #[inline]
+    pub fn is_worth_moving(&self) -> bool {
+        self.short >= SHORT
     }
 }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use plugin_abi::asleep::Place;
 use plugin_abi::frame;
 use plugin_abi::ring::Push;
 use plugin_abi::{Answer, Hook, Value};
@@ -235,6 +236,9 @@ impl Supervisor {
         let Ok(frame) = event.frame(form) else { return true };
         if is_awaited {
             process.expect(seq, script.kept.get());
+        } else {
+            // It works while the hub goes on, so it needs another processor.
+            process.set_place(Place::Anywhere);
         }
         match process.try_send(frame) {
             Ok(Push::Done) => {}

@@ -84,6 +84,7 @@ mod verdict;
 mod visits;
 mod waiting;
 mod waits;
+mod wakeups;
 mod wanted;
 mod worker_library;
 

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plugin_abi::Answer;
+use plugin_abi::asleep::{Asleep, Place, Processor};
 use plugin_abi::figures::Figures;
 use plugin_abi::frame::FrameError;
-use plugin_abi::link::HubEnd;
+use plugin_abi::link::{HubEnd, Woken};
 use plugin_abi::ring::{Corrupt, Push};
-use plugin_abi::wait::Oversubscription;
+use plugin_abi::wait::{Oversubscription, SHORT};
 use smallvec::SmallVec;
 
 use super::child::{Child, Exit};
@@ -127,6 +128,10 @@ pub struct Process {
     /// Events whose answer nobody waits for any more.
     abandoned: RefCell<Vec<u64>>,
     oversubscription: Cell<Oversubscription>,
+    /// When it was last asked alone, in the supervisor's count of such events.
+    turn: Cell<u64>,
+    /// For how many more events it may be on the processor where it slept.
+    here: Cell<u8>,
     /// What it may use.
     limits: Cell<Limits>,
     /// Set when its interpreter has started, and knows what signals of the hub's mean.
@@ -168,6 +173,8 @@ impl Process {
             pending: RefCell::default(),
             abandoned: RefCell::default(),
             oversubscription: Cell::new(Oversubscription::NONE),
+            turn: Cell::new(0),
+            here: Cell::new(0),
             limits: Cell::default(),
             is_up: Cell::new(false),
             dumped: Cell::new(false),
@@ -263,10 +270,40 @@ impl Process {
         if is_tolerable { Ok(true) } else { Err(Violation::TooSlow) }
     }
 
-    /// Whether the worker slept when it was last sent something; asked once.
+    /// How the worker was woken if it slept when it was last sent something; told once.
     #[inline]
-    pub fn was_woken(&self) -> bool {
-        self.link.borrow().woke_worker()
+    pub fn woken(&self) -> Option<Woken> {
+        self.link.borrow().woken()
+    }
+
+    /// Says where the worker is to sleep.
+    #[inline]
+    pub fn set_place(&self, place: Place) {
+        if !self.dead.get() {
+            self.link.borrow().set_place(place);
+        }
+    }
+
+    /// Whether it has been woken on this very processor, or is still there: then it waits for the
+    /// caller to let it run.
+    #[inline]
+    pub fn is_here(&self, woken: Option<Woken>) -> bool {
+        let left = match woken {
+            Some(woken) => u8::from(slept_here(woken)) * (SHORT + 1),
+            None => self.here.get(),
+        };
+        if left > 0 {
+            self.here.set(left - 1);
+        }
+        left > 0
+    }
+
+    /// How many scripts are asked one by one in turns with this one, which is among them.
+    #[inline]
+    pub fn turns_since(&self, turn: u64) -> usize {
+        let since = turn.saturating_sub(self.turn.replace(turn));
+        // One that is asked seldom takes no turns.
+        usize::try_from(since).ok().filter(|since| *since <= TURNS).unwrap_or(1)
     }
 
     /// Tells the worker how many threads are hot.
@@ -454,6 +491,14 @@ impl Drop for Process {
             self.signal(libc::SIGKILL);
         }
     }
+}
+
+/// More scripts than these do not take turns.
+const TURNS: usize = 64;
+
+/// Whether it says that it slept on the processor that this thread runs on.
+fn slept_here(woken: Woken) -> bool {
+    matches!(woken.asleep, Asleep::At(processor) if Processor::current() == Some(processor))
 }
 
 /// What became of a process that can wake nobody.

@@ -5,6 +5,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use plugin_abi::Hook;
+use plugin_abi::asleep::Place;
+use plugin_abi::wait::Oversubscription;
 use smallvec::SmallVec;
 
 use super::agenda::Deferred;
@@ -35,12 +37,19 @@ impl Supervisor {
         hook: Option<Hook>,
         stopwatch: &mut Option<Stopwatch<'s>>,
     ) {
-        let oversubscription = self.waits.oversubscription(asked.len(), self.config.borrow().stay_awake);
-        let mut slept = false;
+        let oversubscription = self.oversubscription_of(asked);
+        let mut woken = None;
         for (_, process) in asked {
             process.set_oversubscription(oversubscription);
-            slept |= process.was_woken();
+            process.set_place(if asked.len() == 1 { self.waits.wakeups.place() } else { Place::Anywhere });
+            woken = process.woken().or(woken);
         }
+        // One alone that slept here, or still has to lie down here.
+        let mut is_here = match asked {
+            [(_, process)] => process.is_here(woken),
+            _ => false,
+        };
+        let mut slept = woken.is_some() && !is_here;
         let mut turns = 0;
         let mut looked: Option<Instant> = None;
         loop {
@@ -59,9 +68,16 @@ impl Supervisor {
             let is_slow = self.waits.forgiven() != inner
                 || turns % CLOCK_INTERVAL == 0 && looked.get_or_insert_with(Instant::now).elapsed() > SLICE;
             let ready = || asked.iter().any(|(_, process)| process.is_ready() && process.awaits(seq));
-            // It is better to sleep as well than to stay awake for a sleeper.
-            let mut stay_awake =
-                || !std::mem::take(&mut slept) && self.waits.stay_awake(oversubscription, ready);
+            let mut stay_awake = || {
+                // It is better to sleep as well than to stay awake for a sleeper, unless that is
+                // one that only waits for this processor.
+                let awake = match is_here {
+                    true => self.waits.give_way(ready),
+                    false => !std::mem::take(&mut slept) && self.waits.stay_awake(oversubscription, ready),
+                };
+                is_here &= awake;
+                awake
+            };
             if !is_slow && stay_awake() {
                 continue;
             }
@@ -69,6 +85,20 @@ impl Supervisor {
             self.block(host, seq, asked, hook, stopwatch);
             looked = None;
         }
+        if let (Some(woken), [_]) = (woken, asked) {
+            self.waits.wakeups.woke(woken.asleep, woken.since.elapsed());
+        }
+    }
+
+    /// How many threads are hot: those that are asked together, or those of scripts that are asked
+    /// one by one, in turns, as some hosts do, and the hub's.
+    #[inline]
+    fn oversubscription_of(&self, asked: &[Asked]) -> Oversubscription {
+        let scripts = match asked {
+            [(_, process)] => process.turns_since(self.waits.next_turn()),
+            _ => asked.len(),
+        };
+        self.waits.oversubscription(scripts, self.config.borrow().stay_awake)
     }
 
     /// The slow side of waiting: reads the clock, then sleeps.

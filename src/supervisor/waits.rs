@@ -8,7 +8,9 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use plugin_abi::wait::{Oversubscription, SpinPolicy};
+use plugin_abi::wait::{Oversubscription, SpinPolicy, Waking};
+
+use super::wakeups::Wakeups;
 
 /// From here on a call of the host is not the calling script's fault. Shorter ones are: a
 /// script can make as many of them as it likes.
@@ -28,6 +30,10 @@ pub(super) struct Waits {
     in_long_calls: Cell<Duration>,
     /// How many stopwatches run.
     stopwatches: Cell<u32>,
+    /// How many events went to one script alone.
+    turn: Cell<u64>,
+    /// Where scripts that are asked alone sleep.
+    pub(super) wakeups: Wakeups,
 }
 
 impl Waits {
@@ -45,12 +51,26 @@ impl Waits {
     /// Stays awake for as long as that pays; whether `ready` has come true.
     #[inline]
     pub(super) fn stay_awake(&self, oversubscription: Oversubscription, ready: impl FnMut() -> bool) -> bool {
-        self.spin.borrow_mut().stay_awake(oversubscription, ready)
+        self.spin.borrow_mut().stay_awake(oversubscription, Waking::Dear, ready)
+    }
+
+    /// Lets others of this processor run, among them a script that was woken here; whether `ready`
+    /// has come true.
+    pub(super) fn give_way(&self, ready: impl FnMut() -> bool) -> bool {
+        self.spin.borrow_mut().give_way(ready)
+    }
+
+    /// The number of the next event that goes to one script alone.
+    #[inline]
+    pub(super) fn next_turn(&self) -> u64 {
+        let turn = self.turn.get() + 1;
+        self.turn.set(turn);
+        turn
     }
 
     /// The thread has slept for so long in vain or until something came.
     pub(super) fn slept(&self, time: Duration) {
-        self.spin.borrow_mut().slept(time);
+        self.spin.borrow_mut().slept(time, Waking::Dear, Oversubscription::NONE);
     }
 
     /// All the time that was forgiven until now; when it has changed, something took long.

@@ -8,6 +8,7 @@ mod circumstances;
 mod death_of_the_hub;
 mod leftovers;
 mod lives;
+mod processors;
 mod slow_system;
 #[path = "../support/mod.rs"]
 mod support;

@@ -538,7 +538,7 @@ impl Channel {
         // SAFETY: the GIL is held and there is no leader; from where the GIL is given up to
         // where it is held again, this thread is the leader.
         let receiver = unsafe { &mut *self.receiver.get() };
-        if !receiver.oversubscription().is_some() {
+        if receiver.may_spin() {
             for _ in 0..LOOKS {
                 std::hint::spin_loop();
                 if receiver.is_ready() {
