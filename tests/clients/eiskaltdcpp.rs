@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::hub::Hub;
 use crate::support::skip::has;
-use crate::{free_port, wait_for};
+use crate::{free_port, tell_version, wait_for};
 
 /// A daemon with settings of its own.
 struct Daemon {
@@ -19,7 +19,7 @@ struct Daemon {
 
 impl Daemon {
     /// Starts it under a nick and lets it enter the hub.
-    fn enter(folder: &Path, nick: &str, hub: &Hub) -> Daemon {
+    fn enter(folder: &Path, nick: &str, hub: &str) -> Daemon {
         let home = folder.join(nick);
         std::fs::create_dir(&home).unwrap();
         let port = free_port();
@@ -32,7 +32,7 @@ impl Daemon {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let daemon = Daemon { child, port, hub: format!("dchub://{}", hub.address) };
+        let daemon = Daemon { child, port, hub: hub.into() };
         wait_for("the daemon's answer", || daemon.ask("show.version", "").is_ok(), |ok| *ok);
         daemon.tell("settings.getset", &format!(r#""key":"Nick","value":"{nick}""#));
         daemon.tell("hub.add", &format!(r#""huburl":"{}","enc":"UTF-8""#, daemon.hub));
@@ -94,8 +94,26 @@ fn eiskaltdcpp_chats_and_is_filtered() {
     }
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::start(folder.path());
-    let carol = Daemon::enter(folder.path(), "carol", &hub);
-    let dave = Daemon::enter(folder.path(), "dave", &hub);
+    let url = format!("dchub://{}", hub.address);
+    they_chat_and_are_filtered(folder.path(), [&url, &url]);
+    hub.stop();
+}
+
+#[test]
+fn eiskaltdcpp_comes_with_tls() {
+    if !has(&["eiskaltdcpp-daemon"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::start(folder.path());
+    they_chat_and_are_filtered(folder.path(), [&hub.tls, &format!("dchub://{}", hub.address)]);
+    hub.stop();
+}
+
+fn they_chat_and_are_filtered(folder: &Path, urls: [&str; 2]) {
+    tell_version("eiskaltdcpp-daemon");
+    let carol = Daemon::enter(folder, "carol", urls[0]);
+    let dave = Daemon::enter(folder, "dave", urls[1]);
     carol.sees("dave");
     dave.sees("carol");
 
@@ -106,5 +124,4 @@ fn eiskaltdcpp_chats_and_is_filtered() {
     carol.says("to the opera?");
     let heard = dave.hears("<carol> to the opera?");
     assert!(!heard.contains("casino"), "{heard}");
-    hub.stop();
 }

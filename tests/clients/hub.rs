@@ -12,6 +12,8 @@ pub struct Hub {
     pub folder: PathBuf,
     /// ADDRESS:PORT.
     pub address: String,
+    /// `nmdcs://`, with the keyprint of its certificate.
+    pub tls: String,
     /// Of the account `master`.
     pub password: String,
 }
@@ -30,7 +32,7 @@ impl Hub {
         }
         let log = std::fs::File::create(folder.join("hub.log")).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_vhpy"))
-            .args(["hub", "--listen", "127.0.0.1:0", "--data"])
+            .args(["hub", "--listen", "127.0.0.1:0", "--listen-tls", "127.0.0.1:0", "--data"])
             .arg(folder.join("data"))
             .arg("--scripts")
             .arg(&scripts)
@@ -39,8 +41,13 @@ impl Hub {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut hub =
-            Hub { child, folder: folder.to_path_buf(), address: String::new(), password: String::new() };
+        let mut hub = Hub {
+            child,
+            folder: folder.to_path_buf(),
+            address: String::new(),
+            tls: String::new(),
+            password: String::new(),
+        };
         let said = wait_for(
             "the hub's address and first password",
             || hub.log(),
@@ -51,6 +58,7 @@ impl Hub {
             rest.split([' ', ',', '\n']).next().unwrap().trim_end_matches('.').to_string()
         };
         hub.address = after("listens on ");
+        hub.tls = format!("nmdcs://{}", after("nmdcs://"));
         hub.password = after("password ");
         assert!(said.contains("with 5 scripts"), "{said}");
         hub

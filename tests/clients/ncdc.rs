@@ -3,14 +3,19 @@
 use crate::hub::Hub;
 use crate::support::skip::has;
 use crate::terminal::{Client, Tmux};
-use crate::{free_port, wait_for};
+use crate::{free_port, tell_version, wait_for, with_another_keyprint};
 
 impl Client<'_> {
     /// Gives the client a nick and brings it into the hub.
     fn enter(&self, hub: &Hub) {
+        self.enter_by(hub, &format!("nmdc://{}/", hub.address));
+    }
+
+    /// The same, by an address of the hub's.
+    fn enter_by(&self, hub: &Hub, url: &str) {
         self.type_line(&format!("/set nick {}", self.nick));
         self.log_has("main", &format!("global.nick = {}", self.nick));
-        self.type_line(&format!("/open hub nmdc://{}/", hub.address));
+        self.type_line(&format!("/open hub {url}"));
         if self.nick == "master" {
             self.log_has("#hub", "Password required.");
             self.type_line(&format!("/password {}", hub.password));
@@ -30,6 +35,7 @@ fn real_clients_chat_search_and_are_filtered() {
     if !has(&["ncdc", "tmux"]) {
         return;
     }
+    tell_version("ncdc");
     let folder = tempfile::tempdir().unwrap();
     let hub = Hub::start(folder.path());
     let tmux = Tmux::start(folder.path());
@@ -58,6 +64,29 @@ fn real_clients_chat_search_and_are_filtered() {
 
     hub.stop();
     alice.log_has("#hub", "Connection lost");
+}
+
+#[test]
+fn ncdc_comes_with_tls_and_looks_at_the_keyprint() {
+    if !has(&["ncdc", "tmux"]) {
+        return;
+    }
+    tell_version("ncdc");
+    let folder = tempfile::tempdir().unwrap();
+    let hub = Hub::start(folder.path());
+    let tmux = Tmux::start(folder.path());
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|nick| tmux.ncdc(nick));
+    alice.enter_by(&hub, &hub.tls);
+    bob.enter(&hub);
+    they_talk(&alice, &bob);
+    a_banned_word_is_stopped(&alice, &bob);
+
+    carol.type_line("/set nick carol");
+    carol.log_has("main", "global.nick = carol");
+    carol.type_line(&format!("/open hub {}", with_another_keyprint(&hub.tls)));
+    carol.log_has("#hub", "ertificate");
+    assert!(!carol.log("#hub").contains("Hello carol"), "{}", carol.log("#hub"));
+    hub.stop();
 }
 
 fn they_see_each_other(alice: &Client<'_>, bob: &Client<'_>) {
