@@ -1,13 +1,16 @@
 //! A hot event makes no system call and takes nothing from the heap, in the hub and in the
 //! worker, nor does a call of a script's function: shown by counting, not by timing.
 //!
-//! The tests start this very program again: once under `strace`, once with a counting `malloc`
-//! in front of the C library's. Events that find the other side asleep may do both, because
+//! System calls are counted by the kernel's tracepoint where it lets us, which stops nobody; elsewhere
+//! this very program is started again under `strace`, which takes minutes. For the heap it is started again
+//! with a counting `malloc` in front of the C library's. Events that find the other side asleep may do both, because
 //! waking costs a system call anyway, and on a busy machine there are some of these. So both
 //! tests look for a stretch of events without; where the hot path itself did one, there is none.
 //! Where other processes want the processors all the time, hot events yield, and do no more.
 
 mod support;
+#[path = "hot_path/system_calls.rs"]
+mod system_calls;
 
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -15,6 +18,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::skip::{cannot_run_here, has, skip};
+use crate::system_calls::Counters;
 use vhpy::supervisor::Config;
 use vhpy::{Call, Hook, Host, ScriptId, Supervisor, Value};
 
@@ -165,7 +169,47 @@ fn in_a_role() {
 /// sight of each other, and so yield to each other again and again, it has none but these.
 #[test]
 fn a_hot_event_or_call_makes_no_system_call() {
-    if !has_two_cores() || !has(&["strace"]) {
+    if !has_two_cores() {
+        return;
+    }
+    let mut rig = Rig::start();
+    // Whoever is to wake up for the first time has done so.
+    rig.stretch(MARKED);
+    match Counters::of(&[std::process::id(), rig.worker]) {
+        Ok(mut counters) => find_quiet(&mut counters, || rig.stretch(COUNTED)),
+        Err(error) => {
+            drop(rig);
+            eprintln!("with strace, since the kernel does not count: {error}");
+            look_with_strace();
+        }
+    }
+}
+
+/// Looks for a stretch in which only the counters' reading made system calls.
+fn find_quiet(counters: &mut Counters, mut stretch: impl FnMut()) {
+    let mut count = |work: &mut dyn FnMut()| {
+        let before = counters.read();
+        work();
+        counters.read() - before
+    };
+    let of_reading = (0..10).map(|_| count(&mut || {})).min().unwrap();
+    let (start, others) = (Instant::now(), processor_time_of_others());
+    let mut fewest = u64::MAX;
+    while fewest > of_reading {
+        fewest = fewest.min(count(&mut stretch));
+        if start.elapsed() > PATIENCE {
+            let others = processor_time_of_others().saturating_sub(others).as_secs_f64();
+            if others > start.elapsed().as_secs_f64() / 5.0 {
+                return cannot_run_here("others had the processors all the time, nothing could be seen");
+            }
+            let calls = fewest - of_reading;
+            panic!("{calls} system calls at least in {COUNTED} events and calls; strace -f tells which");
+        }
+    }
+}
+
+fn look_with_strace() {
+    if !has(&["strace"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -212,6 +256,11 @@ fn a_hot_event_or_call_makes_no_system_call() {
 /// The script waits meanwhile, and goes to sleep: it is the hub's thread that counts.
 #[test]
 fn an_event_that_is_kept_back_makes_no_system_call() {
+    let mut rig = Rig::start();
+    if let Ok(mut counters) = Counters::of_this_thread() {
+        return find_quiet(&mut counters, || rig.kept_back(COUNTED));
+    }
+    drop(rig);
     if !has(&["strace"]) {
         return;
     }
@@ -252,6 +301,8 @@ const MARK: &str = "getsid(";
 const MADE_BY_THE_MARK: usize = 20;
 const MARKED_STRETCHES: usize = 100;
 const MARKED: u64 = 2000;
+/// How many events, and as many calls, are to be without a system call.
+const COUNTED: u64 = 300;
 
 fn make_marked_stretches(stretch: impl Fn(&mut Rig, u64)) {
     let mut rig = Rig::start();
