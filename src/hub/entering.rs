@@ -116,6 +116,7 @@ impl Hub {
         }
         if class != Class::Pinger {
             self.show_history(id);
+            self.send_menu(id, class, false);
         }
     }
 }

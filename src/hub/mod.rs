@@ -44,7 +44,7 @@
 //! - `upkeep`: what is done to the data from outside of the hub
 //! - `findings`: what `vhpy check` says of scripts that are loaded
 //! - `background`: passwords and host names; `geoip`: places
-//! - `meter`: what is counted for metrics
+//! - `menus`: scripts' commands in clients' menus; `meter`: what is counted for metrics
 //! - `functions`: what scripts may call, the trait [`Host`](crate::supervisor::Host)
 
 mod accounts;
@@ -75,6 +75,7 @@ mod input;
 mod leaving;
 mod lists;
 mod login;
+mod menus;
 mod meter;
 mod moderation;
 mod my_info;
@@ -190,6 +191,8 @@ pub struct Hub {
     started: i64,
     /// What is counted, if anybody can read it.
     meter: Option<Box<meter::Meter>>,
+    /// Scripts' commands in clients' menus.
+    menus: menus::Menus,
     /// What was said last.
     history: history::History,
 }

@@ -186,6 +186,7 @@ impl Hub {
             first_account,
             started: clock.seconds,
             meter,
+            menus: super::menus::Menus::default(),
             history: super::history::History::default(),
         };
         hub.show_bots();

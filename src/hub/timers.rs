@@ -107,7 +107,7 @@ impl Hub {
         let next = self.timers.heap.peek().map(|Reverse((at, _))| *at);
         let late = (!self.late_lists.is_empty()).then(|| self.clock.instant + Duration::from_secs(1));
         // The passwords' delays are in the time that passes.
-        let by_clock = [next, late, self.timers.tick].into_iter().flatten().min();
+        let by_clock = [next, late, self.timers.tick, self.menus.next()].into_iter().flatten().min();
         let by_clock = by_clock.map(|at| at.checked_sub(self.ahead).unwrap_or(at));
         [by_clock, self.passwords.next_delay()].into_iter().flatten().min()
     }

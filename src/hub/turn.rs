@@ -24,6 +24,7 @@ impl Hub {
         self.take_findings();
         self.run_timers();
         self.run_script_commands();
+        self.keep_menus();
         // Leaving may lead to more leaving, and so may writing.
         for _ in 0..64 {
             self.write();

@@ -24,6 +24,8 @@ pub(super) struct Registry {
     wanted: Cell<HookSet>,
     /// Where others can read that.
     board: Cell<Option<&'static HookBoard>>,
+    /// Another number after each change of what commands there are.
+    commands_version: Cell<u64>,
     /// Ids that were given out before their scripts are loaded.
     reserved: RefCell<Vec<ScriptId>>,
 }
@@ -36,6 +38,7 @@ impl Default for Registry {
             listeners: RefCell::new(vec![none; Hook::COUNT]),
             wanted: Cell::default(),
             board: Cell::default(),
+            commands_version: Cell::default(),
             reserved: RefCell::default(),
         }
     }
@@ -103,8 +106,21 @@ impl Registry {
         self.hooks_changed();
     }
 
+    /// Another number whenever scripts have other commands.
+    pub(super) fn commands_version(&self) -> u64 {
+        self.commands_version.get()
+    }
+
+    /// A script has other commands than before.
+    pub(super) fn commands_changed(&self) {
+        self.commands_version.set(self.commands_version.get().wrapping_add(1));
+    }
+
     /// Takes a script out.
     pub(super) fn remove(&self, script: &Rc<Script>) {
+        if !script.commands.borrow().is_empty() {
+            self.commands_changed();
+        }
         self.scripts.borrow_mut().retain(|other| !Rc::ptr_eq(other, script));
         self.hooks_changed();
     }

@@ -75,7 +75,9 @@ impl Supervisor {
         script.observers.set(wants.observers);
         script.filtered.set(filtered);
         *script.filters.borrow_mut() = filters;
-        *script.commands.borrow_mut() = commands;
+        if script.commands.replace(commands) != *script.commands.borrow() {
+            self.registry.commands_changed();
+        }
         Ok(script.hooks.replace(hooks) != hooks)
     }
 
@@ -216,6 +218,11 @@ impl Supervisor {
         warnings
     }
 
+    /// Another number whenever [`Supervisor::commands`] may give something else than before. Costs nothing.
+    pub fn commands_version(&self) -> u64 {
+        self.registry.commands_version()
+    }
+
     /// The commands of scripts that users of a class may give, each once, in load order.
     pub fn commands(&self, host: &mut dyn Host, class: i64) -> Vec<Command> {
         let mut found: Vec<Command> = Vec::new();
@@ -235,6 +242,8 @@ impl Supervisor {
         script.own_hooks.set(HookSet::EMPTY);
         script.filtered.set(HookSet::EMPTY);
         script.filters.borrow_mut().clone_from(&Rc::default());
-        script.commands.borrow_mut().clear();
+        if !script.commands.take().is_empty() {
+            self.registry.commands_changed();
+        }
     }
 }

@@ -2,6 +2,7 @@
 #![cfg(feature = "cli")]
 
 use crate::support::client::{Client, HubBuilder};
+use crate::support::write_script;
 
 #[test]
 fn users_see_and_hear_each_other() {
@@ -95,6 +96,44 @@ fn pingers_and_old_clients_are_served() {
     old.wait_for("$NickList vhpy$$OpChat$$old$$new$$");
     old.send("$Quit|");
     old.closed();
+}
+
+#[test]
+fn commands_of_scripts_are_in_menus_as_long_as_they_are_there() {
+    let hub = HubBuilder::new().script("dice.py", DICE).start();
+    let mut old = hub.guest("old");
+    let mut anna = Client::connect(&hub, 2);
+    anna.supports += " UserCommand";
+    let mut anna = anna.login("anna", None);
+    let dice = r"$UserCommand 1 1 Scripts\dice: rolls a die$<%[mynick]> +dice %[line:count]&#124;";
+    assert_eq!(anna.wait_for("dice"), dice);
+    let mut master = Client::connect(&hub, 250);
+    master.supports += " UserCommand";
+    let mut master = master.login("master", Some(&hub.password));
+    master.wait_for(r"Scripts\secret$");
+
+    // What the entry says is what the script answers.
+    anna.chat("+dice 6");
+    anna.wait_for("anna rolls 6");
+    let other = write_script(
+        hub.data.as_ref().unwrap().path(),
+        "other.py",
+        "import vh\n@vh.command('extra')\ndef extra(nick):\n    pass\n",
+    );
+    master.chat(&format!("!pyload {}", other.display()));
+    anna.wait_for("$UserCommand 255 1");
+    assert_eq!(anna.wait_for("dice"), dice);
+    anna.wait_for(r"Scripts\extra$<%[mynick]> +extra&#124;");
+    master.chat("!pyunload dice");
+    anna.wait_for("$UserCommand 255 1");
+    anna.wait_for(r"Scripts\extra$");
+    master.chat("!pyunload other");
+    anna.wait_for("$UserCommand 255 1");
+    let seen = anna.so_far().join("\n");
+    assert!(!seen.contains("secret"), "{seen}");
+    old.chat("bye");
+    old.wait_for("<old> bye");
+    assert!(!old.so_far().join("\n").contains("$UserCommand"), "a client that does not know it");
 }
 
 const DICE: &str = "
