@@ -52,6 +52,8 @@ enum What {
     Stat,
     /// Tell how a script and its hooks do.
     Status { name: String },
+    /// Show where all threads of a script are, without stopping it.
+    Stacks { name: String },
     /// Load a script.
     Load { path: PathBuf },
     /// Unload a script.
@@ -184,6 +186,7 @@ fn request(what: &What) -> Result<Value, String> {
         What::List => json!({"do": "list"}),
         What::Stat => json!({"do": "stat"}),
         What::Status { name } => json!({"do": "status", "script": name}),
+        What::Stacks { name } => json!({"do": "stacks", "script": name}),
         What::Load { path } => json!({"do": "load", "path": absolute(path)?}),
         What::Unload { name } => json!({"do": "unload", "script": name}),
         What::Reload { name } => with_script("reload", name.as_ref()),

@@ -61,6 +61,11 @@ impl Child {
         is_readable_within(self.pidfd(), limit)
     }
 
+    /// What another thread sends signals by, also when the process has ended meanwhile.
+    pub fn signaller(&self) -> io::Result<Signaller> {
+        Ok(Signaller(self.pidfd.try_clone()?))
+    }
+
     /// Sends a signal. Nothing happens to a process that has ended.
     pub fn signal(&self, number: i32) -> io::Result<()> {
         if !self.parent.is_here() {
@@ -88,6 +93,33 @@ impl Child {
         let exit = reap(self.pidfd(), self.pid, true).unwrap_or(Exit::Unknown);
         self.reaped.set(Some(exit));
         exit
+    }
+}
+
+/// Sends signals to a process that it does not own.
+#[derive(Debug)]
+pub struct Signaller(OwnedFd);
+
+impl Signaller {
+    /// Another one for the same process.
+    pub fn try_clone(&self) -> io::Result<Signaller> {
+        Ok(Signaller(self.0.try_clone()?))
+    }
+
+    /// Sends a signal. Unlike [`Child::signal`] it fails where the system has no pidfds: the number
+    /// may be another process's by now.
+    pub fn send(&self, number: i32) -> io::Result<()> {
+        // SAFETY: a system call; the null pointer means "no siginfo".
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_pidfd_send_signal,
+                self.0.as_raw_fd(),
+                number,
+                std::ptr::null::<c_void>(),
+                0,
+            )
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
 

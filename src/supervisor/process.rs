@@ -18,7 +18,7 @@ use plugin_abi::ring::{Corrupt, Push};
 use plugin_abi::wait::{Oversubscription, SHORT};
 use smallvec::SmallVec;
 
-use super::child::{Child, Exit};
+use super::child::{Child, Exit, Signaller};
 use super::config::Limits;
 use super::counts::Claims;
 use super::credentials::Credentials;
@@ -406,6 +406,13 @@ impl Process {
         } else {
             log::warn!("process {} does not get signal {number}: {error}", self.pid);
         }
+    }
+
+    /// What another thread may ask for its stacks by: `None` while an interpreter that still starts
+    /// would die of the signal.
+    pub fn to_dump(&self) -> Option<Signaller> {
+        let knows_it = self.is_up.get() && matches!(self.phase.get(), Phase::Loading | Phase::Serving);
+        knows_it.then(|| self.child.signaller().ok()).flatten()
     }
 
     /// Its end of the doorbell is closed: either it is ending, or it can wake nobody any more, and

@@ -228,6 +228,7 @@ impl Supervisor {
 
     /// Sleeps until something happens or the deadline, and notices what happened.
     fn sleep(&self, host: &mut dyn Host, deadline: Instant) {
+        self.show_to_control();
         let processes = self.processes();
         // All of them must be armed, even when one of them keeps the hub awake already.
         let awake = processes.iter().filter(|process| !process.arm()).count();

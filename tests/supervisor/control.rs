@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 
+use crate::chat;
 use crate::support::{LIMIT, Stage, Watchdog, config, kill};
 use vhpy::supervisor::Config;
 
@@ -148,6 +149,54 @@ fn a_hub_that_hangs_is_looked_into_and_nothing_is_done_later() {
     );
     stage.supervisor.serve(&mut stage.host);
     assert!(stage.supervisor.find("one").is_some());
+}
+
+/// In Python, in C with the interpreter's lock, in a thread beside.
+#[test]
+fn stacks_are_seen_wherever_a_script_hangs_and_it_goes_on() {
+    let go = tempfile::tempdir().unwrap();
+    let file = go.path().join("go");
+    let (mut stage, path, _folder) = stage();
+    let id = stage.load(
+        "stuck.py",
+        &format!(
+            "
+    import ctypes, os, threading
+    def beside():
+        threading.Event().wait()
+    threading.Thread(target=beside, daemon=True).start()
+    def in_python():
+        while not os.path.exists({file:?}): pass
+    def in_c():
+        # Keeps the interpreter's lock.
+        sleep = ctypes.PyDLL(None).usleep
+        while not os.path.exists({file:?}): sleep(500000)
+    def OnParsedMsgChat(nick, message):
+        globals()[message]()
+        return 0
+    "
+        ),
+    );
+    for place in ["in_python", "in_c"] {
+        let _ = std::fs::remove_file(&file);
+        let (path, go) = (path.clone(), file.clone());
+        let looks = std::thread::spawn(move || {
+            let mut said = String::new();
+            // Until the event is there.
+            while !said.contains(&format!(" in {place}")) {
+                let answers = ask(&path, &[r#"{"do": "stacks", "script": "stuck"}"#]);
+                said = answers.recv_timeout(LIMIT).unwrap();
+            }
+            std::fs::write(go, "").unwrap();
+            said
+        });
+        assert!(chat(&mut stage, "nick", place).blocked, "{place}");
+        let said = looks.join().unwrap();
+        assert!(said.contains(" in beside") && said.contains("Current thread"), "{said}");
+    }
+    assert_eq!(stage.state(id.id), "ready");
+    let said = answers(&mut stage, &path, &[r#"{"do": "stacks", "script": "nobody"}"#]);
+    assert!(said[0].contains("There is no script nobody"), "{said:?}");
 }
 
 fn hello(stream: &UnixStream) -> String {

@@ -29,6 +29,7 @@ use plugin_abi::Value;
 
 pub use socket::connect_to;
 
+use super::child::Signaller;
 use super::forks::Unforked;
 use super::output::Output;
 use super::{Host, ScriptStatus, Supervisor};
@@ -76,6 +77,11 @@ enum Refused {
     Ended,
     #[error("there are {} clients already: try again later", clients::MOST)]
     TooManyClients,
+    #[error(
+        "script {0} says nothing: it has no process just now, that has not come so far, or it blocks all \
+         signals, or was stopped (see the state)"
+    )]
+    NoStacks(String),
     #[error("{0}")]
     Failed(String),
 }
@@ -106,6 +112,8 @@ struct Queue {
 struct Seen {
     status: ScriptStatus,
     output: Arc<Output>,
+    /// Asks its process for stacks.
+    dump: Option<Signaller>,
 }
 
 /// What is known of the scripts without the hub.
@@ -302,6 +310,17 @@ impl Supervisor {
         self.control.is_acting.set(false);
     }
 
+    /// Where the hub waits for scripts and cannot act: whoever looks at it sees how they are now.
+    #[inline]
+    pub(super) fn show_to_control(&self) {
+        let is_wanted = |control: &Control| control.shared.is_snapshot_wanted.load(Ordering::Relaxed);
+        if self.control.open.borrow().as_ref().and_then(Unforked::get).is_some_and(is_wanted)
+            && let Some(shared) = self.control.shared()
+        {
+            self.take_snapshot(&shared);
+        }
+    }
+
     fn take_snapshot(&self, shared: &Shared) {
         // Who has it copies it, and is done in a moment; then there is a next time.
         let Ok(mut snapshot) = shared.snapshot.try_lock() else { return shared.wake_hub() };
@@ -309,9 +328,13 @@ impl Supervisor {
         if !shared.is_snapshot_wanted.swap(false, Ordering::Relaxed) && !is_old {
             return;
         }
-        let outputs = self.registry.snapshot().into_iter().map(|script| script.output());
-        let scripts = self.scripts().into_iter().zip(outputs);
-        snapshot.scripts = scripts.map(|(status, output)| Seen { status, output }).collect();
+        let scripts = self.registry.snapshot();
+        let seen = self.scripts().into_iter().zip(scripts).map(|(status, script)| Seen {
+            status,
+            output: script.output(),
+            dump: script.process().and_then(|process| process.to_dump()),
+        });
+        snapshot.scripts = seen.collect();
         snapshot.number += 1;
         snapshot.at = Some(Instant::now());
         drop(snapshot);
