@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 
 /// Where the kernel tells the number of the tracepoint, depending on what is mounted.
 const IDS: [&str; 2] = [
@@ -11,6 +11,8 @@ const IDS: [&str; 2] = [
 ];
 const TYPE_TRACEPOINT: u32 = 2;
 const CLOSE_ON_EXEC: u64 = 8;
+/// `PERF_EVENT_IOC_SET_FILTER`
+const SET_FILTER: libc::Ioctl = 0x4008_2406;
 
 /// The first version of the kernel's `perf_event_attr`, which all later kernels take.
 #[repr(C)]
@@ -50,6 +52,16 @@ impl Counters {
     /// For the thread that asks.
     pub fn of_this_thread() -> Result<Counters, String> {
         Ok(Counters(vec![open(0, tracepoint()?)?]))
+    }
+
+    /// Leaves out those by which a thread lets others run.
+    pub fn leave_out_yields(&self) {
+        let filter = std::ffi::CString::new(format!("id != {}", libc::SYS_sched_yield)).expect("no NUL");
+        for counter in &self.0 {
+            // SAFETY: the filter is a C string that the kernel only reads.
+            let result = unsafe { libc::ioctl(counter.as_raw_fd(), SET_FILTER, filter.as_ptr()) };
+            assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+        }
     }
 
     /// How many system calls there were, those that read this among them.
