@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::Hook;
 
+use super::functions::FUNCTIONS;
 use super::library::{Library, Scripts};
-use super::measure::{Rounds, Subject, in_turns};
+use super::measure::{Rounds, Subject, alone, in_turns};
 use super::report::{Figure, Goal, Line, Unit};
-use super::rig::{MESSAGE, NICK, TRIVIAL};
-use super::{Context, Error, proc};
+use super::rig::{MESSAGE, NICK, Rig, TRIVIAL};
+use super::{Context, Error, events, proc};
 
 /// The library of this build, and what it is compared with.
 pub(super) struct Libraries {
@@ -88,6 +89,114 @@ pub(super) fn one_by_one(context: &Context) -> Result<Vec<Line>, Error> {
         let work = format!("{scripts} asked one after the other in C");
         let figure = Figure::new(format!("asked.{count}"), work, Unit::Nanoseconds, ours);
         lines.push(figure.beside(other).reach(Goal::value(goal)).into());
+    }
+    Ok(lines)
+}
+
+/// Functions of a script, called by a hub in C.
+pub(super) fn called(context: &Context) -> Result<Vec<Line>, Error> {
+    let paths = context.scratch.scripts("called", FUNCTIONS, 1)?;
+    let libraries = context.libraries()?;
+    let timed = |count: u64, work: &dyn Fn() -> Result<(), Error>| {
+        let start = Instant::now();
+        for _ in 0..count {
+            work()?;
+        }
+        Ok(start.elapsed())
+    };
+    let (ours, other) =
+        libraries.measure(context, &paths, |scripts, count| timed(count, &|| scripts.add()))?;
+    let add = Figure::new("called.add", "add(1, 2) by w_CallFunction", Unit::Nanoseconds, ours);
+    let texts = (0..1000).map(|number| CString::new(format!("user{number:04}")));
+    let texts: Vec<CString> = texts.collect::<Result<_, _>>().map_err(|e| Error::Wrong(e.to_string()))?;
+    let list: Vec<_> = texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
+    let (ours, others_list) =
+        libraries.measure(context, &paths, |scripts, count| timed(count, &|| scripts.echo(&list)))?;
+    let work = "a list of 1,000 strings, both ways, by w_CallFunction";
+    let echo = Figure::new("called.list1000", work, Unit::Nanoseconds, ours);
+    Ok(vec![
+        add.beside(other).reach(Goal::value(700.0)).into(),
+        echo.beside(others_list).reach(Goal::value(60e3)).into(),
+    ])
+}
+
+/// An event for all scripts at once, beside a library that is asked script by script.
+pub(super) fn fan_out(context: &Context) -> Result<Vec<Line>, Error> {
+    let mut lines = Vec::new();
+    for (count, goal) in [(1, 600.0), (4, 3.8e3), (16, 24e3), (32, 50e3)] {
+        let paths = context.scratch.scripts(&format!("fan{count}"), TRIVIAL, count)?;
+        let (ours, inside) = match &context.beside {
+            None => events::chat(context, &paths)?,
+            Some(_) => {
+                let other = context.libraries()?.other.as_ref();
+                let other = other.map(|other| other.scripts(&paths)).transpose()?;
+                let mut rig = Rig::with(context, &paths)?;
+                let other = other.as_ref().map(|other| |events| ask(other, events, count));
+                events::beside(context, &mut |events| rig.events(events), other)?
+            }
+        };
+        let scripts = if count == 1 { "1 script".to_string() } else { format!("{count} scripts") };
+        let figure = Figure::new(
+            format!("fan.{count}"),
+            format!("an event for {scripts} at once"),
+            Unit::Nanoseconds,
+            ours,
+        );
+        lines.push(figure.beside(inside).reach(Goal::value(goal)).into());
+    }
+    Ok(lines)
+}
+
+/// A filter that lets the event through. Other libraries have no `vh.when`.
+const MATCHING: &str = "\
+import vh
+
+when = getattr(vh, 'when', lambda **tests: lambda hook: hook)
+
+@when(contains=['good morning', 'good evening'])
+def OnParsedMsgChat(nick, message):
+    return 1 if 'good morning' in message or 'good evening' in message else 0
+";
+
+/// One that does not.
+const KEEPING_BACK: &str = "\
+import vh
+
+when = getattr(vh, 'when', lambda **tests: lambda hook: hook)
+
+@when(contains=['casino', 'poker'])
+def OnParsedMsgChat(nick, message):
+    return 0 if 'casino' in message or 'poker' in message else 1
+";
+
+/// Events that are tested before they are handed over.
+pub(super) fn filter(context: &Context) -> Result<Vec<Line>, Error> {
+    let load = |name, source| Rig::with(context, &context.scratch.scripts(name, source, 1)?);
+    let mut plain = load("unfiltered", TRIVIAL)?;
+    let mut matching = load("matching", MATCHING)?;
+    let mut subjects: [&mut Subject<'_>; 2] =
+        [&mut |count| plain.events(count), &mut |count| matching.events(count)];
+    let mut rounds = in_turns(context.plan, &mut subjects)?;
+    let (yes, without) = (rounds.pop().unwrap_or_default(), rounds.pop().unwrap_or_default());
+    let mut keeping = load("keeping", KEEPING_BACK)?;
+    let no = alone(context.plan, &mut |count| keeping.events(count))?;
+    drop((plain, matching, keeping));
+
+    let mut lines = Vec::new();
+    let goal = Goal::value(without.median() + 30.0);
+    let figure = Figure::new("filter.yes", "an event that matches its filter", Unit::Nanoseconds, yes);
+    let note = format!("without a filter {:.2} µs, in turns", without.median() / 1e3);
+    lines.push(figure.reach(goal).note(note).into());
+    let work = "an event that does not: nobody is asked";
+    lines.push(Figure::new("filter.no", work, Unit::Nanoseconds, no).reach(Goal::value(50.0)).into());
+    for (name, source, work) in [
+        ("filter.asked_yes", MATCHING, "a matching filter, asked in C"),
+        ("filter.asked_no", KEEPING_BACK, "one that does not match, asked in C"),
+    ] {
+        let paths = context.scratch.scripts(&name.replace('.', "_"), source, 1)?;
+        let (ours, other) =
+            context.libraries()?.measure(context, &paths, |scripts, count| ask(scripts, count, 1))?;
+        lines.push(Figure::new(name, work, Unit::Nanoseconds, ours).beside(other).into());
     }
     Ok(lines)
 }

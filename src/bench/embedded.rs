@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::hub::{ConnId, Hub, Options};
 
-use super::measure::Rounds;
+use super::measure::{Rounds, in_turns};
 use super::report::{Figure, Goal, Line, Unit};
 use super::{Context, Error};
 
@@ -71,12 +71,68 @@ pub fn embedded(context: &Context) -> Result<Vec<Line>, Error> {
     Ok(vec![figure.reach(Goal::value(500e3)).into()])
 }
 
+const LISTED: usize = 300;
+
+/// Everybody, as one message and one by one.
+const ALL_USERS: &str = "
+import vh
+
+def together():
+    return len(vh.users('nick', 'class', 'ip', 'share', 'mail'))
+
+def one_by_one():
+    users = []
+    for nick in vh.GetNickList():
+        info = vh.GetMyINFO(nick)
+        users.append((nick, vh.GetUserClass(nick), vh.GetUserIP(nick), info[5], info[4]))
+    return len(users)
+";
+
+/// Five fields of 300 users for a script of the embedded hub.
+pub fn users(context: &Context) -> Result<Vec<Line>, Error> {
+    let folder = context.scratch.0.join("hub-with-users");
+    std::fs::create_dir_all(&folder).map_err(Error::system("a folder for the embedded hub"))?;
+    let mut hub = Hub::open(Options::new(folder)).map_err(|error| Error::Hub(error.to_string()))?;
+    let mut script = None;
+    for loaded in hub.load_scripts(&context.scratch.scripts("users", ALL_USERS, 1)?) {
+        script = Some(loaded?.id);
+    }
+    for at in 0..LISTED {
+        login(&mut hub, at);
+    }
+    let Some(script) = script else { return Ok(Vec::new()) };
+    let supervisor = hub.supervisor();
+    let hub = std::cell::RefCell::new(hub);
+    let timed = |function: &'static str| {
+        let (supervisor, hub) = (&supervisor, &hub);
+        move |count: u64| {
+            let start = Instant::now();
+            for _ in 0..count {
+                let hub = &mut *hub.borrow_mut();
+                let listed = supervisor.call_with(hub, script, function, &[], |all| all.as_int())?;
+                if listed.is_none_or(|listed| listed < LISTED as i64) {
+                    return Err(Error::Hub(format!("{function} saw {listed:?} users")));
+                }
+            }
+            Ok(start.elapsed())
+        }
+    };
+    let mut rounds = in_turns(context.plan, &mut [&mut timed("together"), &mut timed("one_by_one")])?;
+    let (one_by_one, together) = (rounds.pop().unwrap_or_default(), rounds.pop().unwrap_or_default());
+    let work = format!("{LISTED} users with five fields by vh.users");
+    let together = Figure::new("users.together", work, Unit::Nanoseconds, together);
+    let work = format!("the same by {} calls", 3 * LISTED + 1);
+    let one_by_one = Figure::new("users.one_by_one", work, Unit::Nanoseconds, one_by_one);
+    Ok(vec![together.reach(Goal::value(400e3)).into(), one_by_one.into()])
+}
+
 fn received(hub: &mut Hub, id: ConnId) -> u64 {
     hub.sink(id).map_or(0, |(bytes, _)| bytes)
 }
 
 fn login(hub: &mut Hub, at: usize) -> ConnId {
-    let address = std::net::SocketAddr::from(([10, 0, 0, u8::try_from(at + 1).unwrap_or(u8::MAX)], 5000));
+    let part = |number: usize| u8::try_from(number).unwrap_or(u8::MAX);
+    let address = std::net::SocketAddr::from(([10, 0, part(at / 200), part(at % 200 + 1)], 5000));
     let id = hub.connect_sink(address, false);
     let login = format!(
         "$Supports NoHello NoGetINFO|$Key x|$ValidateNick user{at}|$MyINFO $ALL user{at} d<t V:1,M:A,H:1/0/0,S:1>$ $5\x01$$1$|"

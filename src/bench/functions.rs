@@ -10,7 +10,8 @@ use super::report::{Figure, Goal, Line, Unit};
 use super::rig::Rig;
 use super::{Context, Error};
 
-const FUNCTIONS: &str = "\
+/// Functions that give back what they get.
+pub(super) const FUNCTIONS: &str = "\
 def add(a, b):
     return a + b
 

@@ -44,6 +44,7 @@ pub(super) struct Library {
     unload: unsafe extern "C" fn(c_int) -> c_int,
     has_hook: unsafe extern "C" fn(c_int, c_int) -> c_int,
     call_hook: unsafe extern "C" fn(c_int, c_int, *mut Args) -> *mut Args,
+    call_function: unsafe extern "C" fn(c_int, *const c_char, *mut Args) -> *mut Args,
     pack: unsafe extern "C" fn(*const c_char, ...) -> *mut Args,
     unpack: unsafe extern "C" fn(*mut Args, *const c_char, ...) -> c_int,
     free_args: unsafe extern "C" fn(*mut Args),
@@ -77,6 +78,7 @@ impl Library {
                 unload: function(find(c"w_Unload")?),
                 has_hook: function(find(c"w_HasHook")?),
                 call_hook: function(find(c"w_CallHook")?),
+                call_function: function(find(c"w_CallFunction")?),
                 pack: function(find(c"w_pack")?),
                 unpack: function(find(c"w_unpack")?),
                 free_args: function(find(c"w_free_args")?),
@@ -181,12 +183,54 @@ impl Scripts<'_> {
         Ok(answered)
     }
 
+    fn first(&self) -> c_int {
+        self.ids.first().copied().unwrap_or(-1)
+    }
+
+    /// `add(1, 2)` of the first script.
+    #[inline]
+    pub(super) fn add(&self) -> Result<(), Error> {
+        let library = self.library;
+        let (one, two): (c_long, c_long) = (1, 2);
+        let mut sum: c_long = 0;
+        // SAFETY: as for events.
+        unsafe {
+            let args = (library.pack)(c"ll".as_ptr(), one, two);
+            let answer = (library.call_function)(self.first(), c"add".as_ptr(), args);
+            let is_there = !answer.is_null() && (library.unpack)(answer, c"l".as_ptr(), &raw mut sum) != 0;
+            libc::free(args.cast());
+            (library.free_args)(answer);
+            if is_there && sum == 3 { Ok(()) } else { Err(Error::Wrong("add(1, 2) is not 3".into())) }
+        }
+    }
+
+    /// `echo(list)` of the first script, with a list of C strings that ends with NULL.
+    #[inline]
+    pub(super) fn echo(&self, list: &[*const c_char]) -> Result<(), Error> {
+        let library = self.library;
+        let mut back: *mut *mut c_char = std::ptr::null_mut();
+        // SAFETY: as for events; the list is only read, and ends as C's do.
+        let count = unsafe {
+            let args = (library.pack)(c"L".as_ptr(), list.as_ptr());
+            let answer = (library.call_function)(self.first(), c"echo".as_ptr(), args);
+            let mut count = 0;
+            if !answer.is_null() && (library.unpack)(answer, c"L".as_ptr(), &raw mut back) != 0 {
+                while !back.is_null() && !(*back.add(count)).is_null() {
+                    count += 1;
+                }
+            }
+            libc::free(args.cast());
+            (library.free_args)(answer);
+            count
+        };
+        if count + 1 == list.len() { Ok(()) } else { Err(Error::Wrong(format!("{count} texts came back"))) }
+    }
+
     /// Whether the first script has a hook.
     #[inline]
     pub(super) fn has_hook(&self, hook: Hook) -> bool {
-        let id = self.ids.first().copied().unwrap_or(-1);
         // SAFETY: takes any numbers.
-        unsafe { (self.library.has_hook)(id, hook as c_int) != 0 }
+        unsafe { (self.library.has_hook)(self.first(), hook as c_int) != 0 }
     }
 }
 

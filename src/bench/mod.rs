@@ -126,11 +126,15 @@ impl Context {
 type Bench = fn(&Context) -> Result<Vec<Line>, Error>;
 
 /// All benchmarks in the order of the table.
-const BENCHES: [(&str, Bench); 18] = [
+const BENCHES: [(&str, Bench); 22] = [
     ("gaps", asked::gaps),
     ("asked", asked::one_by_one),
     ("messages", asked::messages),
     ("has_hook", asked::has_hook),
+    ("called", asked::called),
+    ("fan", asked::fan_out),
+    ("filter", asked::filter),
+    ("users", embedded::users),
     ("hook", events::hook),
     ("call", events::call),
     ("scripts", events::several),
