@@ -8,6 +8,7 @@ mod ctl;
 mod generated;
 mod logging;
 mod new;
+mod replay;
 mod trial;
 
 use std::ffi::OsString;
@@ -23,7 +24,7 @@ use vhpy::hub::{
     Acceptor, Accounts, Charset, Identity, Options, Server, ServerError, ServiceManager, Settings,
 };
 use vhpy::supervisor::option::{OptionSpec, of_operators_for_scripts};
-use vhpy::supervisor::{Config, describe_worker};
+use vhpy::supervisor::{Config, RECORDING_LIMIT, Supervisor, describe_worker};
 
 use logging::LogFormat;
 
@@ -108,6 +109,14 @@ enum Command {
     #[command(after_help = trial::HELP)]
     Try(trial::TryArgs),
 
+    /// Give what a hub has recorded to a script, and show where its answers differ.
+    ///
+    /// The recording is made with vhpy hub --record or vhpy try --record. The script runs in a process
+    /// as in a hub; what it asks the hub is answered as the recording has it. Answers that hang on
+    /// what the recording masks are marked, and count as alike.
+    #[command(after_help = replay::HELP)]
+    Replay(replay::ReplayArgs),
+
     /// Write a script to begin with, and a test of it.
     New(new::NewArgs),
 
@@ -191,6 +200,11 @@ struct HubArgs {
     /// How the log is written: text for people, or JSON with an object a line.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+
+    /// Write events, calls and answers of scripts to a new file, for vhpy replay. Passwords and private
+    /// texts are masked, addresses get pseudonyms. It ends at 64 MiB.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 
     #[command(flatten)]
     scripts_options: ScriptOptions,
@@ -316,6 +330,7 @@ pub fn main() -> ExitCode {
         Command::Generate { share } => generated::write(&share),
         Command::Check(args) => check::run(&args),
         Command::Try(args) => trial::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::New(args) => new::new(&args),
         Command::Stub(args) => new::stub(&args),
         Command::Bench(options) => return run_bench(&options),
@@ -446,8 +461,16 @@ fn run_hub(args: HubArgs, service: Option<(OsString, Option<Duration>)>) -> Resu
             Err(error) => log::warn!("the service manager at {}: {error}", socket.display()),
         }
     }
+    if let Some(file) = &args.record {
+        record(&server.hub().supervisor(), file)?;
+    }
     greet(&mut server, &args.scripts)?;
     server.run().map_err(|error| error.to_string())
+}
+
+fn record(supervisor: &Supervisor, file: &Path) -> Result<(), String> {
+    let file = absolute(file)?;
+    supervisor.record(&file, RECORDING_LIMIT).map_err(|error| format!("nothing is recorded: {error}"))
 }
 
 /// A hub that listens where it was told to.

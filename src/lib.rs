@@ -5,6 +5,7 @@
 //! - [`supervisor`]: scripts, their processes, events and calls
 //! - [`supervisor::dynamic`]: closures that scripts call by name
 //! - [`hub`]: the embedded hub
+//! - [`replay`]: recordings of hubs, given to scripts again
 //! - [`log_level`]: how much is logged
 //!
 //! `libvhpy.so` exports the C functions of `vhpy.h` besides.
@@ -23,6 +24,8 @@ pub mod hub;
 mod json;
 pub mod log_level;
 mod private_files;
+#[cfg(feature = "hub")]
+pub mod replay;
 pub mod supervisor;
 
 pub use plugin_abi::{Answer, Call, CallSpec, Hook, HookSet, HookSpec, Value};

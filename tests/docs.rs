@@ -62,6 +62,8 @@ fn the_tables_in_the_manual_are_those_of_the_program() {
     keep("docs/hooks.md", &with_table("docs/hooks.md", "hooks", &manual::hooks_table()));
     keep("docs/functions.md", &with_table("docs/functions.md", "functions", &manual::functions_table()));
     keep("docs/functions.md", &with_table("docs/functions.md", "constants", &manual::constants_table()));
+    let privacy = manual::privacy_table();
+    keep("docs/recording.md", &with_table("docs/recording.md", "privacy", &privacy));
     #[cfg(feature = "hub")]
     keep("docs/check.md", &with_table("docs/check.md", "rules", &vhpy::check::manual()));
 }

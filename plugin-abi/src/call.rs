@@ -3,6 +3,7 @@
 
 use crate::grammar::{Grammar, Unfit};
 use crate::hook::ArgKind;
+use crate::privacy::Privacy;
 use crate::value::Value;
 
 /// What a script may pass for a parameter.
@@ -59,6 +60,8 @@ pub struct Param {
     pub kind: ParamKind,
     /// What may stand where it goes.
     pub grammar: Grammar,
+    /// Whom it is meant for.
+    pub privacy: Privacy,
     /// What is used when it is left out.
     pub default: Omitted,
 }
@@ -147,6 +150,8 @@ pub struct CallSpec {
     pub answer: &'static str,
     /// What a script gets.
     pub gives: Gives,
+    /// Whom the answer is meant for.
+    pub privacy: Privacy,
     /// One line for the manual and the docstring.
     pub summary: &'static str,
 }
@@ -216,8 +221,8 @@ macro_rules! default_of {
 }
 
 macro_rules! calls {
-    ($( $number:literal $name:ident ( $( $param:ident $(/ $alias:ident)* : $kind:ident $(= $default:tt)? ),* )
-        -> $answer:literal $gives:expr, [$($at:literal),*] $order:expr, $summary:literal; )*) => {
+    ($( $number:literal $name:ident ( $( $param:ident $(/ $alias:ident)* : $kind:ident $privacy:ident $(= $default:tt)? ),* )
+        -> $tells:ident $answer:literal $gives:expr, [$($at:literal),*] $order:expr, $summary:literal; )*) => {
         /// A function that the hub answers. Up to 55 the discriminant is the number in the C
         /// ABI's first callback table.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -234,12 +239,14 @@ macro_rules! calls {
                 aliases: &[ $( stringify!($alias) ),* ],
                 kind: sorts::$kind.0,
                 grammar: sorts::$kind.1,
+                privacy: Privacy::$privacy,
                 default: default_of!($($default)?),
             } ),* ],
             host_order: &[ $( $at ),* ],
             order: $order,
             answer: $answer,
             gives: $gives,
+            privacy: Privacy::$tells,
             summary: $summary,
         }, )* ];
     };
@@ -249,61 +256,61 @@ use Gives::*;
 use Order::*;
 
 calls! {
-    0 SendToOpChat(message: Speech, from_nick: Name = None) -> "l" Bool, [0, 1] AsWritten, "Writes in the operator chat.";
-    1 SendToActive(data: Text, delay: Int = None) -> "l" Bool, [0, 1] AsWritten, "Sends raw protocol data to all active users.";
-    2 SendToPassive(data: Text, delay: Int = None) -> "l" Bool, [0, 1] AsWritten, "Sends raw protocol data to all passive users.";
-    3 SendToActiveClass(data: Text, min_class: Int, max_class: Int, delay: Int = None) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Sends raw protocol data to active users of these classes.";
-    4 SendToPassiveClass(data: Text, min_class: Int, max_class: Int, delay: Int = None) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Sends raw protocol data to passive users of these classes.";
-    5 SendDataToUser(data: Text, nick: Text, delay: Int = None) -> "l" Bool, [0, 1, 2] AsWritten, "Sends raw protocol data to one user.";
-    6 SendDataToAll(data: Text, min_class: Int, max_class: Int, delay: Int = None) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Sends raw protocol data to users of these classes.";
-    7 SendPMToAll(message: Speech, from_nick: Name, min_class: Int, max_class: Int) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Sends a private message to everybody of these classes.";
-    8 CloseConnection(nick: Text, reason: Int = None, delay: Int = None) -> "l" Bool, [0, 2, 1] AsWritten, "Disconnects a user; the reason is one of `vh.eCR_…`, the delay in milliseconds.";
-    9 GetMyINFO(nick: Text) -> "ssssss" MyInfo, [0] AsWritten, "A user's nick, description, tag, speed, mail and share.";
-    10 SetMyINFO(nick: Text, desc: Field = None, tag: Field = None, speed: Field = None, mail / email: Field = None, size / share: Size = None) -> "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Replaces parts of a user's `$MyINFO`; None leaves a part as it is.";
-    11 GetUserClass(nick: Text) -> "l" Int(-2), [0] AsWritten, "A user's class; -2 when not online.";
-    12 GetUserHost(nick: Text) -> "s" OptionalText, [0] AsWritten, "A user's host name.";
-    13 GetUserIP(nick: Text) -> "s" OptionalText, [0] AsWritten, "A user's address.";
-    14 SetUserIP(nick: Text, ip: Text) -> "l" Bool, [0, 1] AsWritten, "Changes the address that the hub shows for a user.";
-    15 SetMyINFOFlag(nick: Text, flag: Bits) -> "l" Bool, [0, 1] AsWritten, "Sets bits in a user's status byte.";
-    16 UnsetMyINFOFlag(nick: Text, flag: Bits) -> "l" Bool, [0, 1] AsWritten, "Clears bits in a user's status byte.";
-    17 GetUserHubURL(nick: Text) -> "s" OptionalText, [0] AsWritten, "The address by which a user found the hub.";
-    18 GetUserExtJSON(nick: Text) -> "s" OptionalText, [0] AsWritten, "What a user's client sent as `$ExtJSON`.";
-    19 GetUserCC(nick: Text) -> "s" OptionalText, [0] AsWritten, "A user's country code.";
-    20 GetIPCC(ip: Text) -> "s" OptionalText, [0] AsWritten, "An address's country code.";
-    21 GetIPCN(ip: Text) -> "s" OptionalText, [0] AsWritten, "An address's country name.";
-    22 GetIPASN(ip: Text, database / db: Text = None) -> "s" OptionalText, [0, 1] AsWritten, "An address's autonomous system.";
-    23 GetGeoIP(ip: Text, database / db: Text = None) -> "sdsdslslp" Geo, [0, 1] AsWritten, "All that the city database knows of an address.";
-    24 GetNickList() -> "s" Nicks("$NickList "), [] AsWritten, "The nicks of everybody in the user list.";
-    25 GetOpList() -> "s" Nicks("$OpList "), [] AsWritten, "The nicks of the operators.";
-    26 GetBotList() -> "s" Nicks("$BotList "), [] AsWritten, "The nicks of the bots.";
-    27 AddRegUser(nick: Text, user_class / uclass: Int, password / passwd: Text = None, op / op_note: Text = None) -> "l" Bool, [0, 1, 2, 3] AsWritten, "Registers a user.";
-    28 DelRegUser(nick: Text) -> "l" Bool, [0] AsWritten, "Removes a registration.";
-    29 SetRegClass(nick: Text, user_class / uclass: Int) -> "l" Bool, [0, 1] AsWritten, "Changes a registered user's class.";
-    30 Ban(op: Name, nick: Text, reason: Speech, seconds / duration_sec / howlong: Int, ban_type / bantype: Int) -> "l" Bool, [0, 1, 2, 3, 4] AsWritten, "Bans a user; 0 seconds is for ever, the type is one of `vh.eBF_…`.";
-    31 KickUser(op: Text, nick: Text, reason: Speech, address / note / addr: Field = None, note_op / op_note: Text = None, note_user / note_usr / ban_time: Text = None) -> "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Kicks a user as an operator would.";
-    32 DelNickTempBan(nick: Text) -> "l" Bool, [0] AsWritten, "Lifts a nick's temporary ban.";
-    33 DelIPTempBan(ip: Text) -> "l" Bool, [0] AsWritten, "Lifts an address's temporary ban.";
-    34 ParseCommand(nick: Text, command: Speech, in_pm / is_pm: Int) -> "l" Bool, [0, 1, 2] AsWritten, "Runs a hub command as that user.";
-    35 ScriptCommand(command / cmd: Text, data: Text, immediate: Int = None) -> "l" Bool, [0, 1, 2] AsWritten, "Sends a command to every script.";
-    36 SetConfig(conf / config_type: Text = (text "config"), variable / var: Text, value / val: TextOrNumber) -> "l" Bool, [0, 1, 2] FirstOptional { full: 3 }, "Changes a configuration variable.";
-    37 GetConfig(conf / config_type: Text = (text "config"), variable / var: Text, default / def_val: TextOrNumber = None) -> "s" OptionalText, [0, 1, 2] FirstOptional { full: 2 }, "Reads a configuration variable.";
-    38 IsRobotNickBad(nick: Text) -> "l" Int(5), [0] AsWritten, "Whether a nick can be a robot's: one of `vh.eBOT_…`.";
-    39 AddRobot(nick: Text, user_class / uclass: Int, desc: Field, speed: Field, mail / email: Field, share: Size) -> "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Puts a robot into the user list.";
-    40 DelRobot(nick: Text) -> "l" Bool, [0] AsWritten, "Takes a robot out again.";
-    41 SQL(query: Text, limit: Int = 100) -> "lllp" Rows, [0, 1] IntLast, "Runs a query on the hub's database.";
-    45 GetServFreq() -> "d" Float, [] AsWritten, "How often per second the hub's loop runs.";
-    46 GetUsersCount() -> "l" Int(0), [] AsWritten, "How many users are online.";
-    47 GetTotalShareSize() -> "s" Text, [] AsWritten, "The sum of all shares in bytes.";
-    48 UserRestrictions(nick: Text, nochat / chat: TextOrNumber = None, nopm / pm: TextOrNumber = None, nosearch / search: TextOrNumber = None, noctm / ctm: TextOrNumber = None) -> "l" Restrictions, [0, 1, 2, 3, 4] AsWritten, "Sets and tells what a user may not do: a period such as `3h` or `1d` restricts, `0` lifts, None leaves.";
-    49 Topic(topic / new_topic: Speech = None) -> "s" Text, [0] AsWritten, "The hub's topic; with an argument, sets it.";
-    50 mc(message: Speech, from_nick: Name = None) -> "l" Bool, [0, 1] AsWritten, "Writes in the main chat.";
-    51 usermc(message: Speech, nick: Text, from_nick: Name = None) -> "l" Bool, [0, 1, 2] OnlineDecides, "Writes in the main chat, seen by one user only.";
-    52 classmc(message: Speech, min_class: Int, max_class: Int = 10, from_nick: Name = None) -> "l" Bool, [0, 1, 2, 3] SenderThird, "Writes in the main chat, seen by these classes only.";
-    53 pm(message: Speech, nick: Text, from_nick: Name = None, shown_nick: Name = None) -> "l" Bool, [0, 1, 2, 3] OnlineDecides, "Sends a private message.";
-    54 name_and_version(name: Text = None, version: Text = None) -> "ss" Pair, [0, 1] AsWritten, "The script's name and version as operators see them; with arguments, sets them.";
-    55 StopHub(code: Int, delay: Int = None) -> "l" Bool, [0, 1] AsWritten, "Stops the hub with this exit code after so many seconds.";
-    56 GetIPCity(ip: Text, database / db: Text = None) -> "s" OptionalText, [0, 1] AsWritten, "An address's city; only on hubs of the later callback table.";
-    57 users(fields: Text) -> "lllp" Users, [0] AsWritten, "Everybody in the user list, with the fields that are asked for, or all: `nick`, `class`, `ip`, `cc`, `desc`, `tag`, `speed`, `mail`, `share`.";
+    0 SendToOpChat(message: Speech Private, from_nick: Name Public = None) -> Public "l" Bool, [0, 1] AsWritten, "Writes in the operator chat.";
+    1 SendToActive(data: Text Raw, delay: Int Public = None) -> Public "l" Bool, [0, 1] AsWritten, "Sends raw protocol data to all active users.";
+    2 SendToPassive(data: Text Raw, delay: Int Public = None) -> Public "l" Bool, [0, 1] AsWritten, "Sends raw protocol data to all passive users.";
+    3 SendToActiveClass(data: Text Raw, min_class: Int Public, max_class: Int Public, delay: Int Public = None) -> Public "l" Bool, [0, 1, 2, 3] AsWritten, "Sends raw protocol data to active users of these classes.";
+    4 SendToPassiveClass(data: Text Raw, min_class: Int Public, max_class: Int Public, delay: Int Public = None) -> Public "l" Bool, [0, 1, 2, 3] AsWritten, "Sends raw protocol data to passive users of these classes.";
+    5 SendDataToUser(data: Text RawToOne, nick: Text Public, delay: Int Public = None) -> Public "l" Bool, [0, 1, 2] AsWritten, "Sends raw protocol data to one user.";
+    6 SendDataToAll(data: Text Raw, min_class: Int Public, max_class: Int Public, delay: Int Public = None) -> Public "l" Bool, [0, 1, 2, 3] AsWritten, "Sends raw protocol data to users of these classes.";
+    7 SendPMToAll(message: Speech Private, from_nick: Name Public, min_class: Int Public, max_class: Int Public) -> Public "l" Bool, [0, 1, 2, 3] AsWritten, "Sends a private message to everybody of these classes.";
+    8 CloseConnection(nick: Text Public, reason: Int Public = None, delay: Int Public = None) -> Public "l" Bool, [0, 2, 1] AsWritten, "Disconnects a user; the reason is one of `vh.eCR_…`, the delay in milliseconds.";
+    9 GetMyINFO(nick: Text Public) -> Public "ssssss" MyInfo, [0] AsWritten, "A user's nick, description, tag, speed, mail and share.";
+    10 SetMyINFO(nick: Text Public, desc: Field Public = None, tag: Field Public = None, speed: Field Public = None, mail / email: Field Public = None, size / share: Size Public = None) -> Public "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Replaces parts of a user's `$MyINFO`; None leaves a part as it is.";
+    11 GetUserClass(nick: Text Public) -> Public "l" Int(-2), [0] AsWritten, "A user's class; -2 when not online.";
+    12 GetUserHost(nick: Text Public) -> Address "s" OptionalText, [0] AsWritten, "A user's host name.";
+    13 GetUserIP(nick: Text Public) -> Address "s" OptionalText, [0] AsWritten, "A user's address.";
+    14 SetUserIP(nick: Text Public, ip: Text Address) -> Public "l" Bool, [0, 1] AsWritten, "Changes the address that the hub shows for a user.";
+    15 SetMyINFOFlag(nick: Text Public, flag: Bits Public) -> Public "l" Bool, [0, 1] AsWritten, "Sets bits in a user's status byte.";
+    16 UnsetMyINFOFlag(nick: Text Public, flag: Bits Public) -> Public "l" Bool, [0, 1] AsWritten, "Clears bits in a user's status byte.";
+    17 GetUserHubURL(nick: Text Public) -> Public "s" OptionalText, [0] AsWritten, "The address by which a user found the hub.";
+    18 GetUserExtJSON(nick: Text Public) -> Public "s" OptionalText, [0] AsWritten, "What a user's client sent as `$ExtJSON`.";
+    19 GetUserCC(nick: Text Public) -> Public "s" OptionalText, [0] AsWritten, "A user's country code.";
+    20 GetIPCC(ip: Text Address) -> Public "s" OptionalText, [0] AsWritten, "An address's country code.";
+    21 GetIPCN(ip: Text Address) -> Public "s" OptionalText, [0] AsWritten, "An address's country name.";
+    22 GetIPASN(ip: Text Address, database / db: Text Public = None) -> Public "s" OptionalText, [0, 1] AsWritten, "An address's autonomous system.";
+    23 GetGeoIP(ip: Text Address, database / db: Text Public = None) -> Private "sdsdslslp" Geo, [0, 1] AsWritten, "All that the city database knows of an address.";
+    24 GetNickList() -> Public "s" Nicks("$NickList "), [] AsWritten, "The nicks of everybody in the user list.";
+    25 GetOpList() -> Public "s" Nicks("$OpList "), [] AsWritten, "The nicks of the operators.";
+    26 GetBotList() -> Public "s" Nicks("$BotList "), [] AsWritten, "The nicks of the bots.";
+    27 AddRegUser(nick: Text Public, user_class / uclass: Int Public, password / passwd: Text Secret = None, op / op_note: Text Public = None) -> Public "l" Bool, [0, 1, 2, 3] AsWritten, "Registers a user.";
+    28 DelRegUser(nick: Text Public) -> Public "l" Bool, [0] AsWritten, "Removes a registration.";
+    29 SetRegClass(nick: Text Public, user_class / uclass: Int Public) -> Public "l" Bool, [0, 1] AsWritten, "Changes a registered user's class.";
+    30 Ban(op: Name Public, nick: Text Public, reason: Speech Public, seconds / duration_sec / howlong: Int Public, ban_type / bantype: Int Public) -> Public "l" Bool, [0, 1, 2, 3, 4] AsWritten, "Bans a user; 0 seconds is for ever, the type is one of `vh.eBF_…`.";
+    31 KickUser(op: Text Public, nick: Text Public, reason: Speech Public, address / note / addr: Field Address = None, note_op / op_note: Text Private = None, note_user / note_usr / ban_time: Text Private = None) -> Public "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Kicks a user as an operator would.";
+    32 DelNickTempBan(nick: Text Public) -> Public "l" Bool, [0] AsWritten, "Lifts a nick's temporary ban.";
+    33 DelIPTempBan(ip: Text Address) -> Public "l" Bool, [0] AsWritten, "Lifts an address's temporary ban.";
+    34 ParseCommand(nick: Text Public, command: Speech Command, in_pm / is_pm: Int Public) -> Public "l" Bool, [0, 1, 2] AsWritten, "Runs a hub command as that user.";
+    35 ScriptCommand(command / cmd: Text Command, data: Text Private, immediate: Int Public = None) -> Public "l" Bool, [0, 1, 2] AsWritten, "Sends a command to every script.";
+    36 SetConfig(conf / config_type: Text Public = (text "config"), variable / var: Text Public, value / val: TextOrNumber Setting) -> Public "l" Bool, [0, 1, 2] FirstOptional { full: 3 }, "Changes a configuration variable.";
+    37 GetConfig(conf / config_type: Text Public = (text "config"), variable / var: Text Public, default / def_val: TextOrNumber Setting = None) -> Setting "s" OptionalText, [0, 1, 2] FirstOptional { full: 2 }, "Reads a configuration variable.";
+    38 IsRobotNickBad(nick: Text Public) -> Public "l" Int(5), [0] AsWritten, "Whether a nick can be a robot's: one of `vh.eBOT_…`.";
+    39 AddRobot(nick: Text Public, user_class / uclass: Int Public, desc: Field Public, speed: Field Public, mail / email: Field Public, share: Size Public) -> Public "l" Bool, [0, 1, 2, 3, 4, 5] AsWritten, "Puts a robot into the user list.";
+    40 DelRobot(nick: Text Public) -> Public "l" Bool, [0] AsWritten, "Takes a robot out again.";
+    41 SQL(query: Text Query, limit: Int Public = 100) -> Query "lllp" Rows, [0, 1] IntLast, "Runs a query on the hub's database.";
+    45 GetServFreq() -> Public "d" Float, [] AsWritten, "How often per second the hub's loop runs.";
+    46 GetUsersCount() -> Public "l" Int(0), [] AsWritten, "How many users are online.";
+    47 GetTotalShareSize() -> Public "s" Text, [] AsWritten, "The sum of all shares in bytes.";
+    48 UserRestrictions(nick: Text Public, nochat / chat: TextOrNumber Public = None, nopm / pm: TextOrNumber Public = None, nosearch / search: TextOrNumber Public = None, noctm / ctm: TextOrNumber Public = None) -> Public "l" Restrictions, [0, 1, 2, 3, 4] AsWritten, "Sets and tells what a user may not do: a period such as `3h` or `1d` restricts, `0` lifts, None leaves.";
+    49 Topic(topic / new_topic: Speech Public = None) -> Public "s" Text, [0] AsWritten, "The hub's topic; with an argument, sets it.";
+    50 mc(message: Speech Public, from_nick: Name Public = None) -> Public "l" Bool, [0, 1] AsWritten, "Writes in the main chat.";
+    51 usermc(message: Speech Private, nick: Text Public, from_nick: Name Public = None) -> Public "l" Bool, [0, 1, 2] OnlineDecides, "Writes in the main chat, seen by one user only.";
+    52 classmc(message: Speech Private, min_class: Int Public, max_class: Int Public = 10, from_nick: Name Public = None) -> Public "l" Bool, [0, 1, 2, 3] SenderThird, "Writes in the main chat, seen by these classes only.";
+    53 pm(message: Speech Private, nick: Text Public, from_nick: Name Public = None, shown_nick: Name Public = None) -> Public "l" Bool, [0, 1, 2, 3] OnlineDecides, "Sends a private message.";
+    54 name_and_version(name: Text Public = None, version: Text Public = None) -> Public "ss" Pair, [0, 1] AsWritten, "The script's name and version as operators see them; with arguments, sets them.";
+    55 StopHub(code: Int Public, delay: Int Public = None) -> Public "l" Bool, [0, 1] AsWritten, "Stops the hub with this exit code after so many seconds.";
+    56 GetIPCity(ip: Text Address, database / db: Text Public = None) -> Private "s" OptionalText, [0, 1] AsWritten, "An address's city; only on hubs of the later callback table.";
+    57 users(fields: Text Public) -> Public "lllp" Users, [0] AsWritten, "Everybody in the user list, with the fields that are asked for, or all: `nick`, `class`, `ip`, `cc`, `desc`, `tag`, `speed`, `mail`, `share`.";
 }
 
 impl Call {

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::privacy::Privacy;
+
 /// What kind of value an argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgKind {
@@ -43,6 +45,8 @@ pub struct HookArg {
     pub name: &'static str,
     /// Its type.
     pub kind: ArgKind,
+    /// Whom it is meant for.
+    pub privacy: Privacy,
 }
 
 /// What the hub does when a script answers 0.
@@ -86,7 +90,7 @@ pub struct HookSpec {
 }
 
 macro_rules! hooks {
-    ($( $number:literal $name:ident ( $($arg:ident : $kind:ident),* ) $block:expr, $replaces:ident, $filtered:tt, $summary:literal; )*) => {
+    ($( $number:literal $name:ident ( $($arg:ident : $kind:ident $privacy:ident),* ) $block:expr, $replaces:ident, $filtered:tt, $summary:literal; )*) => {
         /// One of the hub's events. The discriminant is the number in the C ABI.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
@@ -99,7 +103,11 @@ macro_rules! hooks {
             $( HookSpec {
                 hook: Hook::$name,
                 name: stringify!($name),
-                args: &[ $( HookArg { name: stringify!($arg), kind: ArgKind::$kind } ),* ],
+                args: &[ $( HookArg {
+                    name: stringify!($arg),
+                    kind: ArgKind::$kind,
+                    privacy: Privacy::$privacy,
+                } ),* ],
                 on_block: $block,
                 replaces: Replaces::$replaces,
                 filtered: filtered!($filtered: $($arg)*),
@@ -137,47 +145,47 @@ const fn is_same(a: &[u8], b: &[u8]) -> bool {
 use OnBlock::{Blocks, Notice};
 
 hooks! {
-    0 OnNewConn(ip: Text) Blocks("close the connection"), Never, ip, "A client connected.";
-    1 OnCloseConn(ip: Text) Notice, Never, ip, "A connection closed.";
-    2 OnCloseConnEx(ip: Text, reason: Int, nick: Text) Notice, Never, nick, "A connection closed, with the reason (`vh.eCR_…`) and the nick, empty before login.";
-    3 OnParsedMsgChat(nick: Text, message: Text) Blocks("drop the message"), Chat, message, "A user wrote in the main chat.";
-    4 OnParsedMsgPM(nick: Text, message: Text, to_nick: Text) Blocks("drop the message"), Never, message, "A user sent a private message, also to a bot or the operator chat.";
-    5 OnParsedMsgMCTo(nick: Text, message: Text, to_nick: Text) Blocks("drop the message"), Never, message, "A user sent a main chat message to one user.";
-    6 OnParsedMsgSearch(nick: Text, data: Text) Blocks("drop the search"), Never, data, "A user searches; data is the whole `$Search …`.";
-    7 OnParsedMsgSR(nick: Text, data: Text) Blocks("drop the result"), Never, data, "A passive user's search gets a result; data is the whole `$SR …`.";
-    8 OnParsedMsgMyINFO(nick: Text, desc: Text, tag: Text, speed: Text, mail: Text, size: Text) Blocks("drop the change"), MyInfo, desc, "A user who is logged in changed the description, tag, speed, mail or share.";
-    9 OnFirstMyINFO(nick: Text, desc: Text, tag: Text, speed: Text, mail: Text, size: Text) Blocks("disconnect"), MyInfo, desc, "A user's first `$MyINFO`, before the login is complete.";
-    10 OnParsedMsgValidateNick(data: Text) Blocks("reject the nick"), Never, data, "A client asks for a nick; data is the whole `$ValidateNick …`.";
-    11 OnParsedMsgAny(nick: Text, data: Text) Blocks("ignore the message"), Never, data, "Any message of a client whose nick is known.";
-    12 OnParsedMsgAnyEx(ip: Text, data: Text) Blocks("drop the message and disconnect"), Never, data, "Any message of a client whose nick is not known yet.";
-    13 OnOpChatMessage(nick: Text, message: Text) Blocks("drop the message"), Never, message, "An operator wrote in the operator chat.";
-    14 OnPublicBotMessage(nick: Text, message: Text, min_class: Int, max_class: Int) Blocks("drop the message"), Never, message, "A bot writes in the main chat to users of these classes.";
-    15 OnUnLoad(code: Int) Notice, Never, -, "The hub stops; 0 is a normal shutdown.";
-    16 OnCtmToHub(nick: Text, ip: Text, port: Int, server_port: Int, referer: Text) Blocks("disconnect silently"), Never, referer, "A client that attacks by sending `$ConnectToMe` to the hub was detected.";
-    17 OnParsedMsgSupports(ip: Text, message: Text, answer: Text) Blocks("drop the message"), Never, message, "A client lists its protocol extensions; answer is what the hub will send back.";
-    18 OnParsedMsgMyHubURL(nick: Text, data: Text) Blocks("disconnect"), Never, data, "A client says by which address it found the hub.";
-    19 OnParsedMsgExtJSON(nick: Text, data: Text) Blocks("drop the message"), Never, data, "A client sent `$ExtJSON`.";
-    20 OnParsedMsgBotINFO(nick: Text, data: Text) Blocks("disconnect"), Never, data, "A hub list's pinger introduces itself.";
-    21 OnParsedMsgVersion(ip: Text, data: Text) Blocks("disconnect"), Never, data, "A client tells its protocol version.";
-    22 OnParsedMsgMyPass(nick: Text, password: Text) Blocks("disconnect"), Never, nick, "A client sent its password.";
-    23 OnParsedMsgConnectToMe(nick: Text, other_nick: Text, ip: Text, port: Text) Blocks("drop the request"), Never, other_nick, "An active user asks another to connect.";
-    24 OnParsedMsgRevConnectToMe(nick: Text, other_nick: Text) Blocks("drop the request"), Never, other_nick, "A passive user asks another to ask for a connection.";
-    25 OnUnknownMsg(nick: Text, data: Text) Notice, Never, data, "A message that the hub does not know.";
-    26 OnOperatorCommand(nick: Text, command: Text) Blocks("handled: the hub does nothing more"), Never, command, "An operator gave a command; it comes with its prefix.";
-    27 OnOperatorKicks(op: Text, nick: Text, reason: Text) Blocks("no kick"), Never, reason, "An operator kicks a user.";
-    28 OnOperatorDrops(op: Text, nick: Text) Blocks("no drop"), Never, nick, "An operator drops a user.";
-    29 OnOperatorDropsWithReason(op: Text, nick: Text, reason: Text) Blocks("no drop"), Never, reason, "The same drop, with its reason; raised after `OnOperatorDrops`.";
-    30 OnValidateTag(nick: Text, tag: Text) Blocks("reject the tag"), Never, tag, "A client's tag is checked.";
-    31 OnUserCommand(nick: Text, command: Text) Blocks("handled: the hub does nothing more"), Never, command, "A user gave a command; it comes with its prefix.";
-    32 OnHubCommand(nick: Text, command: Text, user_class: Int, in_pm: Int, prefix: Text) Blocks("handled: the hub does nothing more"), Never, command, "Anybody gave a command; it comes without its prefix.";
-    33 OnScriptCommand(command: Text, data: Text, plugin: Text, script: Text) Notice, Never, command, "A script or the hub sent a command to all scripts.";
-    34 OnUserInList(nick: Text) Blocks("disconnect"), Never, nick, "A user was put into the user list.";
-    35 OnUserLogin(nick: Text) Blocks("disconnect"), Never, nick, "A user's login is complete.";
-    36 OnUserLogout(nick: Text) Notice, Never, nick, "A user leaves; the user list still has the nick while the hook runs.";
-    37 OnTimer(time: Float) Notice, Never, -, "Every second or so; the time is in seconds since the epoch.";
-    38 OnNewReg(op: Text, nick: Text, user_class: Int) Blocks("abort the registration"), Never, nick, "A user is about to be registered.";
-    39 OnNewBan(op: Text, ip: Text, nick: Text, reason: Text) Blocks("abort the ban"), Never, reason, "A ban is about to be set.";
-    40 OnSetConfig(nick: Text, conf: Text, variable: Text, new_value: Text, old_value: Text, value_type: Int) Blocks("keep the old value"), Never, variable, "A configuration variable is about to change; the type is one of `vh.eIT_…`.";
+    0 OnNewConn(ip: Text Address) Blocks("close the connection"), Never, ip, "A client connected.";
+    1 OnCloseConn(ip: Text Address) Notice, Never, ip, "A connection closed.";
+    2 OnCloseConnEx(ip: Text Address, reason: Int Public, nick: Text Public) Notice, Never, nick, "A connection closed, with the reason (`vh.eCR_…`) and the nick, empty before login.";
+    3 OnParsedMsgChat(nick: Text Public, message: Text Public) Blocks("drop the message"), Chat, message, "A user wrote in the main chat.";
+    4 OnParsedMsgPM(nick: Text Public, message: Text Private, to_nick: Text Public) Blocks("drop the message"), Never, message, "A user sent a private message, also to a bot or the operator chat.";
+    5 OnParsedMsgMCTo(nick: Text Public, message: Text Private, to_nick: Text Public) Blocks("drop the message"), Never, message, "A user sent a main chat message to one user.";
+    6 OnParsedMsgSearch(nick: Text Public, data: Text Raw) Blocks("drop the search"), Never, data, "A user searches; data is the whole `$Search …`.";
+    7 OnParsedMsgSR(nick: Text Public, data: Text Raw) Blocks("drop the result"), Never, data, "A passive user's search gets a result; data is the whole `$SR …`.";
+    8 OnParsedMsgMyINFO(nick: Text Public, desc: Text Public, tag: Text Public, speed: Text Public, mail: Text Public, size: Text Public) Blocks("drop the change"), MyInfo, desc, "A user who is logged in changed the description, tag, speed, mail or share.";
+    9 OnFirstMyINFO(nick: Text Public, desc: Text Public, tag: Text Public, speed: Text Public, mail: Text Public, size: Text Public) Blocks("disconnect"), MyInfo, desc, "A user's first `$MyINFO`, before the login is complete.";
+    10 OnParsedMsgValidateNick(data: Text Raw) Blocks("reject the nick"), Never, data, "A client asks for a nick; data is the whole `$ValidateNick …`.";
+    11 OnParsedMsgAny(nick: Text Public, data: Text Raw) Blocks("ignore the message"), Never, data, "Any message of a client whose nick is known.";
+    12 OnParsedMsgAnyEx(ip: Text Address, data: Text Raw) Blocks("drop the message and disconnect"), Never, data, "Any message of a client whose nick is not known yet.";
+    13 OnOpChatMessage(nick: Text Public, message: Text Private) Blocks("drop the message"), Never, message, "An operator wrote in the operator chat.";
+    14 OnPublicBotMessage(nick: Text Public, message: Text Public, min_class: Int Public, max_class: Int Public) Blocks("drop the message"), Never, message, "A bot writes in the main chat to users of these classes.";
+    15 OnUnLoad(code: Int Public) Notice, Never, -, "The hub stops; 0 is a normal shutdown.";
+    16 OnCtmToHub(nick: Text Public, ip: Text Address, port: Int Public, server_port: Int Public, referer: Text Public) Blocks("disconnect silently"), Never, referer, "A client that attacks by sending `$ConnectToMe` to the hub was detected.";
+    17 OnParsedMsgSupports(ip: Text Address, message: Text Raw, answer: Text Raw) Blocks("drop the message"), Never, message, "A client lists its protocol extensions; answer is what the hub will send back.";
+    18 OnParsedMsgMyHubURL(nick: Text Public, data: Text Raw) Blocks("disconnect"), Never, data, "A client says by which address it found the hub.";
+    19 OnParsedMsgExtJSON(nick: Text Public, data: Text Raw) Blocks("drop the message"), Never, data, "A client sent `$ExtJSON`.";
+    20 OnParsedMsgBotINFO(nick: Text Public, data: Text Raw) Blocks("disconnect"), Never, data, "A hub list's pinger introduces itself.";
+    21 OnParsedMsgVersion(ip: Text Address, data: Text Raw) Blocks("disconnect"), Never, data, "A client tells its protocol version.";
+    22 OnParsedMsgMyPass(nick: Text Public, password: Text Secret) Blocks("disconnect"), Never, nick, "A client sent its password.";
+    23 OnParsedMsgConnectToMe(nick: Text Public, other_nick: Text Public, ip: Text Address, port: Text Public) Blocks("drop the request"), Never, other_nick, "An active user asks another to connect.";
+    24 OnParsedMsgRevConnectToMe(nick: Text Public, other_nick: Text Public) Blocks("drop the request"), Never, other_nick, "A passive user asks another to ask for a connection.";
+    25 OnUnknownMsg(nick: Text Public, data: Text Raw) Notice, Never, data, "A message that the hub does not know.";
+    26 OnOperatorCommand(nick: Text Public, command: Text Command) Blocks("handled: the hub does nothing more"), Never, command, "An operator gave a command; it comes with its prefix.";
+    27 OnOperatorKicks(op: Text Public, nick: Text Public, reason: Text Public) Blocks("no kick"), Never, reason, "An operator kicks a user.";
+    28 OnOperatorDrops(op: Text Public, nick: Text Public) Blocks("no drop"), Never, nick, "An operator drops a user.";
+    29 OnOperatorDropsWithReason(op: Text Public, nick: Text Public, reason: Text Public) Blocks("no drop"), Never, reason, "The same drop, with its reason; raised after `OnOperatorDrops`.";
+    30 OnValidateTag(nick: Text Public, tag: Text Public) Blocks("reject the tag"), Never, tag, "A client's tag is checked.";
+    31 OnUserCommand(nick: Text Public, command: Text Command) Blocks("handled: the hub does nothing more"), Never, command, "A user gave a command; it comes with its prefix.";
+    32 OnHubCommand(nick: Text Public, command: Text Command, user_class: Int Public, in_pm: Int Public, prefix: Text Public) Blocks("handled: the hub does nothing more"), Never, command, "Anybody gave a command; it comes without its prefix.";
+    33 OnScriptCommand(command: Text Command, data: Text Private, plugin: Text Public, script: Text Public) Notice, Never, command, "A script or the hub sent a command to all scripts.";
+    34 OnUserInList(nick: Text Public) Blocks("disconnect"), Never, nick, "A user was put into the user list.";
+    35 OnUserLogin(nick: Text Public) Blocks("disconnect"), Never, nick, "A user's login is complete.";
+    36 OnUserLogout(nick: Text Public) Notice, Never, nick, "A user leaves; the user list still has the nick while the hook runs.";
+    37 OnTimer(time: Float Public) Notice, Never, -, "Every second or so; the time is in seconds since the epoch.";
+    38 OnNewReg(op: Text Public, nick: Text Public, user_class: Int Public) Blocks("abort the registration"), Never, nick, "A user is about to be registered.";
+    39 OnNewBan(op: Text Public, ip: Text Address, nick: Text Public, reason: Text Public) Blocks("abort the ban"), Never, reason, "A ban is about to be set.";
+    40 OnSetConfig(nick: Text Public, conf: Text Public, variable: Text Public, new_value: Text Setting, old_value: Text Setting, value_type: Int Public) Blocks("keep the old value"), Never, variable, "A configuration variable is about to change; the type is one of `vh.eIT_…`.";
 }
 
 impl Hook {

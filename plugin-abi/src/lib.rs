@@ -8,6 +8,7 @@
 //! - [`filter`]: which events a hook wants
 //! - [`value`]: values that cross between the two
 //! - [`frame`]: messages in MessagePack
+//! - [`privacy`]: whom arguments and answers are meant for
 //! - [`ring`]: a ring of frames between processes that do not trust each other
 //! - [`asleep`]: the word of one who sleeps
 //! - [`segment`]: the memory with the two rings
@@ -30,6 +31,7 @@ pub mod frame;
 pub mod grammar;
 pub mod hook;
 pub mod manual;
+pub mod privacy;
 pub mod ring;
 pub mod start;
 pub mod stub;
@@ -52,4 +54,5 @@ pub mod wait;
 pub use call::{CALLS, CONSTANTS, Call, CallSpec, Numbering};
 pub use frame::{Answer, Args, FromWorker, ToWorker};
 pub use hook::{HOOKS, Hook, HookSet, HookSpec};
+pub use privacy::Privacy;
 pub use value::Value;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use crate::call::{CALLS, CONSTANTS, CallSpec, Gives, Omitted, Param, ParamKind};
 use crate::hook::{ArgKind, HOOKS, HookSpec, OnBlock, Replaces};
+use crate::privacy::Privacy;
 
 /// The 41 hooks as a Markdown table.
 pub fn hooks_table() -> String {
@@ -95,6 +96,24 @@ pub fn constants_table() -> String {
     table
 }
 
+/// What recordings do not show of hooks and calls, as a Markdown table.
+pub fn privacy_table() -> String {
+    let mut table = String::from("| of | argument | is shown as |\n| --- | --- | --- |\n");
+    let mut row = |of: &str, what: &str, privacy: Privacy| {
+        if let Some(shown) = privacy.shown() {
+            let _ = writeln!(table, "| `{of}` | {what} | {shown} |");
+        }
+    };
+    for spec in &HOOKS {
+        spec.args.iter().for_each(|arg| row(spec.name, &format!("`{}`", arg.name), arg.privacy));
+    }
+    for spec in &CALLS {
+        spec.params.iter().for_each(|param| row(spec.name, &format!("`{}`", param.name), param.privacy));
+        row(spec.name, "the answer", spec.privacy);
+    }
+    table
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,10 +128,18 @@ mod tests {
 
     #[test]
     fn no_cell_breaks_a_table() {
-        for table in [hooks_table(), functions_table(), constants_table()] {
+        for table in [hooks_table(), functions_table(), constants_table(), privacy_table()] {
             let columns = |line: &str| line.matches('|').count();
             let first = table.lines().next().map(columns);
             assert!(table.lines().all(|line| Some(columns(line)) == first), "{table}");
         }
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_each_that_is_not_shown() {
+        let table = privacy_table();
+        assert!(table.contains("| `OnParsedMsgMyPass` | `password` | `[secret]` |"), "{table}");
+        assert!(table.contains("| `GetUserIP` | the answer | a made-up address |"), "{table}");
+        assert!(!table.contains("`OnUserLogin`"), "{table}");
     }
 }

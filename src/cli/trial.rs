@@ -39,6 +39,10 @@ pub(super) struct TryArgs {
     /// The interpreter for scripts that have no .venv beside them.
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
+
+    /// Write events, calls and answers to a new file, for vhpy replay.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 const USAGE: &str = "\
@@ -139,7 +143,10 @@ pub(super) fn run(args: &TryArgs) -> Result<i64, String> {
     log::set_boxed_logger(Box::new(Collector(Arc::clone(&lines)))).map_err(|error| error.to_string())?;
     log::set_max_level(LevelFilter::Info);
     let folder = Folder(std::env::temp_dir().join(format!("vhpy-try-{}", std::process::id())));
-    let stage = Stage::open(options(&folder.0, args)?).map_err(|error| error.to_string())?;
+    let mut stage = Stage::open(options(&folder.0, args)?).map_err(|error| error.to_string())?;
+    if let Some(file) = &args.record {
+        super::record(&stage.hub().supervisor(), file)?;
+    }
     let is_terminal = std::io::stdin().is_terminal();
     let mut trial = Trial {
         stage,

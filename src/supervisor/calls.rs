@@ -47,7 +47,7 @@ impl Supervisor {
             return Value::Int(0);
         }
         self.take_out_robots(host, script);
-        let value = self.on_the_hosts_time(Some(script), || host.call(self, script.id, call, args));
+        let value = self.ask_host(host, script, call, args);
         drop(level);
         if call == Call::name_and_version {
             return title(script, args, value);
@@ -77,8 +77,9 @@ impl Supervisor {
             return Err((Failure::Failed, format!("calls are nested deeper than {MAX_NESTING}")));
         };
         self.take_out_robots(host, script);
-        self.on_the_hosts_time(Some(script), || function(host, self, args))
-            .map_err(|reason| (Failure::Failed, reason))
+        let answer = self.on_the_hosts_time(Some(script), || function(host, self, args));
+        self.record_dynamic(script, name, args, answer.as_ref().ok());
+        answer.map_err(|reason| (Failure::Failed, reason))
     }
 
     /// `usermc` and `pm` are called as (message, nick, …) and as (nick, message), and `pm` as
@@ -92,7 +93,7 @@ impl Supervisor {
     ) -> Option<Vec<Value<'a>>> {
         let mut is_online = |at: usize| {
             let Some(nick @ Value::Text(_)) = args.get(at) else { return false };
-            let class = host.call(self, script.id, Call::GetUserClass, std::slice::from_ref(nick));
+            let class = self.ask_host(host, script, Call::GetUserClass, std::slice::from_ref(nick));
             class.as_int().is_some_and(|class| class != -2)
         };
         if is_online(1) {

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::one_event::{Form, OneEvent};
 use super::process::{Gone, Outcome, Process};
+use super::recorder::Given;
 use super::script::{Script, ScriptId, State};
 use super::verdict::Verdict;
 use super::waiting::Asked;
@@ -169,11 +170,15 @@ impl Supervisor {
         let mut event = OneEvent::new(self, hook, args, lookup);
         let (mut kept_back, mut is_written) = (0, false);
         let seq = event.seq;
+        if self.recorder.is_on() {
+            self.record_event(seq, hook, args, scripts);
+        }
         let mut asked: SmallVec<[Asked; 8]> = SmallVec::new();
         let mut delayed: SmallVec<[Rc<Script>; 8]> = SmallVec::new();
         for script in scripts {
             if !self.is_for(host, script, hook, args, &mut event.lookup) {
                 kept_back += 1;
+                self.record_given(seq, script, || Given::KeptBack);
                 continue;
             }
             // Which form is needed first makes no difference to what can be wrong.
@@ -202,15 +207,17 @@ impl Supervisor {
                 match process.take(seq) {
                     Some(Outcome::Answered(answer)) => {
                         script.counts.answered(hook, &answer);
+                        self.record_given(seq, script, || Given::Answered(answer.clone()));
                         take(answer);
                     }
                     Some(Outcome::Gone { taken: false, why: Gone::Died }) => {
                         if let Some(answer) = self.ask_again(host, script, &mut event, &mut stopwatch) {
                             script.counts.answered(hook, &answer);
+                            self.record_given(seq, script, || Given::Answered(answer.clone()));
                             take(answer);
                         }
                     }
-                    _ => {}
+                    _ => self.record_given(seq, script, || Given::Silent),
                 }
             }
         }
@@ -251,6 +258,8 @@ impl Supervisor {
         script.counts.given(event.hook);
         if is_awaited {
             asked.push((script.clone(), process.clone()));
+        } else {
+            self.record_given(seq, script, || Given::Observed);
         }
         true
     }
@@ -279,6 +288,8 @@ impl Supervisor {
             if is_awaited {
                 process.expect(seq, script.kept.get());
                 asked.push((script.clone(), process.clone()));
+            } else {
+                self.record_given(seq, script, || Given::Observed);
             }
             self.post_until(&process, frame, deadline);
         }

@@ -12,6 +12,7 @@
 //! | requests to start a process, and what becomes of them | `vhpy-spawn` | unforked |
 //! | the pipes that scripts print to, the last lines of each | `vhpy-output` | unforked; pipes are closed and lines kept if nobody had them locked |
 //! | the handles of threads | those threads | unforked: to detach one writes to its stack, which may be another's |
+//! | the queue of a recording | `vhpy-record` | unforked: the child records nothing |
 //! | the new journal of a store | `vhpy-store` | let go of; its words are atomic |
 //! | the control socket and its clients | `vhpy-control`, a thread for each client | unforked; the sockets are closed at the fork |
 //! | processes, their rings and pipes | the parent | of the parent; closed and unmapped, not written to, see `Process::disown` |

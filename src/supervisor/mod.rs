@@ -53,6 +53,7 @@ mod kept_options;
 mod limits;
 mod load_error;
 mod loading;
+pub(crate) mod masking;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(not(feature = "metrics"))]
@@ -69,6 +70,8 @@ mod pool;
 mod posix_spawn;
 mod process;
 mod reactor;
+mod recorded;
+pub(crate) mod recorder;
 mod registry;
 mod restart;
 mod room;
@@ -103,6 +106,7 @@ pub use hub_figures::HubFigures;
 pub use interpreter::{NotFound, interpreter_of};
 pub use kept_options::SetError;
 pub use load_error::{LoadError, Loaded};
+pub use recorder::{RECORDING_LIMIT, RecordError};
 pub use script::{Overrides, ScriptId};
 pub use status::ScriptStatus;
 pub use verdict::{Replacement, Verdict};
@@ -116,6 +120,7 @@ use metrics::Metrics;
 use pace::Pace;
 use pool::Pool;
 use reactor::Reactor;
+use recorder::Recorder;
 use registry::Registry;
 
 use waits::Waits;
@@ -231,6 +236,7 @@ pub struct Supervisor {
     pace: Pace,
     metrics: Metrics,
     control: ControlSocket,
+    recorder: Recorder,
     /// The files that the last `!pyfiles` listed.
     listed_files: RefCell<Vec<PathBuf>>,
 }
@@ -252,6 +258,7 @@ impl Supervisor {
             pace: Pace::default(),
             metrics: Metrics::default(),
             control: ControlSocket::default(),
+            recorder: Recorder::default(),
             listed_files: RefCell::default(),
         };
         supervisor.open_control();
@@ -380,6 +387,7 @@ mod tests {
             ("pace", include_str!("pace.rs")),
             ("pool", include_str!("pool.rs")),
             ("reactor", include_str!("reactor.rs")),
+            ("recorder", include_str!("recorder.rs")),
             ("registry", include_str!("registry.rs")),
             ("waits", include_str!("waits.rs")),
         ];

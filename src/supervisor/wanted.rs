@@ -189,8 +189,7 @@ impl Supervisor {
         const OFFLINE: i64 = -2;
         let Some(nick @ Value::Text(_)) = nick else { return OFFLINE };
         let args = std::slice::from_ref(nick);
-        let class =
-            self.on_the_hosts_time(Some(script), || host.call(self, script.id, Call::GetUserClass, args));
+        let class = self.ask_host(host, script, Call::GetUserClass, args);
         class.as_int().unwrap_or(OFFLINE)
     }
 

@@ -9,6 +9,8 @@ mod filters;
 mod hangs;
 mod limits;
 mod loading;
+#[cfg(feature = "hub")]
+mod recording;
 mod restarts;
 #[path = "../support/mod.rs"]
 mod support;
