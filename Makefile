@@ -40,6 +40,7 @@ chaos: ## a million events while scripts are killed, stopped and made to hang
 	$(CARGO) build --workspace --release
 	$(CARGO) test --release --test chaos -- --ignored --nocapture --test-threads 1
 	$(CARGO) test --release --test hub strangers:: -- --ignored --nocapture
+	VHPY_RELOADS=1000 $(CARGO) test --release --test supervisor reloads::nothing_that_both
 	VHPY_TEST_BACKUPS=100 $(CARGO) test --release --test hub survival::backups
 
 check-release: ## what is too long for every run: Debian 12 and 13, chaos in full, long fuzzing

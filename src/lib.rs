@@ -22,6 +22,7 @@ mod ffi;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod json;
+mod local_time;
 pub mod log_level;
 mod private_files;
 #[cfg(feature = "hub")]

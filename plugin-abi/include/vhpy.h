@@ -215,8 +215,11 @@ void vhpy_free(void *block);
  *   kill_timeout     How many seconds a stuck script has to come back before it is killed.
  *                    (10)
  *   load_timeout     How many seconds a script has to load. (30)
- *   restart_wait     How many seconds an event waits for a script that just died, within
- *                    its hook_timeout. (0.25)
+ *   restart_wait     How many seconds events wait for a script that just died or is
+ *                    reloaded, within its hook_timeout. (0.25)
+ *   when_away        Whether events that a script hooks go on without it (pass) or are
+ *                    blocked (block) while it cannot answer: after restart_wait, when it is
+ *                    stuck, late, or has died. (pass)
  *   restart_limit    After how many deaths in a minute a script is given up. (5)
  *   limit_memory     How many MiB of address space a script may use, from its next start
  *                    on; the interpreter takes about 40; none is no limit. (none)
@@ -280,6 +283,25 @@ int vhpy_load_all(const char *folder);
 
 /* Loads a script anew from its file. The id, or -1. */
 int vhpy_reload(int id);
+
+/* The same without waiting: what is begun here is a ticket, greater than 0; or -1, and nothing was
+ * begun. It goes on whenever the library is called; vhpy_poll_fd becomes readable when something
+ * is to be done for it. When it has ended, the function of vhpy_set_done is called, by the thread
+ * that is in the library, with the script's id, or -1 where it was not loaded, and a text in UTF-8:
+ * why not, or warnings. After vhpy_begin_unload the id is -1 and the text empty. While a script is
+ * reloaded, the version before serves until the new one's source was compiled; then events that it
+ * hooks wait for it, restart_wait at most in all; after that when_away decides. */
+typedef void (*vhpy_done_function)(void *data, long long ticket, int id, const char *text);
+
+/* Who is told of what was begun, until w_End. NULL: nobody. 1, or 0 before w_Begin. */
+int vhpy_set_done(vhpy_done_function function, void *data);
+
+long long vhpy_begin_load(const char *path);
+long long vhpy_begin_reload(int id);
+long long vhpy_begin_unload(int id);
+
+/* As vhpy_console. NULL and *ticket greater than 0: the answer is the text of that ticket. */
+char *vhpy_begin_console(const char *command, long long *ticket);
 
 /* The script that an operator means by an id, a name with or without .py, or a path; -1. */
 int vhpy_find(const char *what);

@@ -1,7 +1,7 @@
 //! A hub that is a table of C functions, as a [`Host`]: hands them a script's arguments and
 //! reads their answers.
 
-use std::ffi::c_int;
+use std::ffi::{CString, c_int, c_longlong};
 use std::rc::Rc;
 
 use plugin_abi::call::Gives;
@@ -16,7 +16,7 @@ use super::values::{self, CallbackArgs, Part};
 use super::{heap, lock};
 use crate::encoding::encode;
 use crate::supervisor::Supervisor;
-use crate::supervisor::{Host, ScriptId};
+use crate::supervisor::{Host, Outcome, ScriptId, Ticket};
 
 /// The C hub for as long as one of its calls into the library lasts.
 pub(crate) struct CHost {
@@ -142,6 +142,23 @@ impl Host for CHost {
             log::error!("script {script}, {}: {fault}", call.name());
             Value::Nil
         })
+    }
+
+    fn finished(&mut self, _: &Supervisor, ticket: Ticket, outcome: Outcome) {
+        let (id, text) = match outcome {
+            Outcome::Loaded(Ok(loaded)) | Outcome::Reloaded(Ok(loaded)) => {
+                (loaded.id.0, loaded.warnings.join("\n"))
+            }
+            Outcome::Loaded(Err(error)) | Outcome::Reloaded(Err(error)) => (-1, error.to_string()),
+            Outcome::Unloaded => (-1, String::new()),
+            Outcome::Said(text) => (-1, text),
+        };
+        let Some(done) = self.running.done.get() else { return };
+        let Ok(text) = CString::new(text.replace('\0', " ")) else { return };
+        let ticket = c_longlong::try_from(ticket.0).unwrap_or(c_longlong::MAX);
+        // SAFETY: the host gave function and data for this, until it sets another or ends.
+        lock::outside(|| unsafe { (done.function)(done.data, ticket, id, text.as_ptr()) });
+        (self.running.after_callback)();
     }
 
     fn tell_operators(&mut self, supervisor: &Supervisor, text: &str) {

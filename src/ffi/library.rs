@@ -120,7 +120,8 @@ pub(crate) unsafe fn begin(places: *const Option<Callback>) -> Result<(), Fault>
     let supervisor = Supervisor::new(config).map_err(|error| Fault::Refused(error.to_string()))?;
     supervisor.serve_metrics_when_possible();
     supervisor.publish_hooks(&BOARD.hooks);
-    let running = Running { supervisor, table, encoding: Cell::new(encoding), after_callback };
+    let running =
+        Running { supervisor, table, encoding: Cell::new(encoding), done: Cell::new(None), after_callback };
     lock.running.replace(Some(Rc::new(running)));
     Ok(())
 }

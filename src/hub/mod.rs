@@ -112,7 +112,7 @@ use std::time::{Duration, Instant};
 
 use plugin_abi::{Hook, Value};
 
-use crate::supervisor::{Supervisor, Verdict};
+use crate::supervisor::{LoadError, Loaded, Supervisor, Ticket, Verdict};
 use background::{Background, Lookup};
 pub use backup::{BackupError, Contents, Restored, backup, check as check_backup, restore};
 pub use class::Class;
@@ -181,6 +181,10 @@ pub struct Hub {
     findings: Background<findings::Unread, findings::Read>,
     temporary_bans: HashMap<networks::Network, moderation::TemporaryBan>,
     script_commands: VecDeque<[Vec<u8>; 4]>,
+    /// Who waits for the answer to a command about scripts.
+    askers: HashMap<Ticket, commands::Asker>,
+    /// The scripts of the start: what has become of them, or nothing yet.
+    first_scripts: HashMap<Ticket, Option<Result<Loaded, LoadError>>>,
     /// What scripts call themselves, and their versions, by their paths.
     script_names: HashMap<Vec<u8>, [Vec<u8>; 2]>,
     /// Set while scripts are asked about a bot's message, so that their own do not ask again.

@@ -180,6 +180,8 @@ impl Hub {
             findings: Background::new("findings", super::findings::Unread::read, wake),
             temporary_bans: HashMap::new(),
             script_commands: VecDeque::new(),
+            askers: HashMap::new(),
+            first_scripts: HashMap::new(),
             script_names: HashMap::new(),
             in_bot_message: false,
             stop: None,

@@ -80,6 +80,8 @@ pub struct Server {
     unread: Vec<ConnId>,
     /// When connections are taken again.
     accept_after: Option<Instant>,
+    /// Until when none is taken because scripts load.
+    held_until: Option<Instant>,
     /// From which descriptor on they are not for clients.
     first_kept: RawFd,
     /// When it was last said that descriptors run short.
@@ -156,6 +158,7 @@ impl Server {
             acceptor: None,
             unread: Vec::new(),
             accept_after: None,
+            held_until: None,
             first_kept: first_kept(),
             short_since: None,
             signals: None,
@@ -269,7 +272,8 @@ impl Server {
     }
 
     /// Loads the scripts of the scripts folder, in the order of their names, and then these.
-    /// All start at the same time.
+    /// All start at the same time, and the hub works meanwhile. Whoever connects waits until they have
+    /// loaded, so that no filter is missed, but not for one that takes longer than a hook may.
     pub fn load_scripts(&mut self, more: &[PathBuf]) -> Vec<(PathBuf, Result<Loaded, LoadError>)> {
         let folder = self.hub.scripts_folder();
         let mut paths = match script_files(&folder) {
@@ -281,8 +285,29 @@ impl Server {
             }
         };
         paths.extend_from_slice(more);
-        let results = self.hub.load_scripts(&paths);
+        let supervisor = self.hub.supervisor();
+        let begun: Vec<_> = paths.iter().map(|path| supervisor.begin_load(path)).collect();
+        self.hub.first_scripts.extend(begun.iter().flatten().map(|ticket| (*ticket, None)));
+        self.held_until = Some(Instant::now() + supervisor.config().hook_timeout);
+        if let Err(error) = self.serve_while_scripts_load() {
+            log::error!("the hub's loop: {error}");
+        }
+        self.held_until = None;
+        self.accept_after = Some(Instant::now());
+        let mut results = std::mem::take(&mut self.hub.first_scripts);
+        // What is not finished when the hub is stopped will not be.
+        let mut result = |ticket| results.remove(&ticket).flatten().unwrap_or(Err(LoadError::Ending));
+        let results = begun.into_iter().map(|ticket| ticket.and_then(&mut result)).collect::<Vec<_>>();
         paths.into_iter().zip(results).collect()
+    }
+
+    fn serve_while_scripts_load(&mut self) -> Result<(), ServerError> {
+        let (mut events, mut buffer) = (Events::with_capacity(1024), vec![0; 64 << 10]);
+        self.watch_scripts()?;
+        while self.hub.stop_code().is_none() && self.hub.first_scripts.values().any(Option::is_none) {
+            self.turn(&mut events, &mut buffer)?;
+        }
+        Ok(())
     }
 
     /// Runs until a signal, an operator or a script stops the hub. Gives the exit code.
@@ -348,8 +373,10 @@ impl Server {
                 self.unread.push(id);
             }
         }
-        if accept {
-            self.accept();
+        match self.held_until.filter(|until| *until > Instant::now()) {
+            Some(until) if accept => self.accept_after = Some(until),
+            None if accept => self.accept(),
+            _ => {}
         }
         if signals {
             self.take_signals();

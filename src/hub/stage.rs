@@ -251,6 +251,11 @@ impl Stage {
                 let _ = scripts.call(&mut self.hub, status.id, "", &[]);
             }
             self.turn();
+            // Whoever has given a command about scripts wants to see what it comes to.
+            while !self.hub.askers.is_empty() {
+                self.wait(None, None);
+                self.turn();
+            }
         }
         self.hub.supervisor().catch_up_with_output();
     }

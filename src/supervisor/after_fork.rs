@@ -1,7 +1,11 @@
 //! Gives a forked child of the hub processes of its own.
 
-use super::script::{Script, State, Transition};
-use super::{Host, StartError, Supervisor};
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::script::{Script, State, Task, Transition};
+use super::tasks::Outcome;
+use super::{Host, LoadError, StartError, Supervisor};
 
 impl Supervisor {
     /// In a forked child: the scripts' processes belong to the parent, so the child starts its
@@ -24,7 +28,11 @@ impl Supervisor {
         self.reactor.after_fork()?;
         self.serve_metrics_when_possible();
         self.open_control();
+        for script in self.registry.snapshot() {
+            self.go_on_in_child(&script);
+        }
         for script in &orphans {
+            script.awaited_until.set(Some(Instant::now() + self.config.borrow().restart_wait));
             if let Err(error) = self.start(script) {
                 self.not_started(script, &error);
             }
@@ -39,8 +47,27 @@ impl Supervisor {
         Ok(())
     }
 
+    /// In a forked child: what was asked for and needed the process that a script had is over.
+    fn go_on_in_child(&self, script: &Rc<Script>) {
+        match script.task.take() {
+            Some(Task::Reload(ticket)) => {
+                let why = LoadError::Script("the hub was forked meanwhile: try again".into());
+                self.finish(ticket, Outcome::Reloaded(Err(why)));
+            }
+            Some(task @ Task::Unload(_)) => {
+                *script.task.borrow_mut() = Some(task);
+                self.has_stopped(script);
+            }
+            other => *script.task.borrow_mut() = other,
+        }
+    }
+
     /// In a forked child: a script has no process. False when it shall not get one.
     fn lose_process(&self, script: &Script) -> bool {
+        // It was disowned.
+        drop(script.successor.take());
+        script.is_to_stop.set(false);
+        script.store.borrow_mut().undo();
         script.robots.borrow_mut().clear();
         script.abandoned_robots.borrow_mut().clear();
         script.store.borrow_mut().after_fork();

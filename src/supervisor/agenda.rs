@@ -13,6 +13,8 @@ use super::config::MAX_NESTING;
 use super::load_error::LoadError;
 use super::process::Process;
 use super::script::Script;
+use super::tasks::Outcome;
+use super::ticket::Ticket;
 
 /// Something that happened to a process and that nobody has acted upon yet.
 #[derive(Debug)]
@@ -32,6 +34,10 @@ pub(super) enum Notice {
     Robots(Rc<Script>),
     /// This is for operators.
     Operators(String),
+    /// The script was loaded or reloaded.
+    Loaded(Rc<Script>),
+    /// What was asked for has ended.
+    Finished(Ticket, Outcome),
 }
 
 /// What is still to be done.
@@ -103,6 +109,16 @@ impl Agenda {
     /// The operators are to be told this.
     pub(super) fn tell_operators(&self, text: String) {
         self.notices.borrow_mut().push_back(Notice::Operators(text));
+    }
+
+    /// The host is to be told that a script was loaded.
+    pub(super) fn tell_loaded(&self, script: &Rc<Script>) {
+        self.notices.borrow_mut().push_back(Notice::Loaded(script.clone()));
+    }
+
+    /// The host is to be told how this ended.
+    pub(super) fn tell_finished(&self, ticket: Ticket, outcome: Outcome) {
+        self.notices.borrow_mut().push_back(Notice::Finished(ticket, outcome));
     }
 
     /// The process of a script is gone, so its robots go, too.
@@ -180,10 +196,11 @@ impl Agenda {
         self.has_later.get()
     }
 
-    /// After a fork, what happened to the parent's processes is the parent's affair.
+    /// After a fork, what happened to the parent's processes is the parent's affair. What was asked
+    /// for goes on in the child.
     pub(super) fn clear(&self) {
         self.deferred.take();
-        self.notices.take();
+        self.notices.borrow_mut().retain(|notice| matches!(notice, Notice::Finished(..)));
     }
 }
 

@@ -39,6 +39,9 @@ pub struct Config {
     pub control: Option<PathBuf>,
     /// The group that may use it besides its user; empty is none.
     pub control_group: String,
+    /// What becomes of an event that a script hooks while it cannot be asked, and does not come back
+    /// within [`Config::restart_wait`].
+    pub when_away: WhenAway,
     /// From when on operators are told of a hook that took long.
     pub slow_hook: Duration,
     /// When dead scripts are started again.
@@ -60,6 +63,17 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// The size of each of the two rings of a script in bytes; a power of two.
     pub ring_bytes: usize,
+}
+
+/// What becomes of an event that a script hooks, but cannot be asked about or does not answer: while it
+/// is loaded, reloaded or restarted, is stuck or has failed, or because it died or was late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenAway {
+    /// It goes on, as if the script had said so.
+    #[default]
+    Pass,
+    /// It is blocked, where its hook can block.
+    Block,
 }
 
 /// What scripts are told about the hub they run in.
@@ -135,6 +149,7 @@ impl Default for Config {
             restart_wait: Duration::from_millis(250),
             control: None,
             control_group: String::new(),
+            when_away: WhenAway::Pass,
             slow_hook: Duration::from_millis(100),
             restart: RestartLimits::default(),
             spare: true,

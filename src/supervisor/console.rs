@@ -8,7 +8,10 @@ use plugin_abi::Hook;
 
 use super::figures::short_time;
 use super::load_error::{LoadError, Loaded};
+use super::script::ScriptId;
 use super::script_file::PACKAGE;
+use super::tasks::{Describe, Outcome};
+use super::ticket::Ticket;
 use super::{Host, ScriptStatus, Supervisor};
 use crate::log_level::{self, LEVELS};
 
@@ -17,7 +20,34 @@ struct Command {
     name: &'static str,
     usage: &'static str,
     help: &'static str,
-    run: fn(&Supervisor, &mut dyn Host, &str) -> String,
+    run: Run,
+}
+
+/// How a command is run.
+enum Run {
+    /// It is answered at once.
+    Answer(fn(&Supervisor, &str) -> String),
+    /// It does something with scripts, which takes its time; an error is the answer.
+    Act(fn(&Supervisor, &str) -> Result<Vec<Act>, String>),
+}
+
+/// What is to be done with a script.
+enum Act {
+    /// To load the one of this file.
+    Load(PathBuf),
+    /// To unload this one, of this name.
+    Unload(ScriptId, String),
+    /// To load this one again, of this name.
+    Reload(ScriptId, String),
+}
+
+/// What a command has come to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// This is the answer: text of several lines in UTF-8.
+    Said(String),
+    /// The answer is the [`Outcome::Said`] of this ticket.
+    Later(Ticket),
 }
 
 static COMMANDS: &[Command] = &[
@@ -25,46 +55,148 @@ static COMMANDS: &[Command] = &[
         name: "pyload",
         usage: "PATH|NUMBER",
         help: "load a script, by its path or its number in !pyfiles",
-        run: load,
+        run: Run::Act(load),
     },
-    Command { name: "pyunload", usage: "NAME|ID|PATH", help: "unload a script", run: unload },
-    Command { name: "pyreload", usage: "[NAME|ID|PATH]", help: "load a script again, or all", run: reload },
-    Command { name: "pylist", usage: "", help: "list the loaded scripts", run: list },
+    Command { name: "pyunload", usage: "NAME|ID|PATH", help: "unload a script", run: Run::Act(unload) },
+    Command {
+        name: "pyreload",
+        usage: "[NAME|ID|PATH]",
+        help: "load a script again, or all",
+        run: Run::Act(reload),
+    },
+    Command { name: "pylist", usage: "", help: "list the loaded scripts", run: Run::Answer(list) },
     Command {
         name: "pystat",
         usage: "[NAME|ID|PATH]",
         help: "tell how the scripts do, or one and its hooks, the slowest first",
-        run: stat,
+        run: Run::Answer(stat),
     },
-    Command { name: "pyfiles", usage: "", help: "list the scripts in the scripts folder", run: files },
+    Command {
+        name: "pyfiles",
+        usage: "",
+        help: "list the scripts in the scripts folder",
+        run: Run::Answer(files),
+    },
     Command {
         name: "pylog",
         usage: "[0-5|show NAME]",
         help: "tell or set the log level, or show a script's last lines",
-        run: log,
+        run: Run::Answer(log),
     },
     Command {
         name: "pyset",
         usage: "NAME|ID [HOOK] OPTION VALUE",
         help: "give a script a value of its own for an option; - takes it back",
-        run: set,
+        run: Run::Answer(set),
     },
     Command {
         name: "pykeep",
         usage: "NAME|ID",
         help: "load a script at every start, by a link in the scripts folder",
-        run: keep,
+        run: Run::Answer(keep),
     },
-    Command { name: "pyhelp", usage: "", help: "list these commands", run: help },
+    Command { name: "pyhelp", usage: "", help: "list these commands", run: Run::Answer(help) },
 ];
 
 impl Supervisor {
-    /// Runs an operator's command, with or without the hub's prefix: `pylist`, `!pyload x.py`.
-    /// The answer is text of several lines in UTF-8. `None` when it is no command of ours.
+    /// Runs an operator's command, with or without the hub's prefix: `pylist`, `!pyload x.py`, and
+    /// waits until it is done. The answer is text of several lines in UTF-8. `None` when it is no
+    /// command of ours.
     pub fn console(&self, host: &mut dyn Host, command: &str) -> Option<String> {
         self.visit(host);
         let (found, rest) = command_of(command)?;
-        Some((found.run)(self, host, rest))
+        let acts = match found.run {
+            Run::Answer(answer) => return Some(answer(self, rest)),
+            Run::Act(acts) => match acts(self, rest) {
+                Ok(acts) => acts,
+                Err(answer) => return Some(answer),
+            },
+        };
+        let answers: Vec<String> = acts
+            .into_iter()
+            .map(|act| match &act {
+                Act::Load(path) => act.describe(self, Outcome::Loaded(self.load(host, path))),
+                Act::Reload(id, _) => act.describe(self, Outcome::Reloaded(self.reload(host, *id))),
+                Act::Unload(id, _) => {
+                    self.unload(host, *id);
+                    act.describe(self, Outcome::Unloaded)
+                }
+            })
+            .collect();
+        Some(answers.join("\n"))
+    }
+
+    /// As [`Supervisor::console`], but does not wait: what takes its time is begun, and the host is
+    /// told of the answer by [`Host::finished`].
+    pub fn begin_console(&self, host: &mut dyn Host, command: &str) -> Option<Answer> {
+        self.visit(host);
+        let (found, rest) = command_of(command)?;
+        let acts = match found.run {
+            Run::Answer(answer) => return Some(Answer::Said(answer(self, rest))),
+            Run::Act(acts) => match acts(self, rest) {
+                Ok(acts) => acts,
+                Err(answer) => return Some(Answer::Said(answer)),
+            },
+        };
+        let mut refusals = Vec::new();
+        let mut parts: Vec<(Ticket, Describe)> = Vec::new();
+        for act in acts {
+            let begun = match &act {
+                Act::Load(path) => self.begin_load(path),
+                Act::Unload(id, _) => self.begin_unload(*id),
+                Act::Reload(id, _) => self.begin_reload(*id),
+            };
+            match begun {
+                Ok(ticket) => {
+                    let folder = self.config.borrow().scripts_dir.clone();
+                    parts.push((ticket, Box::new(move |outcome| act.said(folder.as_deref(), outcome))));
+                }
+                Err(error) => refusals.push(act.refused(&error)),
+            }
+        }
+        if parts.is_empty() {
+            return Some(Answer::Said(refusals.join("\n")));
+        }
+        if let Some((_, describe)) = parts.first_mut()
+            && !refusals.is_empty()
+        {
+            let inner = std::mem::replace(describe, Box::new(|_| String::new()));
+            *describe = Box::new(move |outcome| refusals.join("\n") + "\n" + &inner(outcome));
+        }
+        Some(Answer::Later(self.tasks.begin_command(parts)))
+    }
+}
+
+impl Act {
+    fn describe(&self, supervisor: &Supervisor, outcome: Outcome) -> String {
+        let folder = supervisor.config.borrow().scripts_dir.clone();
+        self.said(folder.as_deref(), outcome)
+    }
+
+    fn refused(&self, error: &LoadError) -> String {
+        match self {
+            Act::Load(path) => format!("Script {} is not loaded: {error}", path.display()),
+            Act::Unload(_, name) => format!("Script {name} is not unloaded: {error}"),
+            Act::Reload(_, name) => format!("Script {name} is not reloaded: {error}"),
+        }
+    }
+
+    /// What an operator is told of its outcome.
+    fn said(&self, scripts_dir: Option<&Path>, outcome: Outcome) -> String {
+        match (self, outcome) {
+            (_, Outcome::Loaded(Err(error)) | Outcome::Reloaded(Err(error))) => self.refused(&error),
+            (Act::Load(path), Outcome::Loaded(Ok(loaded))) => {
+                let hint = hint_to_keep(scripts_dir, path, &loaded.name);
+                told_of(&loaded, "loaded") + &hint.unwrap_or_default()
+            }
+            (_, Outcome::Loaded(Ok(loaded))) => told_of(&loaded, "loaded"),
+            (_, Outcome::Reloaded(Ok(loaded))) => told_of(&loaded, "reloaded"),
+            (Act::Unload(_, name) | Act::Reload(_, name), Outcome::Unloaded) => {
+                format!("Script {name} is unloaded")
+            }
+            (Act::Load(path), Outcome::Unloaded) => format!("Script {} is unloaded", path.display()),
+            (_, Outcome::Said(text)) => text,
+        }
     }
 }
 
@@ -90,24 +222,21 @@ fn command_of(line: &str) -> Option<(&'static Command, &str)> {
     Some((found, rest.trim()))
 }
 
-fn load(supervisor: &Supervisor, host: &mut dyn Host, what: &str) -> String {
+fn load(supervisor: &Supervisor, what: &str) -> Result<Vec<Act>, String> {
     if what.is_empty() {
-        return usage("pyload");
+        return Err(usage("pyload"));
     }
-    let Some(path) = file_for(supervisor, what) else {
-        return format!("There is no file number {what}: see !pyfiles");
-    };
-    let result = supervisor.load(host, &path);
-    let hint = result.as_ref().ok().and_then(|loaded| hint_to_keep(supervisor, loaded));
-    report(&path.display().to_string(), result, "loaded") + &hint.unwrap_or_default()
+    let path = file_for(supervisor, what);
+    Ok(vec![Act::Load(path.ok_or_else(|| format!("There is no file number {what}: see !pyfiles"))?)])
 }
 
 /// What to tell of a script that the next start would not find.
-fn hint_to_keep(supervisor: &Supervisor, loaded: &Loaded) -> Option<String> {
-    let folder = supervisor.config.borrow().scripts_dir.clone()?;
-    let path = supervisor.status(loaded.id)?.path;
-    let name = &loaded.name;
-    (!is_kept(&folder, &path)).then(|| {
+fn hint_to_keep(folder: Option<&Path>, path: &Path, name: &str) -> Option<String> {
+    let mut path = path.canonicalize().ok()?;
+    if path.is_dir() {
+        path.push(PACKAGE);
+    }
+    (!is_kept(folder?, &path)).then(|| {
         format!(
             "\nIt is not in the scripts folder, so the next start does not load it: !pykeep {name} keeps it"
         )
@@ -121,7 +250,7 @@ fn is_kept(folder: &Path, script: &Path) -> bool {
 }
 
 /// Links a script into the folder whose scripts every start loads.
-fn keep(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
+fn keep(supervisor: &Supervisor, what: &str) -> String {
     if what.is_empty() {
         return usage("pykeep");
     }
@@ -167,18 +296,12 @@ fn file_for(supervisor: &Supervisor, what: &str) -> Option<PathBuf> {
     if is_script(&path) { Some(path) } else { Some(inside.or(with_suffix.flatten()).unwrap_or(path)) }
 }
 
-fn unload(supervisor: &Supervisor, host: &mut dyn Host, what: &str) -> String {
+fn unload(supervisor: &Supervisor, what: &str) -> Result<Vec<Act>, String> {
     if what.is_empty() {
-        return usage("pyunload");
+        return Err(usage("pyunload"));
     }
-    match supervisor.find(what) {
-        Some(id) => {
-            let name = name_of(supervisor, what);
-            supervisor.unload(host, id);
-            format!("Script {name} is unloaded")
-        }
-        None => unknown(what),
-    }
+    let id = supervisor.find(what).ok_or_else(|| unknown(what))?;
+    Ok(vec![Act::Unload(id, name_of(supervisor, what))])
 }
 
 fn name_of(supervisor: &Supervisor, what: &str) -> String {
@@ -186,41 +309,34 @@ fn name_of(supervisor: &Supervisor, what: &str) -> String {
     status.map_or(what.to_string(), |status| status.name)
 }
 
-fn reload(supervisor: &Supervisor, host: &mut dyn Host, what: &str) -> String {
+fn reload(supervisor: &Supervisor, what: &str) -> Result<Vec<Act>, String> {
     if what.is_empty() {
         let all = supervisor.scripts();
         if all.is_empty() {
-            return "No script is loaded".into();
+            return Err("No script is loaded".into());
         }
-        let reports: Vec<String> = all
-            .iter()
-            .map(|status| report(&status.name, supervisor.reload(host, status.id), "reloaded"))
-            .collect();
-        return reports.join("\n");
+        return Ok(all.into_iter().map(|status| Act::Reload(status.id, status.name)).collect());
     }
-    match supervisor.find(what) {
-        Some(id) => {
-            let name = name_of(supervisor, what);
-            report(&name, supervisor.reload(host, id), "reloaded")
-        }
-        None => unknown(what),
-    }
+    let id = supervisor.find(what).ok_or_else(|| unknown(what))?;
+    Ok(vec![Act::Reload(id, name_of(supervisor, what))])
 }
 
 pub(super) fn report(what: &str, result: Result<Loaded, LoadError>, done: &str) -> String {
     match result {
-        Ok(loaded) => {
-            let mut text = format!("Script {} is {done} as number {}", loaded.name, loaded.id);
-            for warning in &loaded.warnings {
-                let _ = write!(text, "\nWarning: {warning}");
-            }
-            text
-        }
+        Ok(loaded) => told_of(&loaded, done),
         Err(error) => format!("Script {what} is not {done}: {error}"),
     }
 }
 
-fn list(supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {
+fn told_of(loaded: &Loaded, done: &str) -> String {
+    let mut text = format!("Script {} is {done} as number {}", loaded.name, loaded.id);
+    for warning in &loaded.warnings {
+        let _ = write!(text, "\nWarning: {warning}");
+    }
+    text
+}
+
+fn list(supervisor: &Supervisor, _rest: &str) -> String {
     let scripts = supervisor.scripts();
     if scripts.is_empty() {
         return "No script is loaded: see !pyfiles and !pyload".into();
@@ -267,7 +383,7 @@ fn mebibytes(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64)
 }
 
-fn stat(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
+fn stat(supervisor: &Supervisor, what: &str) -> String {
     let statuses = if what.is_empty() {
         supervisor.scripts()
     } else {
@@ -383,7 +499,7 @@ fn is_test(path: &Path) -> bool {
     name == "conftest.py" || name.starts_with("test_")
 }
 
-fn files(supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {
+fn files(supervisor: &Supervisor, _rest: &str) -> String {
     let Some(folder) = supervisor.config.borrow().scripts_dir.clone() else {
         return "The hub has no scripts folder".into();
     };
@@ -402,7 +518,7 @@ fn files(supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {
     text
 }
 
-fn log(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
+fn log(supervisor: &Supervisor, what: &str) -> String {
     if let Some(name) = what.strip_prefix("show") {
         return last_lines(supervisor, name.trim());
     }
@@ -419,7 +535,7 @@ fn log(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
     }
 }
 
-fn set(supervisor: &Supervisor, _host: &mut dyn Host, what: &str) -> String {
+fn set(supervisor: &Supervisor, what: &str) -> String {
     let words: Vec<&str> = what.split_whitespace().collect();
     let (script, hook, option, value) = match words[..] {
         [script, hook, option, value] => match Hook::from_name(hook) {
@@ -466,7 +582,7 @@ fn fold(lines: Vec<String>) -> Vec<String> {
     folded.into_iter().map(shown).collect()
 }
 
-fn help(_supervisor: &Supervisor, _host: &mut dyn Host, _rest: &str) -> String {
+fn help(_supervisor: &Supervisor, _rest: &str) -> String {
     let rows: Vec<[String; 2]> = COMMANDS
         .iter()
         .map(|command| [format!("!{} {}", command.name, command.usage), command.help.to_string()])

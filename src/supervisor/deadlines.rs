@@ -8,7 +8,8 @@ use plugin_abi::{Hook, start};
 
 use super::housekeeping::Heard;
 use super::process::{Phase, Process};
-use super::script::{Script, State, Transition};
+use super::script::{Script, State, Successor, Transition};
+use super::state::Told;
 use super::{Host, LoadError, Supervisor};
 
 /// How long a script that is about to be killed may take to write its stack.
@@ -37,16 +38,25 @@ impl Supervisor {
     /// kept from looking.
     pub(super) fn hear_who_is_due(&self, host: &mut dyn Host) {
         for script in self.due() {
-            if let Some(process) = script.process() {
+            for process in [script.process(), script.next_process()].into_iter().flatten() {
                 self.pump(host, &process);
             }
         }
     }
 
     pub(super) fn do_what_is_due(&self, heard: Heard) {
+        let now = Instant::now();
         for script in self.due() {
+            let is_late = script.successor.borrow().as_ref().and_then(Successor::due);
+            if is_late.is_some_and(|due| due <= now) && !self.may_have_said(heard, script.next_process()) {
+                self.successor_is_late(&script);
+            }
+            if script.state_due().is_none_or(|due| due > now) {
+                continue;
+            }
             enum Act {
                 Kill(Rc<Process>, &'static str),
+                Urge(Rc<Process>, Told),
                 Start,
                 Forsake,
                 Nothing,
@@ -54,12 +64,17 @@ impl Supervisor {
             let act = script.with_state(|state| match state {
                 State::Starting { process, .. } => Act::Kill(process.clone(), "it did not load in time"),
                 State::Stuck { process, .. } => Act::Kill(process.clone(), "it was stuck"),
+                State::Stopping { process, told, .. } => Act::Urge(process.clone(), *told),
                 State::Backoff { .. } => Act::Start,
                 State::Spawning { .. } => Act::Forsake,
                 _ => Act::Nothing,
             });
             match act {
-                Act::Kill(process, _) if heard == Heard::Unheard && process.is_ready() => {}
+                Act::Kill(process, _) | Act::Urge(process, _)
+                    if self.may_have_said(heard, Some(process.clone())) => {}
+                // Its end will be noticed.
+                Act::Urge(process, told) if told != Told::Killed && process.has_ended() => {}
+                Act::Urge(process, told) => self.urge(&script, &process, told),
                 Act::Kill(process, why) => {
                     if !self.is_dumping(&script, &process) {
                         process.kill(why.into());
@@ -77,6 +92,11 @@ impl Supervisor {
                 Act::Nothing => {}
             }
         }
+    }
+
+    /// Whether there is something that this process has said in time, perhaps.
+    fn may_have_said(&self, heard: Heard, process: Option<Rc<Process>>) -> bool {
+        heard == Heard::Unheard && process.is_some_and(|process| process.is_ready())
     }
 
     /// A script that loads too long may say where it is before it is killed.

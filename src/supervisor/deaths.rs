@@ -37,6 +37,12 @@ impl Supervisor {
         self.reactor.helpers().reader.finish(process.serial);
         self.agenda.need_housekeeping();
         let script = process.script.borrow().upgrade();
+        if let Some(script) = &script
+            && script.next_process().is_some_and(|next| next.serial == process.serial)
+        {
+            let reason = self.reason_of_death(script, process, exit);
+            return self.successor_died(script, reason);
+        }
         let Some(script) = script.filter(|script| script.runs_in(process)) else {
             if process.script.borrow().upgrade().is_none() {
                 self.spare_died(process, exit);
@@ -50,6 +56,7 @@ impl Supervisor {
             }
             script.transition(Transition::Ended, "it has ended");
             self.agenda.abandon_robots(&script);
+            self.has_stopped(&script);
             return;
         }
         let reason = self.reason_of_death(&script, process, exit);
@@ -57,9 +64,7 @@ impl Supervisor {
         let shown = if reason.contains(&shown) { String::new() } else { format!(" ({shown})") };
         script.output().note(format!("— process {} ended: {reason}{shown}", process.pid));
         if !script.was_ready.get() {
-            script.transition(Transition::Failed { reason }, "it could not be loaded");
-            self.agenda.abandon_robots(&script);
-            return;
+            return self.could_not_load(&script, LoadError::Script(reason));
         }
         self.decide(&script, &format!("(process {}) died: {reason}", process.pid), &reason, true);
     }
@@ -89,7 +94,7 @@ impl Supervisor {
             _ => process.explain(exit),
         };
         match process.phase.get() {
-            Phase::Loading | Phase::Started | Phase::Waiting => {
+            Phase::Loading | Phase::Started | Phase::Preparing | Phase::Waiting => {
                 let last = script.output().last_line().map_or(String::new(), |line| format!(": {line}"));
                 format!("{} ended with {exit} while it was loading{last}", script.path.display())
             }
@@ -121,6 +126,7 @@ impl Supervisor {
         let text = format!("Script {name} {what}; {what_next}");
         log::error!("{text}");
         self.agenda.abandon_robots(script);
+        script.store.borrow_mut().undo();
         self.agenda.tell_operators(text);
         if decision == Decision::Now {
             self.restart(script);
@@ -130,6 +136,8 @@ impl Supervisor {
 
     pub(super) fn restart(&self, script: &Rc<Script>) {
         script.restarts.set(script.restarts.get() + 1);
+        let until = Instant::now() + self.config.borrow().restart_wait;
+        script.awaited_until.set(Some(until));
         if let Err(error) = self.start(script) {
             self.not_started(script, &error);
         }
@@ -139,7 +147,8 @@ impl Supervisor {
     pub(super) fn not_started(&self, script: &Rc<Script>, error: &LoadError) {
         let reason = error.to_string();
         if !script.was_ready.get() {
-            script.transition(Transition::Failed { reason }, "it could not be started");
+            // The reason is all that is known of an error that came later.
+            self.could_not_load(script, LoadError::Script(reason));
         } else if error.is_shortage() {
             self.put_off(script, &reason);
         } else {

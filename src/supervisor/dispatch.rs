@@ -9,6 +9,7 @@ use plugin_abi::ring::Push;
 use plugin_abi::{Answer, Hook, Value};
 use smallvec::SmallVec;
 
+use super::config::WhenAway;
 use super::one_event::{Form, OneEvent};
 use super::process::{Gone, Outcome, Process};
 use super::recorder::Given;
@@ -52,9 +53,9 @@ pub enum CallError {
 impl Supervisor {
     /// Hands an event to all scripts that define the hook, and waits for their answers.
     ///
-    /// Scripts that are not ready are passed over, except one that is just being started again
-    /// after a first death: the event waits for it, up to
-    /// [`Config::restart_wait`](super::Config::restart_wait).
+    /// A script that is not ready is waited for if it was just reloaded or is just being started again
+    /// after a death, up to [`Config::restart_wait`](super::Config::restart_wait); then
+    /// [`Config::when_away`](super::Config::when_away) says whether the event goes on without it.
     pub fn event(&self, host: &mut dyn Host, hook: Hook, args: &[Value<'_>]) -> Verdict {
         self.visit(host);
         if !self.wants(hook) {
@@ -175,6 +176,7 @@ impl Supervisor {
         }
         let mut asked: SmallVec<[Asked; 8]> = SmallVec::new();
         let mut delayed: SmallVec<[Rc<Script>; 8]> = SmallVec::new();
+        let mut away: SmallVec<[Rc<Script>; 8]> = SmallVec::new();
         for script in scripts {
             if !self.is_for(host, script, hook, args, &mut event.lookup) {
                 kept_back += 1;
@@ -187,18 +189,17 @@ impl Supervisor {
                 return kept_back;
             }
             is_written = true;
-            if script.with_state(State::is_starting) {
-                delayed.push(script.clone());
+            let Some(process) = script.ready() else {
+                (if script.is_awaited() { &mut delayed } else { &mut away }).push(script.clone());
                 continue;
-            }
-            let Some(process) = script.ready() else { continue };
+            };
             if !self.hand_over(script, &process, &mut event, &mut asked) {
                 delayed.push(script.clone());
             }
         }
         let mut stopwatch = None;
         if !delayed.is_empty() {
-            stopwatch = Some(self.hand_over_late(host, &delayed, &mut event, &mut asked));
+            stopwatch = Some(self.hand_over_late(host, &delayed, &mut event, &mut asked, &mut away));
             asked.sort_by_key(|(script, _)| scripts.iter().position(|other| other.id == script.id));
         }
         if !asked.is_empty() {
@@ -211,14 +212,25 @@ impl Supervisor {
                         take(answer);
                     }
                     Some(Outcome::Gone { taken: false, why: Gone::Died }) => {
-                        if let Some(answer) = self.ask_again(host, script, &mut event, &mut stopwatch) {
-                            script.counts.answered(hook, &answer);
-                            self.record_given(seq, script, || Given::Answered(answer.clone()));
-                            take(answer);
+                        match self.ask_again(host, script, &mut event, &mut stopwatch) {
+                            Some(answer) => {
+                                script.counts.answered(hook, &answer);
+                                self.record_given(seq, script, || Given::Answered(answer.clone()));
+                                take(answer);
+                            }
+                            None => away.push(script.clone()),
                         }
                     }
-                    _ => self.record_given(seq, script, || Given::Silent),
+                    _ => {
+                        self.record_given(seq, script, || Given::Silent);
+                        away.push(script.clone());
+                    }
                 }
+            }
+        }
+        for script in &away {
+            if self.blocks_when_away(script, hook) {
+                take(Answer::Block);
             }
         }
         drop(stopwatch);
@@ -226,6 +238,14 @@ impl Supervisor {
         drop(level);
         self.keep_house(host);
         kept_back
+    }
+
+    /// Whether an event is blocked about which a script could not be asked, or that it did not answer.
+    #[cold]
+    fn blocks_when_away(&self, script: &Script, hook: Hook) -> bool {
+        let own = script.overrides.borrow().when_away;
+        !script.observers.get().contains(hook)
+            && own.unwrap_or_else(|| self.config.borrow().when_away) == WhenAway::Block
     }
 
     /// Gives a script the event. False when there is no room for it at the moment.
@@ -273,12 +293,20 @@ impl Supervisor {
         scripts: &[Rc<Script>],
         event: &mut OneEvent<'_>,
         asked: &mut SmallVec<[Asked; 8]>,
+        away: &mut SmallVec<[Rc<Script>; 8]>,
     ) -> Stopwatch<'_> {
         let stopwatch = self.waits.start();
         for script in scripts {
             let deadline = stopwatch.start() + self.hook_timeout(script, Some(event.hook));
             self.await_restart(host, script, deadline);
-            let Some(process) = script.ready() else { continue };
+            // It may have become another one's event meanwhile.
+            if !self.is_for(host, script, event.hook, event.args, &mut event.lookup) {
+                continue;
+            }
+            let Some(process) = script.ready() else {
+                away.push(script.clone());
+                continue;
+            };
             let form = event.form(script);
             let is_awaited = form != Form::Observed;
             let seq = event.seq;
@@ -328,8 +356,8 @@ impl Supervisor {
     /// Waits for a script that is being started again, as long as events wait for it, and not
     /// beyond the deadline of this one.
     fn await_restart(&self, host: &mut dyn Host, script: &Rc<Script>, deadline: Instant) {
-        if let Some(until) = script.with_state(State::awaited_until) {
-            self.wait(host, until.min(deadline), || !script.with_state(State::is_starting));
+        if let Some(until) = script.awaited_until.get().filter(|_| script.is_awaited()) {
+            self.wait(host, until.min(deadline), || !script.is_awaited());
         }
     }
 }

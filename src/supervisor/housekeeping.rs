@@ -25,7 +25,7 @@ pub(super) enum Heard {
 }
 
 impl Supervisor {
-    /// At the end of every visit: unloads what was waiting for it, renews spares.
+    /// At the end of every visit: ends what was waiting for it, renews spares.
     #[inline]
     pub(super) fn keep_house(&self, host: &mut dyn Host) {
         if !self.agenda.is_inside() && (self.agenda.needs_housekeeping() || !self.agenda.is_empty()) {
@@ -39,9 +39,10 @@ impl Supervisor {
         while self.agenda.begin_housekeeping() {
             self.act_on_agenda(host);
             for script in self.registry.snapshot() {
-                if script.unload_requested.get() && !script.process().is_some_and(|process| process.is_busy())
-                {
+                if script.unload_requested.get() && !script.is_busy() {
                     self.end(host, &[script]);
+                } else if script.is_to_stop.get() && !script.is_busy() {
+                    self.tell_to_stop(&script);
                 }
             }
         }
@@ -92,6 +93,12 @@ impl Supervisor {
         while let Some(notice) = delivery.next() {
             match notice {
                 Notice::Robots(script) => self.take_out_robots(host, &script),
+                Notice::Loaded(script) => {
+                    self.on_the_hosts_time(None, || host.script_loaded(self, script.id));
+                }
+                Notice::Finished(ticket, outcome) => {
+                    self.on_the_hosts_time(None, || host.finished(self, ticket, outcome));
+                }
                 Notice::Operators(text) => self.on_the_hosts_time(None, || host.tell_operators(self, &text)),
             }
         }

@@ -12,7 +12,7 @@ use super::calls::check;
 use super::process::{Outcome, Phase, Process, Violation};
 use super::script::{Script, State, Transition};
 use super::wanted::Unwanted;
-use super::{Host, Supervisor};
+use super::{Host, LoadError, Supervisor};
 
 /// Who sent a frame.
 pub(super) enum Sender<'h> {
@@ -81,6 +81,11 @@ impl Supervisor {
                 let warnings = warnings.iter().take(MAX_WARNINGS).map(|warning| short(warning)).collect();
                 self.loaded(host, process, &wants, warnings)?;
             }
+            (FromWorker::Prepared, Sender::Running(_)) => {
+                expect_phase(process, Phase::Preparing, "that it has compiled the script")?;
+                self.is_prepared(&owner(process)?, process);
+            }
+            (FromWorker::Source { .. }, _) => {}
             (FromWorker::Later(number), Sender::Running(_)) => self.wants_to_know(process, number)?,
             (FromWorker::Hooks(wants), Sender::Running(host)) => self.changed(host, process, &wants)?,
             (FromWorker::Noticed { hook, what, place }, _) => {
@@ -145,6 +150,7 @@ impl Supervisor {
         *script.warnings.borrow_mut() = warnings;
         if script.with_state(|state| matches!(state, State::Starting { .. })) {
             script.transition(Transition::Loaded { at: Instant::now() }, "it has loaded");
+            self.has_loaded(&script);
         }
         self.registry.hooks_changed();
         // A spare may be missing now.
@@ -176,6 +182,11 @@ impl Supervisor {
 
     fn load_failed(&self, process: &Rc<Process>, reason: String) -> Result<(), Violation> {
         let script = owner(process)?;
+        if process.phase.get() == Phase::Preparing {
+            // It ends by itself, but nobody waits for that.
+            self.reload_refused(&script, LoadError::Script(reason));
+            return Ok(());
+        }
         expect_phase(process, Phase::Loading, "that it could not load")?;
         *script.load_error.borrow_mut() = Some(reason);
         process.phase.set(Phase::Unloaded);
@@ -202,7 +213,9 @@ impl Supervisor {
 }
 
 fn hello(process: &Process, protocol: u32, python: &[u8]) -> Result<(), Violation> {
-    if process.phase.get() != Phase::Started && process.phase.get() != Phase::Loading {
+    if !matches!(process.phase.get(), Phase::Started | Phase::Preparing | Phase::Loading)
+        || process.is_up.get()
+    {
         return Err(Violation::Unexpected("it introduces itself twice".into()));
     }
     if protocol != PROTOCOL {

@@ -53,6 +53,14 @@ pub enum LoadError {
     /// It did not run to its end: file, line and reason.
     #[error("{0}")]
     Script(String),
+    /// It did not run to its end, or its source does not compile, and the version before is there still.
+    #[error("{reason}; the version from {since} serves on")]
+    ServesOn {
+        /// File, line and reason.
+        reason: String,
+        /// When the version was loaded that serves: hour and minute, and the date if that is another.
+        since: String,
+    },
     /// So many events and calls are inside each other that there is no room for another.
     #[error("events and calls are nested deeper than {MAX_NESTING}: try again when they are over")]
     TooDeep,

@@ -1,12 +1,14 @@
-//! Loads scripts and loads them again, and waits until they have run to their end.
+//! Loads scripts, and waits until they have run to their end where somebody wants to.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::config::Identity;
-use super::script::{Script, ScriptId, State, Transition};
+use super::script::{Script, ScriptId, Task};
 use super::script_file::PACKAGE;
 use super::store::Store;
+use super::tasks::Outcome;
+use super::ticket::Ticket;
 use super::unloading::VANISH;
 use super::{Host, LoadError, Loaded, Supervisor};
 
@@ -31,34 +33,39 @@ impl Supervisor {
         identity: Option<Identity>,
     ) -> Result<Loaded, LoadError> {
         self.visit(host);
-        let script = self.begin_load(id, path, identity)?;
-        let loaded = self.finish_load(host, &script);
-        // Only now a spare is started: it would compete with what is loading.
-        self.agenda.need_housekeeping();
-        self.keep_house(host);
-        loaded
+        let begun = self.begin_load_as(id, path, identity);
+        self.await_loads(host, vec![begun]).pop().unwrap_or(Err(LoadError::TooDeep))
     }
 
-    /// Loads several scripts at the same time. The results, the numbers and the load order are
-    /// those of the paths.
+    /// Loads several scripts at the same time, and waits for all. The results, the numbers and the load
+    /// order are those of the paths.
     pub fn load_all(&self, host: &mut dyn Host, paths: &[PathBuf]) -> Vec<Result<Loaded, LoadError>> {
         self.visit(host);
-        let begun: Vec<_> = paths.iter().map(|path| self.begin_load(None, path, None)).collect();
-        let loaded = begun
-            .into_iter()
-            .map(|script| script.and_then(|script| self.finish_load(host, &script)))
-            .collect();
-        self.agenda.need_housekeeping();
-        self.keep_house(host);
-        loaded
+        let begun = paths.iter().map(|path| self.begin_load(path)).collect();
+        self.await_loads(host, begun)
     }
 
-    fn begin_load(
+    /// Begins to load a script, and returns at once; the host is told of [`Outcome::Loaded`] by
+    /// [`Host::finished`]. Scripts are in the list in the order in which this was called, and in the
+    /// state `starting` until then.
+    ///
+    /// # Errors
+    /// When it is known at once that the script cannot be loaded.
+    pub fn begin_load(&self, path: &Path) -> Result<Ticket, LoadError> {
+        self.begin_load_as(None, path, None)
+    }
+
+    /// [`Supervisor::begin_load`] under a number and with an identity of its own; `None` leaves both
+    /// to the supervisor.
+    ///
+    /// # Errors
+    /// When it is known at once that the script cannot be loaded.
+    pub fn begin_load_as(
         &self,
         id: Option<ScriptId>,
         path: &Path,
         identity: Option<Identity>,
-    ) -> Result<Rc<Script>, LoadError> {
+    ) -> Result<Ticket, LoadError> {
         if self.agenda.is_ending() {
             return Err(LoadError::Ending);
         }
@@ -80,93 +87,63 @@ impl Supervisor {
             self.forget(&script);
             return Err(error);
         }
-        Ok(script)
+        let ticket = self.tasks.issue();
+        *script.task.borrow_mut() = Some(Task::Load(ticket));
+        Ok(ticket)
     }
 
-    fn finish_load(&self, host: &mut dyn Host, script: &Rc<Script>) -> Result<Loaded, LoadError> {
-        let loaded = self.await_load(host, script);
-        match &loaded {
-            Ok(_) => {
-                log::info!("script {} is loaded as number {}", script.path.display(), script.id);
-                self.on_the_hosts_time(None, || host.script_loaded(self, script.id));
-            }
-            Err(error) => {
-                self.forget(script);
-                self.take_out_robots(host, script);
-                log::error!("script {} is not loaded: {error}", script.path.display());
-            }
-        }
-        loaded
-    }
-
-    /// Waits until a script has run to its end, or will not.
-    fn await_load(&self, host: &mut dyn Host, script: &Rc<Script>) -> Result<Loaded, LoadError> {
-        let level = self.enter().ok_or(LoadError::TooDeep)?;
-        // It has so much to be started and so much to load, and is killed then.
-        let longest = self.config.borrow().load_timeout * 2 + VANISH;
-        self.wait_inside(host, longest, std::slice::from_ref(script), || {
-            !script.with_state(State::is_starting)
-        });
-        drop(level);
-        script.with_state(|state| match state {
-            State::Ready { .. } | State::Stuck { .. } => {
-                let warnings = script.warnings.borrow().clone();
-                Ok(Loaded { id: script.id, name: script.name.clone(), warnings })
-            }
-            State::Failed { reason } => Err(LoadError::Script(reason.clone())),
-            State::Spawning { .. } | State::Starting { .. } => {
-                Err(LoadError::Script("its process does not end although it was killed".into()))
-            }
-            other => Err(LoadError::Script(format!("it is {other}"))),
-        })
-    }
-
-    /// Ends a script's process and starts it again from its file, under the same number.
-    /// Its deaths are forgiven. When it cannot be loaded, it stays in the list as failed, to
-    /// be reloaded once it is mended.
-    pub fn reload(&self, host: &mut dyn Host, id: ScriptId) -> Result<Loaded, LoadError> {
-        self.visit(host);
-        let script = self.stop_for_reload(host, id)?;
-        script.deaths.borrow_mut().forgive();
-        script.was_ready.set(false);
-        self.forget_wants(&script);
-        self.registry.hooks_changed();
-        if let Err(error) = self.start(&script) {
-            let failed = Transition::Failed { reason: error.to_string() };
-            script.transition(failed, "it could not be started");
-            return Err(error);
-        }
-        let loaded = self.await_load(host, &script);
-        self.take_out_robots(host, &script);
+    /// Waits until scripts have run to their ends, or will not.
+    fn await_loads(
+        &self,
+        host: &mut dyn Host,
+        begun: Vec<Result<Ticket, LoadError>>,
+    ) -> Vec<Result<Loaded, LoadError>> {
+        begun.iter().flatten().for_each(|ticket| self.tasks.expect(*ticket));
+        let loaded = begun.into_iter().map(|ticket| self.await_load(host, ticket?)).collect();
+        // Only now a spare is started: it would compete with what is loading.
+        self.agenda.need_housekeeping();
         self.keep_house(host);
-        if loaded.is_ok() {
-            log::info!("script {} is reloaded", script.name);
-            self.on_the_hosts_time(None, || host.script_loaded(self, id));
-        }
         loaded
     }
 
-    /// Ends the process of a script that can be reloaded.
-    fn stop_for_reload(&self, host: &mut dyn Host, id: ScriptId) -> Result<Rc<Script>, LoadError> {
-        let script = self.registry.get(id).ok_or(LoadError::NoScript(id))?;
-        if self.agenda.is_ending() {
-            return Err(LoadError::Ending);
+    fn await_load(&self, host: &mut dyn Host, ticket: Ticket) -> Result<Loaded, LoadError> {
+        let script = self.registry.find_by(|script| *script.task.borrow() == Some(Task::Load(ticket)));
+        let level = self.enter();
+        if let (Some(script), Some(_)) = (&script, &level) {
+            self.await_task(host, script, ticket);
         }
-        // Twice a level is needed, and one that is not there must not leave half of this done.
-        drop(self.enter().ok_or(LoadError::TooDeep)?);
-        if script.process().is_some_and(|process| process.is_busy()) {
-            return Err(LoadError::Script("it is inside a hook: try again when it has returned".into()));
+        let why = match level {
+            Some(_) => LoadError::Script("its process does not end although it was killed".into()),
+            None => LoadError::TooDeep,
+        };
+        drop(level);
+        match self.tasks.take(ticket) {
+            Some(Outcome::Loaded(Ok(loaded))) => Ok(loaded),
+            Some(Outcome::Loaded(Err(error))) => {
+                script.into_iter().for_each(|script| self.take_out_robots(host, &script));
+                Err(error)
+            }
+            _ => {
+                if let Some(script) = script {
+                    script.task.take();
+                    self.forget(&script);
+                    self.take_out_robots(host, &script);
+                }
+                self.tasks.finish(ticket, Outcome::Unloaded);
+                log::error!("a script is not loaded: {why}");
+                Err(why)
+            }
         }
-        self.stop(host, std::slice::from_ref(&script));
-        // The host may have loaded or unloaded it meanwhile.
-        if !self.registry.list().iter().any(|other| Rc::ptr_eq(other, &script)) {
-            return Err(LoadError::NoScript(id));
-        }
-        if !script.with_state(|state| matches!(state, State::Stopped)) {
-            let state = script.with_state(State::word);
-            return Err(LoadError::Script(format!("it is {state}: try again when its process has ended")));
-        }
-        Ok(script)
+    }
+
+    /// Waits until a script's task is done, whose ticket this is.
+    pub(super) fn await_task(&self, host: &mut dyn Host, script: &Rc<Script>, ticket: Ticket) {
+        // Every step has a deadline of its own; this one is for what is no step.
+        let steps = 3 * self.config.borrow().load_timeout
+            + 2 * self.hook_timeout(script, None)
+            + self.kill_timeout(script)
+            + 2 * VANISH;
+        self.wait_inside(host, 2 * steps, std::slice::from_ref(script), || self.tasks.is_done(ticket));
     }
 }
 

@@ -14,8 +14,8 @@
 //! for it looks.
 //!
 //! A script's state is one enum, [`state::State`], that moves by named transitions only: when it is
-//! loaded ([`loading`]), gets a process ([`starting`]), is late ([`deadlines`]), dies ([`deaths`]) or
-//! is unloaded ([`unloading`]). Deaths, deadlines and pauses are noticed where the hub's thread would
+//! loaded ([`loading`]), gets a process ([`starting`]), is loaded again ([`reloading`]), is late
+//! ([`deadlines`]), dies ([`deaths`]) or is unloaded ([`unloading`]); none of that waits for the script. Deaths, deadlines and pauses are noticed where the hub's thread would
 //! sleep anyway, and acted upon at once, however deeply that is nested ([`housekeeping`]); what the
 //! host is to be told of it waits on the [`agenda`].
 //!
@@ -73,6 +73,7 @@ mod reactor;
 mod recorded;
 pub(crate) mod recorder;
 mod registry;
+mod reloading;
 mod restart;
 mod room;
 mod script;
@@ -82,6 +83,8 @@ mod starting;
 mod state;
 mod status;
 mod store;
+mod tasks;
+mod ticket;
 mod unloading;
 mod verdict;
 mod visits;
@@ -100,7 +103,7 @@ use std::time::Duration;
 use plugin_abi::{Call, Hook, Value};
 
 pub use child::Exit;
-pub use config::{Config, Identity, Limits, MAX_NESTING, RestartLimits};
+pub use config::{Config, Identity, Limits, MAX_NESTING, RestartLimits, WhenAway};
 pub use dispatch::CallError;
 pub use hub_figures::HubFigures;
 pub use interpreter::{NotFound, interpreter_of};
@@ -109,6 +112,8 @@ pub use load_error::{LoadError, Loaded};
 pub use recorder::{RECORDING_LIMIT, RecordError};
 pub use script::{Overrides, ScriptId};
 pub use status::ScriptStatus;
+pub use tasks::Outcome;
+pub use ticket::Ticket;
 pub use verdict::{Replacement, Verdict};
 pub use worker_library::{WorkerError, WorkerLibrary, describe as describe_worker};
 
@@ -122,6 +127,7 @@ use pool::Pool;
 use reactor::Reactor;
 use recorder::Recorder;
 use registry::Registry;
+use tasks::Tasks;
 
 use waits::Waits;
 
@@ -193,6 +199,10 @@ pub trait Host {
     /// and to what.
     fn acted(&mut self, _who: &str, _what: &str, _whom: &str) {}
 
+    /// Something that was asked for without waiting for it has ended: see [`Supervisor::begin_load`],
+    /// [`Supervisor::begin_unload`], [`Supervisor::begin_reload`], [`Supervisor::begin_console`].
+    fn finished(&mut self, _supervisor: &Supervisor, _ticket: Ticket, _outcome: Outcome) {}
+
     /// Tells the operators something about the scripts: a crash, a restart. The text is UTF-8.
     ///
     /// By default, it is written in the operator chat through [`Host::call`].
@@ -233,6 +243,7 @@ pub struct Supervisor {
     buffers: Buffers,
     pool: Pool,
     agenda: Agenda,
+    tasks: Tasks,
     pace: Pace,
     metrics: Metrics,
     control: ControlSocket,
@@ -255,6 +266,7 @@ impl Supervisor {
             buffers: Buffers::default(),
             pool,
             agenda: Agenda::default(),
+            tasks: Tasks::default(),
             pace: Pace::default(),
             metrics: Metrics::default(),
             control: ControlSocket::default(),
@@ -389,6 +401,7 @@ mod tests {
             ("reactor", include_str!("reactor.rs")),
             ("recorder", include_str!("recorder.rs")),
             ("registry", include_str!("registry.rs")),
+            ("tasks", include_str!("tasks.rs")),
             ("waits", include_str!("waits.rs")),
         ];
         for (part, text) in parts {

@@ -26,7 +26,7 @@ pub(super) struct OneEvent<'a> {
     supervisor: &'a Supervisor,
     pub(super) seq: u64,
     pub(super) hook: Hook,
-    args: &'a [Value<'a>],
+    pub(super) args: &'a [Value<'a>],
     /// Empty before it is needed, as is the next.
     awaited: Vec<u8>,
     observed: Vec<u8>,

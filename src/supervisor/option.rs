@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::config::{Config, Limits};
+use super::config::{Config, Limits, WhenAway};
 use super::script::Overrides;
 use crate::log_level;
 
@@ -21,7 +21,7 @@ const DAY: f64 = 86_400.0;
 pub struct OptionSpec {
     /// Its name, the same everywhere; in the environment `VHPY_` and the name in capitals.
     pub name: &'static str,
-    /// What a value is, in a word: `SECONDS`, `MIB`, `NUMBER`, `0|1`, `PATH`, `TEXT`.
+    /// What a value is, in a word: `SECONDS`, `MIB`, `NUMBER`, `0|1`, `pass|block`, `PATH`, `TEXT`.
     pub value: &'static str,
     /// Who chooses it.
     pub chosen_by: ChosenBy,
@@ -51,6 +51,7 @@ enum Field {
     Limit(fn(&mut Config) -> &mut Option<u64>, RangeInclusive<u64>, u64),
     Nice(fn(&mut Config) -> &mut Option<i32>),
     Switch(fn(&mut Config) -> &mut bool),
+    Away(fn(&mut Config) -> &mut WhenAway),
     /// Empty is none.
     Path(fn(&mut Config) -> &mut Option<PathBuf>),
     /// Empty is none.
@@ -94,7 +95,7 @@ pub enum OptionError {
 }
 
 /// All options.
-pub static OPTIONS: [OptionSpec; 27] = [
+pub static OPTIONS: [OptionSpec; 28] = [
     OptionSpec {
         name: "hook_timeout",
         value: "SECONDS",
@@ -123,9 +124,19 @@ pub static OPTIONS: [OptionSpec; 27] = [
         name: "restart_wait",
         value: "SECONDS",
         chosen_by: ChosenBy::Operators,
-        meaning: "How many seconds an event waits for a script that just died, within its hook_timeout.",
+        meaning: "How many seconds events wait for a script that just died or is reloaded, within its \
+                  hook_timeout.",
         field: Field::Seconds(|config| &mut config.restart_wait, 0.0..=DAY),
         for_script: None,
+    },
+    OptionSpec {
+        name: "when_away",
+        value: "pass|block",
+        chosen_by: ChosenBy::Operators,
+        meaning: "Whether events that a script hooks go on without it (pass) or are blocked (block) while \
+                  it cannot answer: after restart_wait, when it is stuck, late, or has died.",
+        field: Field::Away(|config| &mut config.when_away),
+        for_script: Some(|config, own| own.when_away = config.map(|config| config.when_away)),
     },
     OptionSpec {
         name: "restart_limit",
@@ -361,6 +372,10 @@ impl OptionSpec {
                 .map_or(Vec::new(), |number| number.to_string().into_bytes()),
             Field::Nice(at) => at(config).unwrap_or_default().to_string().into_bytes(),
             Field::Switch(at) => vec![if *at(config) { b'1' } else { b'0' }],
+            Field::Away(at) => match at(config) {
+                WhenAway::Pass => b"pass".to_vec(),
+                WhenAway::Block => b"block".to_vec(),
+            },
             Field::Path(at) => at(config).as_ref().map_or(Vec::new(), path),
             Field::Address(at) => at(config).map_or(Vec::new(), |address| address.to_string().into_bytes()),
             Field::Folder(at) => path(at(config)),
@@ -410,6 +425,13 @@ impl OptionSpec {
                     _ => return Err(self.wanted()),
                 };
             }
+            Field::Away(at) => {
+                *at(config) = match text.trim().to_ascii_lowercase().as_str() {
+                    "pass" => WhenAway::Pass,
+                    "block" => WhenAway::Block,
+                    _ => return Err(self.wanted()),
+                };
+            }
             Field::Path(at) => *at(config) = Some(path()).filter(|_| !value.is_empty()),
             Field::Address(at) if text.trim().is_empty() => *at(config) = None,
             Field::Address(at) => {
@@ -439,6 +461,7 @@ impl OptionSpec {
             }
             Field::Nice(_) => "a number from 0 to 19".into(),
             Field::Switch(_) => "0 or 1".into(),
+            Field::Away(_) => "pass or block".into(),
             Field::LogLevel => "a number from 0 to 5".into(),
             Field::Time(_) => "seconds since 1970".into(),
             Field::Address(_) => "an address and a port, such as 127.0.0.1:9111, or empty".into(),
@@ -497,6 +520,7 @@ impl Overrides {
     pub fn apply(&self, config: &mut Config) {
         config.hook_timeout = self.hook_timeout.unwrap_or(config.hook_timeout);
         config.kill_timeout = self.kill_timeout.unwrap_or(config.kill_timeout);
+        config.when_away = self.when_away.unwrap_or(config.when_away);
         let limits = &mut config.limits;
         limits.memory = self.memory.unwrap_or(limits.memory);
         limits.cpu_seconds = self.cpu_seconds.unwrap_or(limits.cpu_seconds);
@@ -563,6 +587,7 @@ mod tests {
         for (at, option) in rows.clone() {
             let value: Vec<u8> = match option.field {
                 Field::Switch(_) => b"0".to_vec(),
+                Field::Away(_) => b"block".to_vec(),
                 Field::Nice(_) => b"7".to_vec(),
                 Field::Address(_) => b"127.0.0.1:7".to_vec(),
                 _ => (at + 40).to_string().into_bytes(),
@@ -570,7 +595,8 @@ mod tests {
             option.set(&mut config, &value).unwrap_or_else(|error| panic!("{error}"));
         }
         for (at, option) in rows {
-            if !matches!(option.field, Field::Switch(_) | Field::Nice(_) | Field::Address(_)) {
+            if !matches!(option.field, Field::Switch(_) | Field::Away(_) | Field::Nice(_) | Field::Address(_))
+            {
                 assert_eq!(option.get(&config), (at + 40).to_string().into_bytes(), "{}", option.name);
             }
         }
@@ -578,11 +604,12 @@ mod tests {
         assert_eq!(config.kill_timeout, Duration::from_secs(41));
         assert_eq!(config.load_timeout, Duration::from_secs(42));
         assert_eq!(config.restart_wait, Duration::from_secs(43));
-        assert_eq!(config.restart.max_deaths, 44);
-        assert_eq!(config.limits.memory, Some(45 << 20));
-        assert_eq!(config.limits.cpu_seconds, Some(46));
-        assert_eq!(config.limits.open_files, Some(47));
-        assert_eq!(config.limits.processes, Some(48));
+        assert_eq!(config.when_away, WhenAway::Block);
+        assert_eq!(config.restart.max_deaths, 45);
+        assert_eq!(config.limits.memory, Some(46 << 20));
+        assert_eq!(config.limits.cpu_seconds, Some(47));
+        assert_eq!(config.limits.open_files, Some(48));
+        assert_eq!(config.limits.processes, Some(49));
         assert_eq!(config.limits.nice, Some(7));
         assert!(!config.spare && !config.stay_awake);
         assert_eq!(config.metrics, "127.0.0.1:7".parse().ok());
@@ -604,6 +631,7 @@ mod tests {
             ("limit_memory", "-5"),
             ("nice", "20"),
             ("spare", "2"),
+            ("when_away", "open"),
             ("restart_limit", "1001"),
             ("log_level", "6"),
             ("metrics", "localhost"),

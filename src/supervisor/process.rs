@@ -74,6 +74,8 @@ pub enum Phase {
     Started,
     /// It waits for a script.
     Waiting,
+    /// It compiles the script's source.
+    Preparing,
     /// It runs the script's top level.
     Loading,
     /// It serves events.
@@ -134,6 +136,7 @@ pub struct Process {
     here: Cell<u8>,
     /// What it may use.
     limits: Cell<Limits>,
+    is_limited: Cell<bool>,
     /// Set when its interpreter has started, and knows what signals of the hub's mean.
     pub is_up: Cell<bool>,
     /// Set when its stack was asked for before it is killed.
@@ -176,6 +179,7 @@ impl Process {
             turn: Cell::new(0),
             here: Cell::new(0),
             limits: Cell::default(),
+            is_limited: Cell::new(false),
             is_up: Cell::new(false),
             dumped: Cell::new(false),
             hung_up: Cell::new(false),
@@ -186,8 +190,11 @@ impl Process {
         })
     }
 
-    /// Sets what it may use, before it gets its script.
+    /// Sets what it may use, before it gets its script; once, since niceness adds up.
     pub fn limit(&self, limits: Limits, inherited_files: Option<u64>) -> io::Result<()> {
+        if self.is_limited.replace(true) {
+            return Ok(());
+        }
         self.limits.set(limits);
         match limits::apply(self.pid, &limits, inherited_files) {
             // It has ended, which will be noticed.

@@ -95,9 +95,10 @@ impl Registry {
             .or_else(|| self.find_by(|script| script.name == stem))
     }
 
-    /// The processes of all scripts.
+    /// The processes of all scripts, and those that are to follow them.
     pub(super) fn processes(&self) -> Vec<Rc<Process>> {
-        self.scripts.borrow().iter().filter_map(|script| script.process()).collect()
+        let of = |script: &Rc<Script>| [script.process(), script.next_process()];
+        self.scripts.borrow().iter().flat_map(of).flatten().collect()
     }
 
     /// Adds a script, behind all others.
@@ -114,6 +115,11 @@ impl Registry {
     /// A script has other commands than before.
     pub(super) fn commands_changed(&self) {
         self.commands_version.set(self.commands_version.get().wrapping_add(1));
+    }
+
+    /// Whether this script is among them.
+    pub(super) fn has(&self, script: &Rc<Script>) -> bool {
+        self.scripts.borrow().iter().any(|other| Rc::ptr_eq(other, script))
     }
 
     /// Takes a script out.

@@ -5,13 +5,13 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use plugin_abi::command::Command;
 use plugin_abi::filter::Filters;
 use plugin_abi::{Hook, HookSet};
 
-use super::config::Identity;
+use super::config::{Identity, WhenAway};
 use super::counts::Counts;
 use super::output::Output;
 use super::process::Process;
@@ -19,6 +19,7 @@ use super::restart::Deaths;
 use super::script_file::name_of;
 use super::state;
 use super::store::Store;
+use super::ticket::Ticket;
 use std::sync::Arc;
 
 /// Names one loaded script. Numbers are small and reused only after an unload.
@@ -40,6 +41,8 @@ pub struct Overrides {
     pub per_hook: HashMap<Hook, Duration>,
     /// Instead of [`Config::kill_timeout`](super::Config::kill_timeout).
     pub kill_timeout: Option<Duration>,
+    /// Instead of [`Config::when_away`](super::Config::when_away).
+    pub when_away: Option<WhenAway>,
     /// Instead of [`Limits::memory`](super::Limits::memory), from its next process on; so are
     /// those below. `Some(None)` is no limit, whatever the hub's is.
     pub memory: Option<Option<u64>>,
@@ -58,6 +61,59 @@ pub type State = state::State<Rc<Process>>;
 
 /// Something that happens to a script.
 pub type Transition = state::Transition<Rc<Process>>;
+
+/// What was asked for of a script.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Task {
+    /// To load it.
+    Load(Ticket),
+    /// To load it again.
+    Reload(Ticket),
+    /// To unload it; so many have asked for it.
+    Unload(Vec<Ticket>),
+}
+
+/// A process that is to follow the one that a script has.
+#[derive(Debug)]
+pub enum Successor {
+    /// It is being started.
+    Spawning {
+        /// Its serial.
+        serial: u64,
+        /// When nobody waits for it any longer.
+        deadline: Instant,
+    },
+    /// It compiles the script's source.
+    Preparing {
+        /// The process.
+        process: Rc<Process>,
+        /// When nobody waits for it any longer.
+        deadline: Instant,
+    },
+    /// It can load the script.
+    Prepared {
+        /// The process.
+        process: Rc<Process>,
+    },
+}
+
+impl Successor {
+    /// The process, if it is there.
+    pub fn process(&self) -> Option<&Rc<Process>> {
+        match self {
+            Successor::Spawning { .. } => None,
+            Successor::Preparing { process, .. } | Successor::Prepared { process } => Some(process),
+        }
+    }
+
+    /// When nobody waits for it any longer.
+    pub fn due(&self) -> Option<Instant> {
+        match self {
+            Successor::Spawning { deadline, .. } | Successor::Preparing { deadline, .. } => Some(*deadline),
+            Successor::Prepared { .. } => None,
+        }
+    }
+}
 
 /// A script.
 pub struct Script {
@@ -112,8 +168,20 @@ pub struct Script {
     pub store: RefCell<Store>,
     /// Its own deadlines and limits.
     pub overrides: RefCell<Overrides>,
-    /// Unload it as soon as it is not inside a hook.
+    /// What was asked for and is not done.
+    pub task: RefCell<Option<Task>>,
+    /// Unload it, and wait for that, as soon as it is not inside a hook.
     pub unload_requested: Cell<bool>,
+    /// Tell it to end as soon as it is not inside a hook.
+    pub is_to_stop: Cell<bool>,
+    /// The process that is to follow the one that it has.
+    pub successor: RefCell<Option<Successor>>,
+    /// How much of the time of its calls is not on its clock while it ends.
+    pub forgivable: Cell<Duration>,
+    /// Until when events wait for it, while it is not ready.
+    pub awaited_until: Cell<Option<Instant>>,
+    /// When the version was loaded that serves, or served last.
+    pub loaded_at: Cell<Option<SystemTime>>,
     /// What it printed; survives its processes, but not a fork of the hub.
     pub output: RefCell<Arc<Output>>,
     /// A name and version it gave itself.
@@ -151,7 +219,13 @@ impl Script {
             abandoned_robots: RefCell::default(),
             store: RefCell::new(store),
             overrides: RefCell::default(),
+            task: RefCell::default(),
             unload_requested: Cell::new(false),
+            is_to_stop: Cell::new(false),
+            successor: RefCell::default(),
+            forgivable: Cell::default(),
+            awaited_until: Cell::default(),
+            loaded_at: Cell::default(),
             title: RefCell::default(),
         })
     }
@@ -174,14 +248,51 @@ impl Script {
         self.life.extend(time);
     }
 
+    /// A call that it made while it ends took the hub so long: that is not on its clock, up to as much
+    /// as it has.
+    pub fn forgive_ending(&self, time: Duration) {
+        let left = self.forgivable.get();
+        if self.with_state(|state| matches!(state, State::Stopping { .. })) {
+            let time = time.min(left);
+            self.forgivable.set(left - time);
+            self.life.extend(time);
+        }
+    }
+
     /// Looks at the state.
     pub fn with_state<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&self.life.state())
     }
 
-    /// When something must be done about it.
+    /// When something must be done about it, or about its successor.
     pub fn due(&self) -> Option<Instant> {
+        let successor = self.successor.borrow().as_ref().and_then(Successor::due);
+        self.state_due().into_iter().chain(successor).min()
+    }
+
+    /// When something must be done about its state.
+    pub fn state_due(&self) -> Option<Instant> {
         self.life.state().due(|process| process.killed_for.borrow().is_some())
+    }
+
+    /// The process that is to follow the one that it has, if that is there.
+    pub fn next_process(&self) -> Option<Rc<Process>> {
+        self.successor.borrow().as_ref().and_then(Successor::process).cloned()
+    }
+
+    /// Whether it is inside a hook or function, so that it cannot be told to end.
+    pub fn is_busy(&self) -> bool {
+        self.life.state().process().is_some_and(|process| process.is_busy())
+    }
+
+    /// Whether an event may wait for it: it will be ready soon, or was to be.
+    pub fn is_awaited(&self) -> bool {
+        let is_reloaded = || matches!(*self.task.borrow(), Some(Task::Reload(_)));
+        self.with_state(|state| match state {
+            State::Spawning { .. } | State::Starting { .. } => true,
+            State::Stopping { .. } => is_reloaded(),
+            _ => false,
+        })
     }
 
     /// What it printed.

@@ -16,7 +16,7 @@ use super::credentials::Credentials;
 use super::output::Output;
 use super::pending_spawn::PendingSpawn;
 use super::process::{Phase, Process};
-use super::script::{Script, State, Transition};
+use super::script::{Script, State, Successor, Transition};
 use super::spawn::OtherCredentials;
 use super::{LoadError, Supervisor};
 
@@ -26,49 +26,55 @@ impl Supervisor {
         let config = self.config();
         let python = self.pool.interpreter(&script.path, config.python.as_deref())?;
         *script.python.borrow_mut() = python.clone();
-        let now = Instant::now();
-        let awaited_until = script.was_ready.get().then(|| now + config.restart_wait);
-        // One that was started a moment ago is a spare, too.
-        self.collect_started();
-        if let Some(spare) = self.pool.take_spare(&python) {
-            self.reactor.helpers().reader.rename(spare.serial, &script.output());
-            *spare.output.borrow_mut() = script.output();
-            return self.adopt(script, spare, awaited_until);
+        if let Some(spare) = self.a_spare(script, &python) {
+            return self.adopt(script, spare);
         }
         let serial = match self.claim(&python, &script.output()) {
             Some(serial) => serial,
             None => self.spawn(&python, script.output())?,
         };
-        let deadline = now + config.load_timeout;
-        script.transition(
-            Transition::Spawning { serial, deadline, awaited_until },
-            "its process is being started",
-        );
+        let deadline = Instant::now() + config.load_timeout;
+        script.transition(Transition::Spawning { serial, deadline }, "its process is being started");
         self.set_timer();
         Ok(())
     }
 
-    /// Gives a script this process.
-    fn adopt(
+    /// A spare, which prints for this script from now on.
+    pub(super) fn a_spare(&self, script: &Script, python: &Path) -> Option<Rc<Process>> {
+        // One that was started a moment ago is a spare, too.
+        self.collect_started();
+        let spare = self.pool.take_spare(python)?;
+        self.reactor.helpers().reader.rename(spare.serial, &script.output());
+        *spare.output.borrow_mut() = script.output();
+        Some(spare)
+    }
+
+    /// Limits what a process may use to what the script may.
+    pub(super) fn limit(
         &self,
-        script: &Rc<Script>,
-        process: Rc<Process>,
-        awaited_until: Option<Instant>,
+        script: &Script,
+        process: &Process,
+        config: &super::Config,
     ) -> Result<(), LoadError> {
-        let config = self.config();
         let mut own = config.clone();
         script.overrides.borrow().apply(&mut own);
-        let limits = own.limits;
-        if let Err(error) = process.limit(limits, config.inherited_files) {
+        process.limit(own.limits, config.inherited_files).map_err(|error| {
             let error = io::Error::new(error.kind(), format!("its limits cannot be set: {error}"));
-            return Err(LoadError::Start { python: process.python.clone(), error });
-        }
+            LoadError::Start { python: process.python.clone(), error }
+        })
+    }
+
+    /// Gives a script this process.
+    pub(super) fn adopt(&self, script: &Rc<Script>, process: Rc<Process>) -> Result<(), LoadError> {
+        let config = self.config();
+        self.limit(script, &process, &config)?;
         *process.script.borrow_mut() = Rc::downgrade(script);
         process.phase.set(Phase::Loading);
         script.deaths.borrow_mut().started();
         *script.load_error.borrow_mut() = None;
+        script.store.borrow_mut().note_changes();
         let deadline = Instant::now() + config.load_timeout;
-        let spawned = Transition::Spawned { process: process.clone(), deadline, awaited_until };
+        let spawned = Transition::Spawned { process: process.clone(), deadline };
         script.transition(spawned, "its process was started");
         self.send_load(script, &process, &config);
         self.set_timer();
@@ -91,13 +97,14 @@ impl Supervisor {
             encoding: config.encoding.as_bytes().into(),
             has_ip_city: config.has_ip_city,
             store: script.store.borrow().entries(),
+            kept: Vec::new(),
         };
         process.set_slow_hook(self.config.borrow().slow_hook);
         self.tell(process, &ToWorker::Load(Box::new(load)));
     }
 
     /// Lets a process be started; [`Supervisor::collect_started`] will find it.
-    fn spawn(&self, python: &Path, output: Arc<Output>) -> Result<u64, LoadError> {
+    pub(super) fn spawn(&self, python: &Path, output: Arc<Output>) -> Result<u64, LoadError> {
         let ring_bytes = self.config.borrow().ring_bytes;
         self.pool
             .spawn(&self.reactor.helpers(), python, ring_bytes, output)
@@ -105,7 +112,7 @@ impl Supervisor {
     }
 
     /// A process that is being started and that no script waits for yet.
-    fn claim(&self, python: &Path, output: &Arc<Output>) -> Option<u64> {
+    pub(super) fn claim(&self, python: &Path, output: &Arc<Output>) -> Option<u64> {
         let serial = self.pool.claim(python, output, |serial| self.is_awaited(serial))?;
         self.reactor.helpers().reader.rename(serial, output);
         Some(serial)
@@ -114,7 +121,8 @@ impl Supervisor {
     /// The script that gets the process which is being started.
     fn who_waits_for(&self, pending: u64) -> Option<Rc<Script>> {
         let waits = |state: &State| matches!(state, State::Spawning { serial, .. } if *serial == pending);
-        self.registry.list().iter().find(|script| script.with_state(waits)).cloned()
+        let is_it = |script: &Script| script.with_state(waits) || is_successor(script, pending);
+        self.registry.find_by(is_it)
     }
 
     fn is_awaited(&self, serial: u64) -> bool {
@@ -165,7 +173,14 @@ impl Supervisor {
         self.reactor.helpers().reader.finish(serial);
         self.agenda.need_housekeeping();
         let Some(script) = self.who_waits_for(serial) else { return };
+        let is_successor = is_successor(&script, serial);
         match self.spawn(&python, output) {
+            Ok(serial) if is_successor => {
+                if let Some(Successor::Spawning { serial: old, .. }) = &mut *script.successor.borrow_mut() {
+                    *old = serial;
+                }
+            }
+            Err(error) if is_successor => self.reload_refused(&script, error),
             Ok(serial) => {
                 script.transition(Transition::Respawning { serial }, "the hub has become another user");
             }
@@ -183,8 +198,13 @@ impl Supervisor {
                 Err(error) => self.no_spare(&error),
             };
         };
-        let awaited_until = script.with_state(State::awaited_until);
-        let adopted = started.and_then(|process| self.adopt(&script, process, awaited_until));
+        if is_successor(&script, serial) {
+            return match started {
+                Ok(process) => self.let_compile(&script, process),
+                Err(error) => self.reload_refused(&script, error),
+            };
+        }
+        let adopted = started.and_then(|process| self.adopt(&script, process));
         if let Err(error) = adopted {
             self.agenda.defer(Deferred::NotStarted(script, error));
         }
@@ -231,4 +251,9 @@ impl Supervisor {
             ));
         }
     }
+}
+
+/// Whether the process that is being started is to follow the one that the script has.
+fn is_successor(script: &Script, pending: u64) -> bool {
+    matches!(&*script.successor.borrow(), Some(Successor::Spawning { serial, .. }) if *serial == pending)
 }

@@ -17,8 +17,6 @@ pub enum State<P> {
         serial: u64,
         /// When nobody waits for it any longer.
         deadline: Instant,
-        /// Until when events wait for the script.
-        awaited_until: Option<Instant>,
     },
     /// Its process runs the script's top level.
     Starting {
@@ -26,8 +24,6 @@ pub enum State<P> {
         process: P,
         /// When it is killed if it has not finished.
         deadline: Instant,
-        /// Until when events wait for it.
-        awaited_until: Option<Instant>,
     },
     /// It serves events.
     Ready {
@@ -54,6 +50,10 @@ pub enum State<P> {
     Stopping {
         /// The process.
         process: P,
+        /// When it is told more firmly, or given up.
+        deadline: Instant,
+        /// How firmly it was told.
+        told: Told,
     },
     /// It died too often or cannot be loaded, until an operator reloads it.
     Failed {
@@ -62,6 +62,17 @@ pub enum State<P> {
     },
     /// It has no process.
     Stopped,
+}
+
+/// How firmly a script was told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It may run `UnLoad()`.
+    Asked,
+    /// By SIGTERM.
+    Terminated,
+    /// By SIGKILL.
+    Killed,
 }
 
 /// Something that happens to a script.
@@ -73,8 +84,6 @@ pub enum Transition<P> {
         serial: u64,
         /// When nobody waits for it any longer.
         deadline: Instant,
-        /// Until when events wait for the script.
-        awaited_until: Option<Instant>,
     },
     /// It is to get another one instead.
     Respawning {
@@ -87,8 +96,6 @@ pub enum Transition<P> {
         process: P,
         /// When it is killed if it has not finished.
         deadline: Instant,
-        /// Until when events wait for it.
-        awaited_until: Option<Instant>,
     },
     /// It has other time to load, or to end after it could not.
     GivenUntil {
@@ -107,8 +114,20 @@ pub enum Transition<P> {
     },
     /// It gave its late answer.
     CameBack,
-    /// It is to end.
-    ToldToStop,
+    /// It is to end; one that is ending already goes on with that.
+    ToldToStop {
+        /// When it is told more firmly, or given up.
+        deadline: Instant,
+        /// How firmly it is told.
+        told: Told,
+    },
+    /// It has not ended, and is told more firmly.
+    Urged {
+        /// When it is told more firmly, or given up.
+        deadline: Instant,
+        /// How firmly it is told.
+        told: Told,
+    },
     /// Its process ended as it was told to.
     Ended,
     /// Its process is gone, or did not come, and it is started again later.
@@ -134,17 +153,17 @@ impl<P> State<P> {
         Ok(match (self, transition) {
             (
                 State::Stopped | State::Failed { .. } | State::Backoff { .. },
-                T::Spawning { serial, deadline, awaited_until },
-            ) => State::Spawning { serial, deadline, awaited_until },
-            (State::Spawning { deadline, awaited_until, .. }, T::Respawning { serial }) => {
-                State::Spawning { serial, deadline, awaited_until }
+                T::Spawning { serial, deadline },
+            ) => State::Spawning { serial, deadline },
+            (State::Spawning { deadline, .. }, T::Respawning { serial }) => {
+                State::Spawning { serial, deadline }
             }
             (
                 State::Stopped | State::Failed { .. } | State::Backoff { .. } | State::Spawning { .. },
-                T::Spawned { process, deadline, awaited_until },
-            ) => State::Starting { process, deadline, awaited_until },
-            (State::Starting { process, awaited_until, .. }, T::GivenUntil { deadline }) => {
-                State::Starting { process, deadline, awaited_until }
+                T::Spawned { process, deadline },
+            ) => State::Starting { process, deadline },
+            (State::Starting { process, .. }, T::GivenUntil { deadline }) => {
+                State::Starting { process, deadline }
             }
             (State::Starting { process, .. }, T::Loaded { at }) => State::Ready { process, since: at },
             (State::Ready { process, since }, T::Overran { kill_at }) => {
@@ -152,13 +171,14 @@ impl<P> State<P> {
             }
             (State::Stuck { process, since, .. }, T::CameBack) => State::Ready { process, since },
             (
-                State::Starting { process, .. }
-                | State::Ready { process, .. }
-                | State::Stuck { process, .. }
-                | State::Stopping { process },
-                T::ToldToStop,
-            ) => State::Stopping { process },
-            (_, T::ToldToStop | T::Forgotten) => State::Stopped,
+                State::Starting { process, .. } | State::Ready { process, .. } | State::Stuck { process, .. },
+                T::ToldToStop { deadline, told },
+            )
+            | (State::Stopping { process, .. }, T::Urged { deadline, told }) => {
+                State::Stopping { process, deadline, told }
+            }
+            (state @ State::Stopping { .. }, T::ToldToStop { .. }) => state,
+            (_, T::ToldToStop { .. } | T::Forgotten) => State::Stopped,
             (State::Stopping { .. }, T::Ended | T::Forked) => State::Stopped,
             (state @ (State::Failed { .. } | State::Stopped), T::Forked) => state,
             (_, T::Forked) => State::Failed { reason: "the hub was forked".into() },
@@ -176,7 +196,7 @@ impl<P> State<P> {
             State::Starting { process, .. }
             | State::Ready { process, .. }
             | State::Stuck { process, .. }
-            | State::Stopping { process } => Some(process),
+            | State::Stopping { process, .. } => Some(process),
             State::Spawning { .. } | State::Backoff { .. } | State::Failed { .. } | State::Stopped => None,
         }
     }
@@ -184,14 +204,6 @@ impl<P> State<P> {
     /// Whether it is on its way to being ready.
     pub fn is_starting(&self) -> bool {
         matches!(self, State::Spawning { .. } | State::Starting { .. })
-    }
-
-    /// Until when events wait for it.
-    pub fn awaited_until(&self) -> Option<Instant> {
-        match *self {
-            State::Spawning { awaited_until, .. } | State::Starting { awaited_until, .. } => awaited_until,
-            _ => None,
-        }
     }
 
     /// One word for lists.
@@ -210,8 +222,11 @@ impl<P> State<P> {
 
 impl<P> State<P> {
     /// When something must be done about it. Of a process that is killed nothing but its end is
-    /// awaited, and that makes itself known.
+    /// awaited, and that makes itself known; of one that was told to end, not for ever.
     pub fn due(&self, is_killed: impl Fn(&P) -> bool) -> Option<Instant> {
+        if let State::Stopping { deadline, .. } = self {
+            return Some(*deadline);
+        }
         if self.process().is_some_and(is_killed) {
             return None;
         }
@@ -259,7 +274,7 @@ impl<P> Life<P> {
     /// It has so much longer to do what it has a deadline for.
     pub fn extend(&self, time: Duration) {
         match &mut *self.0.borrow_mut() {
-            State::Starting { deadline, .. } => *deadline += time,
+            State::Starting { deadline, .. } | State::Stopping { deadline, .. } => *deadline += time,
             State::Stuck { kill_at, .. } => *kill_at += time,
             _ => {}
         }
@@ -281,6 +296,7 @@ mod tests {
         Overran   -        -        stuck    -        -        -        -        -
         CameBack  -        -        -        ready    -        -        -        -
         ToldToSt  stopped  stopping stopping stopping stopped  stopping stopped  stopped
+        Urged     -        -        -        -        -        stopping -        -
         Ended     -        -        -        -        -        stopped  -        -
         PutOff    backoff  backoff  backoff  backoff  backoff  -        backoff  -
         Failed    failed   failed   failed   failed   failed   -        failed   failed
@@ -294,27 +310,28 @@ mod tests {
     fn states(at: Instant) -> [State<&'static str>; 8] {
         let process = FIRST;
         [
-            State::Spawning { serial: 1, deadline: at, awaited_until: Some(at) },
-            State::Starting { process, deadline: at, awaited_until: Some(at) },
+            State::Spawning { serial: 1, deadline: at },
+            State::Starting { process, deadline: at },
             State::Ready { process, since: at },
             State::Stuck { process, since: at, kill_at: at },
             State::Backoff { until: at },
-            State::Stopping { process },
+            State::Stopping { process, deadline: at, told: Told::Asked },
             State::Failed { reason: "it died".into() },
             State::Stopped,
         ]
     }
 
-    fn transitions(at: Instant) -> [Transition<&'static str>; 13] {
+    fn transitions(at: Instant) -> [Transition<&'static str>; 14] {
         [
-            Transition::Spawning { serial: 2, deadline: at, awaited_until: None },
+            Transition::Spawning { serial: 2, deadline: at },
             Transition::Respawning { serial: 2 },
-            Transition::Spawned { process: SECOND, deadline: at, awaited_until: None },
+            Transition::Spawned { process: SECOND, deadline: at },
             Transition::GivenUntil { deadline: at },
             Transition::Loaded { at },
             Transition::Overran { kill_at: at },
             Transition::CameBack,
-            Transition::ToldToStop,
+            Transition::ToldToStop { deadline: at, told: Told::Asked },
+            Transition::Urged { deadline: at, told: Told::Killed },
             Transition::Ended,
             Transition::PutOff { until: at },
             Transition::Failed { reason: "it died again".into() },
@@ -364,25 +381,30 @@ mod tests {
         let after = |at: usize, transition| states(old)[at].clone().after(transition).unwrap();
         assert_eq!(
             after(0, Transition::Respawning { serial: 2 }),
-            State::Spawning { serial: 2, deadline: old, awaited_until: Some(old) }
+            State::Spawning { serial: 2, deadline: old }
         );
         assert_eq!(
             after(1, Transition::GivenUntil { deadline: new }),
-            State::Starting { process: FIRST, deadline: new, awaited_until: Some(old) }
+            State::Starting { process: FIRST, deadline: new }
         );
         assert_eq!(
             after(2, Transition::Overran { kill_at: new }),
             State::Stuck { process: FIRST, since: old, kill_at: new }
         );
         assert_eq!(after(3, Transition::CameBack), State::Ready { process: FIRST, since: old });
-        assert_eq!(after(3, Transition::ToldToStop), State::Stopping { process: FIRST });
+        let stop = Transition::ToldToStop { deadline: new, told: Told::Asked };
+        let stopping = |deadline, told| State::Stopping { process: FIRST, deadline, told };
+        assert_eq!(after(3, stop.clone()), stopping(new, Told::Asked));
+        assert_eq!(after(5, stop), stopping(old, Told::Asked), "it is ending already");
+        let urge = Transition::Urged { deadline: new, told: Told::Killed };
+        assert_eq!(after(5, urge), stopping(new, Told::Killed));
     }
 
     #[test]
     fn who_is_killed_has_no_deadline_any_more() {
         let at = Instant::now();
         let due = |is_killed: bool| states(at).map(|state| state.due(|_| is_killed).is_some());
-        assert_eq!(due(false), [true, true, false, true, true, false, false, false]);
-        assert_eq!(due(true), [true, false, false, false, true, false, false, false]);
+        assert_eq!(due(false), [true, true, false, true, true, true, false, false]);
+        assert_eq!(due(true), [true, false, false, false, true, true, false, false]);
     }
 }

@@ -16,12 +16,17 @@ use super::journal::Journal;
 /// The values, each with the number of bytes it took in its frame.
 type Entries = BTreeMap<Vec<u8>, (Value<'static>, usize)>;
 
+/// What keys had before they were changed; nothing if they were not there.
+type Before = BTreeMap<Vec<u8>, Option<(Value<'static>, usize)>>;
+
 /// The contents.
 #[derive(Debug, Default)]
 pub struct Store {
     entries: Entries,
     bytes: usize,
     journal: Option<Journal>,
+    /// What the keys had before that were changed since [`Store::note_changes`].
+    before: Option<Before>,
 }
 
 /// The script wanted to store more than [`MAX_STORE`].
@@ -69,12 +74,45 @@ impl Store {
 
     /// Sets a key whose value took so many bytes in its frame, or removes it.
     pub fn set(&mut self, key: &[u8], value: Option<Value<'static>>, bytes: usize) -> Result<(), TooBig> {
+        if let Some(before) = &mut self.before
+            && !before.contains_key(key)
+        {
+            before.insert(key.to_vec(), self.entries.get(key).cloned());
+        }
         if self.journal.is_none() {
             return self.apply(key, value, bytes);
         }
         self.apply(key, value.clone(), bytes)?;
         self.keep(key, value);
         Ok(())
+    }
+
+    /// What is changed from now on can be undone.
+    pub fn note_changes(&mut self) {
+        self.undo();
+        self.before = Some(Before::new());
+    }
+
+    /// What was changed stays so.
+    pub fn keep_changes(&mut self) {
+        self.before = None;
+    }
+
+    /// Undoes what was changed since [`Store::note_changes`].
+    pub fn undo(&mut self) {
+        let before = self.before.take().unwrap_or_default();
+        // What was added makes room for what was there.
+        let (restored, added): (Vec<_>, Vec<_>) = before.into_iter().partition(|(_, old)| old.is_some());
+        for key in added.iter().map(|(key, _)| key).chain(restored.iter().map(|(key, _)| key)) {
+            // Removing never fails.
+            let _ = self.set(key, None, 0);
+        }
+        for (key, old) in restored {
+            let (value, bytes) = old.unwrap_or_default();
+            if let Err(error) = self.set(&key, Some(value), bytes) {
+                log::error!("vh.store: a change of a script that could not be loaded is not undone: {error}");
+            }
+        }
     }
 
     fn apply(&mut self, key: &[u8], value: Option<Value<'static>>, bytes: usize) -> Result<(), TooBig> {
@@ -200,6 +238,26 @@ mod tests {
     use std::fs::File;
 
     use super::*;
+
+    #[test]
+    fn what_a_load_that_failed_has_changed_is_undone() {
+        let mut store = Store::default();
+        store.set(b"kept", Some(1i64.into()), MAX_STORE - 10).unwrap();
+        store.set(b"removed", Some(2i64.into()), 10).unwrap();
+        let before = store.entries();
+        store.note_changes();
+        store.set(b"removed", None, 0).unwrap();
+        store.set(b"added", Some(3i64.into()), 10).unwrap();
+        store.set(b"kept", Some(4i64.into()), 5).unwrap();
+        store.set(b"kept", Some(5i64.into()), 6).unwrap();
+        store.undo();
+        assert_eq!((store.entries(), store.bytes), (before, MAX_STORE));
+        store.note_changes();
+        store.set(b"kept", None, 0).unwrap();
+        store.keep_changes();
+        store.undo();
+        assert_eq!(store.entries(), [("removed".to_string().into(), 2i64.into())]);
+    }
 
     #[test]
     fn the_size_is_that_of_what_is_there() {

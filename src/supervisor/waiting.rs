@@ -196,7 +196,7 @@ impl Supervisor {
     /// those who wait for the hub meanwhile.
     #[inline]
     pub(super) fn on_the_hosts_time<R>(&self, caller: Option<&Script>, work: impl FnOnce() -> R) -> R {
-        if !self.waits.is_anybody_timed() && !self.agenda.has_stuck() {
+        if !self.waits.is_anybody_timed() && !self.agenda.has_stuck() && !self.tasks.is_any_open() {
             return work();
         }
         let timed = self.waits.begin_call();
@@ -207,6 +207,7 @@ impl Supervisor {
         let result = work();
         if let Some(time) = self.waits.end_call(timed) {
             self.keep_who_waits(time);
+            caller.into_iter().for_each(|caller| caller.forgive_ending(time));
         }
         if let Some((calls, outer)) = calls {
             calls.set(outer);
@@ -285,6 +286,7 @@ impl Supervisor {
         };
         for script in self.registry.list().iter() {
             script.with_state(|state| state.process().into_iter().for_each(&mut add));
+            script.next_process().iter().for_each(&mut add);
         }
         self.pool.with_spares(add);
         for process in &ready {

@@ -169,6 +169,20 @@ def restart_wait(hub: Hub) -> None:
         assert hub.run("it = 'here'") == answer, wait
 
 
+def when_away(hub: Hub) -> None:
+    hub.set("restart_wait", "0")
+    hub.load()
+    for value, blocked in (("pass", 0), ("block", 1)):
+        hub.set("when_away", value)
+        hub.wait_for("the script", lambda: hub.status()[0] == "ready")
+        hub.die()
+        verdict = Verdict()
+        args = (Element * 2)(Element(b"s", b"nick"), Element(b"s", b"pass"))
+        hub.lib.vhpy_event(CHAT, args, ctypes.c_size_t(2), ctypes.byref(verdict))
+        assert verdict.blocked == blocked, value
+        hub.lib.vhpy_verdict_free(ctypes.byref(verdict))
+
+
 def restart_limit(hub: Hub) -> None:
     hub.set("restart_limit", "1")
     hub.set("restart_wait", "0")
@@ -312,6 +326,7 @@ ROWS: dict[str, Any] = {
     "kill_timeout": kill_timeout,
     "load_timeout": load_timeout,
     "restart_wait": restart_wait,
+    "when_away": when_away,
     "restart_limit": restart_limit,
     "limit_memory": seen("300", limit("AS"), str(300 << 20)),
     "limit_cpu": seen("1000", limit("CPU"), "1000"),

@@ -273,3 +273,45 @@ fn operators_are_told_what_the_check_finds_in_a_script_that_is_loaded() {
         }
     }
 }
+
+/// Python that waits until a file is there.
+fn wait_for_file(gate: &std::path::Path) -> String {
+    format!("import os, time\nwhile not os.path.exists({gate:?}): time.sleep(0.002)\n")
+}
+
+#[test]
+fn nobody_waits_for_a_script_that_loads() {
+    let hub = HubBuilder::new().start();
+    let folder = tempfile::tempdir().unwrap();
+    let gate = folder.path().join("gate");
+    let slow = folder.path().join("slow.py");
+    std::fs::write(&slow, wait_for_file(&gate) + "def OnParsedMsgChat(nick, message): return 0\n").unwrap();
+    let (mut master, mut alice, mut bob) = (hub.master(), hub.guest("alice"), hub.guest("bob"));
+    master.chat(&format!("!pyload {}", slow.display()));
+    master.chat("!pylist");
+    master.wait_for("slow: starting");
+    for number in 0..20 {
+        alice.chat(&format!("number {number}"));
+        bob.wait_for(&format!("<alice> number {number}"));
+    }
+    std::fs::write(&gate, "").unwrap();
+    master.wait_for("Script slow is loaded as number 0");
+    alice.chat("blocked");
+    // Nor for one that does not end, nor is it of any matter that who asked has left.
+    std::fs::remove_file(&gate).unwrap();
+    let ends: String = wait_for_file(&gate).lines().map(|line| format!("    {line}\n")).collect();
+    std::fs::write(&slow, format!("def OnParsedMsgChat(nick, message): return 0\ndef UnLoad():\n{ends}"))
+        .unwrap();
+    master.chat("!pyreload slow");
+    master.wait_for("Script slow is reloaded");
+    master.chat("!pyunload slow");
+    master.chat("!pylist");
+    master.wait_for("slow: stopping");
+    alice.chat("and now");
+    bob.wait_for("<alice> and now");
+    drop(master);
+    std::fs::write(&gate, "").unwrap();
+    let mut hub = hub;
+    hub.logs("script slow is unloaded");
+    assert!(!bob.so_far().iter().any(|message| message.contains("blocked")));
+}

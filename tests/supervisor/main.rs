@@ -11,6 +11,7 @@ mod limits;
 mod loading;
 #[cfg(feature = "hub")]
 mod recording;
+mod reloads;
 mod restarts;
 #[path = "../support/mod.rs"]
 mod support;

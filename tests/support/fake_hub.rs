@@ -175,6 +175,7 @@ impl FakeHub {
             encoding: self.options.encoding.as_bytes().into(),
             has_ip_city: self.options.has_ip_city,
             store: self.options.store.clone(),
+            kept: Vec::new(),
         }));
         self.send(&frame);
         loop {

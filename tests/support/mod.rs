@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use vhpy::supervisor::{Config, Loaded};
+use vhpy::supervisor::{Config, Loaded, Outcome, Ticket};
 use vhpy::{Call, Host, ScriptId, Supervisor, Value};
 
 #[allow(unused_imports, reason = "each test program uses its own part")]
@@ -37,6 +37,8 @@ pub struct Recorder {
     pub calls: Vec<(ScriptId, Call, Vec<Value<'static>>)>,
     /// What operators were told.
     pub told: Vec<String>,
+    /// What was begun and has ended.
+    pub finished: Vec<(Ticket, Outcome)>,
     /// What a test notes.
     pub answers: Vec<String>,
     /// Answers instead of the usual 1.
@@ -72,6 +74,10 @@ impl Host for Recorder {
             Some(respond) => respond(supervisor, self, call, args),
             None => Value::Int(1),
         }
+    }
+
+    fn finished(&mut self, _: &Supervisor, ticket: Ticket, outcome: Outcome) {
+        self.finished.push((ticket, outcome));
     }
 
     fn tell_operators(&mut self, supervisor: &Supervisor, text: &str) {

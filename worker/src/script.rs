@@ -45,11 +45,32 @@ pub fn global(gil: Gil, name: &str) -> Option<Obj> {
 
 // --------------------------------------------------------------------- loading
 
+/// The code of a script that was compiled before it is to run, and its file.
+static PREPARED: GilCell<Option<(Vec<u8>, Obj)>> = GilCell::new(None);
+
+/// Compiles the script of this file, so that it is known whether that can be done. The error says file,
+/// line and reason.
+pub fn prepare(gil: Gil, path: &[u8]) -> Result<(), String> {
+    let code = Obj::path(gil, path).and_then(|name| compile(gil, path, &name));
+    let code = code.map_err(|Raised| failure(gil, path))?;
+    PREPARED.with(gil, |prepared| *prepared = Some((path.to_vec(), code)));
+    Ok(())
+}
+
+/// The code of a script.
+fn code_of(gil: Gil, load: &Load<'_>, name: &Obj) -> PyResult<Obj> {
+    let prepared = PREPARED.with(gil, Option::take);
+    match prepared.filter(|(path, _)| **path == *load.path) {
+        Some((_, code)) => Ok(code),
+        None => compile(gil, &load.path, name),
+    }
+}
+
 /// Runs the script and finds its hooks: all of them, and those that are observers. The error
 /// says file, line and reason; the traceback has been printed.
 pub fn load(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> Result<Wants<'static>, String> {
     run_and_find(gil, load, warnings).map_err(|Raised| {
-        let mut reason = failure(gil, load);
+        let mut reason = failure(gil, &load.path);
         // These are what a load fails for.
         if warn_of_hidden_modules(gil, load, warnings).is_err() {
             clear_error();
@@ -77,7 +98,7 @@ fn run_and_find(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResu
 fn run(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<Obj> {
     let path = Obj::path(gil, &load.path)?;
     set_paths(gil, load, &path)?;
-    let code = compile(gil, &load.path, &path)?;
+    let code = code_of(gil, load, &path)?;
     let stem = stem(&load.path);
     let name = Obj::path(gil, stem)?;
     // SAFETY: `name` is a str; the dict of a module is borrowed from it.
@@ -265,13 +286,13 @@ pub fn let_go(gil: Gil) -> PyResult<()> {
 // -------------------------------------------------------------------- failures
 
 /// `FILE:LINE: Type: message` for the exception that is set, which is printed and forgotten.
-fn failure(gil: Gil, load: &Load<'_>) -> String {
+fn failure(gil: Gil, path: &[u8]) -> String {
     let asked_to_exit = is_exit(gil);
     let Some(exception) = take_exception(gil) else {
         return "the script failed without an exception".into();
     };
-    let file = String::from_utf8_lossy(&load.path).into_owned();
-    let place = place(gil, &exception, &load.path).unwrap_or(file);
+    let file = String::from_utf8_lossy(path).into_owned();
+    let place = place(gil, &exception, path).unwrap_or(file);
     let mut reason = format!("{place}: {}", describe(gil, &exception));
     if asked_to_exit {
         reason.push_str(" (the script asked to exit while it was loaded)");

@@ -176,6 +176,23 @@ fn is_interrupt(_gil: Gil) -> bool {
 
 // ------------------------------------------------------------- load and unload
 
+fn prepare(gil: Gil, channel: &Channel, path: &[u8]) -> PyResult<()> {
+    let Err(reason) = script::prepare(gil, path) else {
+        return channel.send_frame(gil, FromWorker::Prepared, Notify::Ring);
+    };
+    refuse(gil, channel, reason)
+}
+
+/// The script cannot be loaded: says why, and ends the process.
+fn refuse(gil: Gil, channel: &Channel, reason: String) -> PyResult<()> {
+    flush(gil);
+    let reason = reason.into_bytes().into();
+    channel.send_frame(gil, FromWorker::LoadFailed { reason }, Notify::Ring)?;
+    // SAFETY: the GIL is held; SystemExit is always alive.
+    unsafe { ffi::PyErr_SetObject(ffi::PyExc_SystemExit, Obj::int(gil, 1)?.raw()) };
+    Err(Raised)
+}
+
 fn load_script(gil: Gil, channel: &Channel, load: &plugin_abi::frame::Load<'_>) -> PyResult<()> {
     let mut warnings = Vec::new();
     text::set_hub(gil, &load.encoding).unwrap_or_else(|warning| warnings.push(warning));
@@ -186,14 +203,7 @@ fn load_script(gil: Gil, channel: &Channel, load: &plugin_abi::frame::Load<'_>) 
             channel.send_frame(gil, FromWorker::Loaded { wants, warnings }, Notify::Ring)?;
             declared::has_loaded(gil)
         }
-        Err(reason) => {
-            flush(gil);
-            let reason = reason.into_bytes().into();
-            channel.send_frame(gil, FromWorker::LoadFailed { reason }, Notify::Ring)?;
-            // SAFETY: the GIL is held; SystemExit is always alive.
-            unsafe { ffi::PyErr_SetObject(ffi::PyExc_SystemExit, Obj::int(gil, 1)?.raw()) };
-            Err(Raised)
-        }
+        Err(reason) => refuse(gil, channel, reason),
     }
 }
 
@@ -239,6 +249,7 @@ fn nested(gil: Gil, channel: &'static Channel, frame: ToWorker<'_>) -> PyResult<
         ToWorker::Event { seq, hook, args } => event(gil, channel, seq, hook, &args),
         ToWorker::Command { seq, name, args } => command(gil, channel, seq, &name, &args),
         ToWorker::Function { seq, name, args } => function(gil, channel, seq, &name, &args),
+        ToWorker::Prepare { path } => prepare(gil, channel, &path),
         ToWorker::Names { botname, opchatname } => module::set_names(gil, &botname, &opchatname),
         ToWorker::Release(handle) => {
             convert::release(gil, handle);

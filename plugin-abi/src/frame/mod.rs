@@ -34,6 +34,9 @@ pub const MAX_FRAME: usize = 64 << 20;
 /// The version of everything in this module; both sides must have the same.
 pub const PROTOCOL: u32 = crate::start::protocol!();
 
+/// How long the sources of a script together may be of which a copy is kept, in bytes.
+pub const MAX_KEPT: usize = 8 << 20;
+
 /// How much one script may keep in `vh.store`, keys and values together, in bytes as they travel.
 pub const MAX_STORE: usize = 4 << 20;
 
@@ -103,6 +106,9 @@ pub struct Load<'a> {
     pub has_ip_city: bool,
     /// The contents of `vh.store`: keys and values.
     pub store: Vec<(Value<'a>, Value<'a>)>,
+    /// Sources that are loaded instead of what is on disk: files relative to the script's folder, and
+    /// what is in them. Empty for the script as it is on disk.
+    pub kept: Vec<(Value<'a>, Value<'a>)>,
 }
 
 /// What a script wants of the hub.
@@ -126,6 +132,11 @@ pub struct Wants<'a> {
 /// A frame from the hub.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToWorker<'a> {
+    /// Before the first one: read and compile this script, but do not run it yet.
+    Prepare {
+        /// The script's file.
+        path: Cow<'a, [u8]>,
+    },
     /// The first frame: run this script.
     Load(Box<Load<'a>>),
     /// An event.
@@ -198,6 +209,16 @@ pub enum FromWorker<'a> {
         protocol: u32,
         /// Python's version, such as `3.11.2`.
         python: Cow<'a, [u8]>,
+    },
+    /// The script's source was compiled.
+    Prepared,
+    /// The script, or a module that it imported from its folder, was loaded from this. What is loaded
+    /// by the script's top level comes before [`FromWorker::Loaded`].
+    Source {
+        /// The file, relative to the script's folder.
+        file: Cow<'a, [u8]>,
+        /// What was in it.
+        text: Cow<'a, [u8]>,
     },
     /// The script ran to its end and serves events now.
     Loaded {
@@ -319,6 +340,7 @@ mod kind {
     pub const UNLOAD: u8 = 7;
     pub const COMMAND: u8 = 8;
     pub const DUE: u8 = 9;
+    pub const PREPARE: u8 = 10;
 
     pub const HELLO: u8 = 32;
     pub const LOADED: u8 = 33;
@@ -333,6 +355,8 @@ mod kind {
     pub const HOOKS: u8 = 42;
     pub const LATER: u8 = 43;
     pub const NOTICED: u8 = 44;
+    pub const PREPARED: u8 = 45;
+    pub const SOURCE: u8 = 46;
 }
 
 /// The third element of an answer frame.

@@ -182,7 +182,9 @@ impl<'a> FrameParts<'a> for ToWorker<'a> {
                 encoding: parts.bytes()?,
                 has_ip_city: parts.next()?,
                 store: parts.entries()?,
+                kept: parts.entries()?,
             })),
+            kind::PREPARE => ToWorker::Prepare { path: parts.bytes()? },
             kind::NAMES => ToWorker::Names { botname: parts.bytes()?, opchatname: parts.bytes()? },
             kind::RELEASE => ToWorker::Release(parts.next()?),
             kind::DUE => ToWorker::Due(parts.next()?),
@@ -225,6 +227,8 @@ impl<'a> FrameParts<'a> for FromWorker<'a> {
             kind::LOAD_FAILED => FromWorker::LoadFailed { reason: parts.bytes()? },
             kind::LATER => FromWorker::Later(parts.next()?),
             kind::UNLOADED => FromWorker::Unloaded,
+            kind::PREPARED => FromWorker::Prepared,
+            kind::SOURCE => FromWorker::Source { file: parts.bytes()?, text: parts.bytes()? },
             kind::NOTICED => {
                 let number: u8 = parts.next()?;
                 let hook = known("hook", number, Hook::from_number(number.into()))?;

@@ -84,6 +84,8 @@ fn any_from_worker() -> impl Strategy<Value = FromWorker<'static>> {
             .prop_map(|(wants, warnings)| FromWorker::Loaded { wants, warnings }),
         wants().prop_map(FromWorker::Hooks),
         any::<u64>().prop_map(FromWorker::Later),
+        Just(FromWorker::Prepared),
+        (bytes(), bytes()).prop_map(|(file, text)| FromWorker::Source { file, text }),
         (0..Hook::COUNT, ".*", bytes(), any::<Option<u64>>()).prop_map(|(number, text, place, slow)| {
             let hook = Hook::from_number(number).unwrap();
             let what = slow.map_or(Noticed::Raised(text), Noticed::Slow);
@@ -223,6 +225,7 @@ fn the_load_frame_survives_the_way() {
         encoding: b"utf-8"[..].into(),
         has_ip_city: true,
         store: vec![("key".into(), 5i64.into())],
+        kept: vec![("a.py".into(), "import vh".into())],
     }));
     let mut buffer = Vec::new();
     frame.write(&mut buffer).unwrap();

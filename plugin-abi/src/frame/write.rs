@@ -118,8 +118,10 @@ impl ToWorker<'_> {
                     Bin(&load.encoding),
                     load.has_ip_city,
                     Entries(&load.store),
+                    Entries(&load.kept),
                 ),
             ),
+            ToWorker::Prepare { path } => write(out, (kind::PREPARE, Bin(path))),
             ToWorker::Event { seq, hook, args } => write_event(out, *seq, *hook, args),
             ToWorker::Command { seq, name, args } => {
                 write(out, (kind::COMMAND, seq, Bin(name), Values(args)))
@@ -188,6 +190,8 @@ impl FromWorker<'_> {
             FromWorker::Store { key, value: None } => write(out, (kind::STORE, Bin(key), false, ())),
             FromWorker::Later(number) => write(out, (kind::LATER, number)),
             FromWorker::Unloaded => write(out, (kind::UNLOADED,)),
+            FromWorker::Prepared => write(out, (kind::PREPARED,)),
+            FromWorker::Source { file, text } => write(out, (kind::SOURCE, Bin(file), Bin(text))),
             FromWorker::Noticed { hook, what, place } => {
                 let (nanoseconds, exception) = match what {
                     Noticed::Slow(nanoseconds) => (Some(*nanoseconds), ""),

@@ -1,6 +1,6 @@
 //! Scripts: begin and end, load, reload, unload, which there are, the operators' commands.
 
-use std::ffi::{OsStr, c_char, c_int, c_long, c_longlong};
+use std::ffi::{OsStr, c_char, c_int, c_long, c_longlong, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,11 @@ use plugin_abi::Value;
 use crate::ffi::fault::{Fault, bytes, guard, utf8};
 use crate::ffi::library::{self, visit};
 use crate::ffi::logger;
+use crate::ffi::running::{Done, DoneFunction};
 use crate::ffi::targs::{self, Callback, Targs, owned};
 use crate::json;
-use crate::supervisor::ScriptId;
-use crate::supervisor::console::{is_command, script_files};
-use crate::supervisor::{Identity, Loaded, ScriptStatus};
+use crate::supervisor::console::{Answer, is_command, script_files};
+use crate::supervisor::{Identity, Loaded, ScriptId, ScriptStatus, Ticket};
 
 /// Starts, with the host's functions.
 #[unsafe(no_mangle)]
@@ -141,6 +141,85 @@ extern "C" fn vhpy_reload(id: c_int) -> c_int {
             running.notice_table();
             loaded(running.supervisor.reload(&mut visit.host, ScriptId(id)), &format!("script {id}"))
         })
+    })
+}
+
+/// From now on this function is told of what was begun.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn vhpy_set_done(function: Option<DoneFunction>, data: *mut c_void) -> c_int {
+    guard("vhpy_set_done", 0, || {
+        visit(|running, _| {
+            running.done.set(function.map(|function| Done { function, data }));
+            Ok(1)
+        })
+    })
+}
+
+fn begun(result: Result<Ticket, impl std::fmt::Display>, what: &str) -> Result<c_longlong, Fault> {
+    let ticket = result.map_err(|error| Fault::Refused(format!("{what}: {error}")))?;
+    Ok(c_longlong::try_from(ticket.0).unwrap_or(c_longlong::MAX))
+}
+
+/// Begins to load a script.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn vhpy_begin_load(file: *const c_char) -> c_longlong {
+    guard("vhpy_begin_load", -1, || {
+        // SAFETY: the header asks for a C string.
+        let file = unsafe { path(file, "the script's path") }?;
+        visit(|running, _| {
+            running.notice_table();
+            begun(running.supervisor.begin_load(file), &file.display().to_string())
+        })
+    })
+}
+
+/// Begins to load a script anew.
+#[unsafe(no_mangle)]
+extern "C" fn vhpy_begin_reload(id: c_int) -> c_longlong {
+    guard("vhpy_begin_reload", -1, || {
+        visit(|running, _| {
+            running.notice_table();
+            begun(running.supervisor.begin_reload(ScriptId(id)), &format!("script {id}"))
+        })
+    })
+}
+
+/// Begins to unload a script.
+#[unsafe(no_mangle)]
+extern "C" fn vhpy_begin_unload(id: c_int) -> c_longlong {
+    guard("vhpy_begin_unload", -1, || {
+        visit(|running, _| match running.supervisor.begin_unload(ScriptId(id)) {
+            Err(_) => Err(Fault::NoScript(id)),
+            ticket => begun(ticket, &format!("script {id}")),
+        })
+    })
+}
+
+/// Begins what an operator's command asks for.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn vhpy_begin_console(command: *const c_char, ticket: *mut c_longlong) -> *mut c_char {
+    if ticket.is_null() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: the header asks for a place for a ticket.
+    unsafe { ticket.write(-1) };
+    guard("vhpy_begin_console", std::ptr::null_mut(), || {
+        // SAFETY: the header asks for a C string.
+        let command = unsafe { bytes(command) }.ok_or(Fault::Null("the command"))?;
+        let command = String::from_utf8_lossy(command);
+        let answer = visit(|running, visit| {
+            running.notice_table();
+            Ok(running.supervisor.begin_console(&mut visit.host, &command))
+        })?;
+        match answer {
+            None => Ok(std::ptr::null_mut()),
+            Some(Answer::Said(text)) => owned(text.as_bytes()),
+            Some(Answer::Later(later)) => {
+                // SAFETY: as above.
+                unsafe { ticket.write(c_longlong::try_from(later.0).unwrap_or(c_longlong::MAX)) };
+                Ok(std::ptr::null_mut())
+            }
+        }
     })
 }
 

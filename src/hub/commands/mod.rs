@@ -19,6 +19,7 @@ use super::class::Class;
 use super::settings::Settings;
 use super::text::first_word;
 use super::{ConnId, Hub};
+use crate::supervisor::{Outcome, Ticket, console};
 use caller::{Answer, Caller, Misused};
 
 /// From which class on a command may be given.
@@ -206,6 +207,12 @@ impl Command {
     }
 }
 
+/// Who waits for the answer to a command.
+pub(super) struct Asker {
+    id: ConnId,
+    in_pm: bool,
+}
+
 impl Hub {
     /// Acts on a text if it is a command. Gives whether it is one.
     pub(super) fn command(&mut self, id: ConnId, text: &[u8], in_pm: bool) -> bool {
@@ -222,8 +229,7 @@ impl Hub {
             return false;
         };
         let caller = Caller { id, user: user_id, nick: Rc::clone(&user.nick), class: user.class };
-        if let Some(answer) = self.script_console(&caller, command) {
-            self.answer_bytes(id, in_pm, &answer);
+        if self.script_console(&caller, command, in_pm) {
             return true;
         }
         if self.scripts_handle(&caller, text, command, in_pm) {
@@ -254,21 +260,46 @@ impl Hub {
         true
     }
 
-    /// The answer to a `!py…` command.
-    fn script_console(&mut self, caller: &Caller, command: &[u8]) -> Option<Vec<u8>> {
+    /// Does what a `!py…` command asks for. What takes its time is answered when it is done. False
+    /// when it is none.
+    fn script_console(&mut self, caller: &Caller, command: &[u8], in_pm: bool) -> bool {
         if !command.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"py"))
             || caller.class.number() < self.settings.plugin_mod_class
         {
-            return None;
+            return false;
         }
         let command = self.readable(command);
         let scripts = self.supervisor();
-        let answer = scripts.console(self, &command)?;
-        if crate::supervisor::console::is_act(&command) {
+        let Some(answer) = scripts.begin_console(self, &command) else { return false };
+        if console::is_act(&command) {
             let (name, args) = first_word(command.as_bytes());
             self.acted(&caller.nick, &String::from_utf8_lossy(name).to_ascii_lowercase(), args, b"");
         }
-        Some(self.charset.encode(&answer))
+        match answer {
+            console::Answer::Said(text) => self.answer(caller.id, in_pm, &text),
+            console::Answer::Later(ticket) => {
+                self.askers.insert(ticket, Asker { id: caller.id, in_pm });
+            }
+        }
+        true
+    }
+
+    /// Something is done that a command or the start of the hub has begun. Who has asked may have left
+    /// meanwhile.
+    pub(super) fn finished(&mut self, ticket: Ticket, outcome: Outcome) {
+        match outcome {
+            Outcome::Said(text) => {
+                if let Some(asker) = self.askers.remove(&ticket) {
+                    self.answer(asker.id, asker.in_pm, &text);
+                }
+            }
+            Outcome::Loaded(result) => {
+                if let Some(place) = self.first_scripts.get_mut(&ticket) {
+                    *place = Some(result);
+                }
+            }
+            Outcome::Reloaded(_) | Outcome::Unloaded => {}
+        }
     }
 
     /// Asks the scripts about a command. True when one has handled it.

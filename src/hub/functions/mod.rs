@@ -19,7 +19,7 @@ mod talk;
 use plugin_abi::{Call, Value};
 
 use super::Hub;
-use crate::supervisor::{Host, HubFigures, ScriptId, Supervisor};
+use crate::supervisor::{Host, HubFigures, Outcome, ScriptId, Supervisor, Ticket};
 
 /// A call's arguments, whose number and types the supervisor has checked.
 #[derive(Clone, Copy)]
@@ -59,6 +59,10 @@ fn text(text: impl Into<Vec<u8>>) -> Value<'static> {
 impl Host for Hub {
     fn figures(&mut self, _supervisor: &Supervisor) -> Option<HubFigures> {
         Some(self.hub_figures())
+    }
+
+    fn finished(&mut self, _: &Supervisor, ticket: Ticket, outcome: Outcome) {
+        Hub::finished(self, ticket, outcome);
     }
 
     fn call(

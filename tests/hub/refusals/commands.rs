@@ -87,7 +87,11 @@ fn every_command_is_for_its_class_and_no_lower() {
             let seen = town.says(3, &deed);
             let refusal = format!("Unknown command: {name};");
             assert!(seen.contains(&refusal) && !seen.contains(answer), "{name} by class 3: {seen}");
-            let seen = town.says(4, &deed);
+            let mut seen = town.says(4, &deed);
+            // What takes its time is answered when it is done.
+            if !seen.contains(answer) {
+                seen += &town.person(4).wait_for(answer);
+            }
             assert!(seen.contains(answer) && !seen.contains(&refusal), "{name} by class 4: {seen}");
         }
     }

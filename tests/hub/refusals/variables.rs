@@ -440,6 +440,7 @@ const OPTIONS: &[&str] = &[
     "kill_timeout",
     "load_timeout",
     "restart_wait",
+    "when_away",
     "restart_limit",
     "limit_memory",
     "limit_cpu",

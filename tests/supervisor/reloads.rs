@@ -1,0 +1,280 @@
+//! Loading, reloading and unloading without waiting for it, and what becomes of events meanwhile.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::chat;
+use crate::support::{LIMIT, Stage, config, kill};
+use vhpy::supervisor::{Config, LoadError, Outcome, ScriptId, Ticket, WhenAway};
+use vhpy::{Call, Hook, Value};
+
+/// What a script waits for.
+struct Gate(PathBuf);
+
+impl Gate {
+    fn of(stage: &Stage, name: &str) -> Gate {
+        Gate(stage.folder.path().join(name))
+    }
+
+    /// Python that waits until the gate is open.
+    fn wait(&self) -> String {
+        format!(
+            "import os, time\nopen({0:?}, 'w').close()\nwhile not os.path.exists({1:?}): time.sleep(0.002)\n",
+            self.0.with_extension("reached"),
+            self.0
+        )
+    }
+
+    fn is_reached(&self) -> bool {
+        self.0.with_extension("reached").exists()
+    }
+
+    fn open(&self) {
+        std::fs::write(&self.0, "").expect("the gate opens");
+    }
+}
+
+/// What has become of a ticket; waits for that.
+fn outcome(stage: &mut Stage, ticket: Ticket) -> Outcome {
+    stage.serve_until("what was begun", |_, host| host.finished.iter().any(|(known, _)| *known == ticket));
+    let at = stage.host.finished.iter().position(|(known, _)| *known == ticket).unwrap();
+    stage.host.finished.swap_remove(at).1
+}
+
+fn reloaded(stage: &mut Stage, id: ScriptId) -> Result<ScriptId, LoadError> {
+    let ticket = stage.supervisor.begin_reload(id)?;
+    match outcome(stage, ticket) {
+        Outcome::Reloaded(result) => result.map(|loaded| loaded.id),
+        other => panic!("{other:?}"),
+    }
+}
+
+const FILTER: &str = "def OnParsedMsgChat(nick, message): return 0 if message == 'bad' else 1\n";
+
+#[test]
+fn nobody_waits_for_a_script_that_loads() {
+    let mut stage = Stage::new();
+    stage.load("filter.py", FILTER);
+    let gate = Gate::of(&stage, "gate");
+    let slow = stage.write("slow.py", &(gate.wait() + "def OnUserLogin(nick): return 0\n"));
+    let ticket = stage.supervisor.begin_load(&slow).unwrap();
+    stage.serve_until("the script to load", |_, _| gate.is_reached());
+    for _ in 0..100 {
+        assert!(chat(&mut stage, "nick", "bad").blocked);
+        assert!(!chat(&mut stage, "nick", "good").blocked);
+    }
+    assert!(stage.host.finished.is_empty());
+    assert_eq!(stage.supervisor.scripts()[1].state, "starting");
+    let again = stage.supervisor.begin_load(&slow).unwrap_err();
+    assert!(matches!(again, LoadError::Twice { .. }), "{again}");
+    gate.open();
+    match outcome(&mut stage, ticket) {
+        Outcome::Loaded(Ok(loaded)) => assert_eq!((loaded.id, loaded.name.as_str()), (ScriptId(1), "slow")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nobody_waits_for_a_script_that_cannot_be_loaded() {
+    let mut stage = Stage::new();
+    let path =
+        stage.write("raises.py", "vh.AddRobot('robot', 10, '', '', '', 0)\nvh.store['a'] = 1\n1 / 0\n");
+    let ticket = stage.supervisor.begin_load(&path).unwrap();
+    match outcome(&mut stage, ticket) {
+        Outcome::Loaded(Err(error)) => assert!(error.to_string().contains("raises.py:3"), "{error}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(stage.host.texts(Call::DelRobot), ["robot"]);
+    assert!(stage.supervisor.scripts().is_empty());
+}
+
+#[test]
+fn nobody_waits_for_a_script_that_hangs_while_it_ends() {
+    let mut stage = Stage::new();
+    stage.load("filter.py", FILTER);
+    let gate = Gate::of(&stage, "gate");
+    let ends = gate.wait().lines().map(|line| format!("    {line}\n")).collect::<String>();
+    let other = stage.load("other.py", &format!("{FILTER}def UnLoad():\n{ends}    vh.mc('ended')\n")).id;
+    let ticket = stage.supervisor.begin_unload(other).unwrap();
+    let second = stage.supervisor.begin_unload(other).unwrap();
+    stage.serve_until("UnLoad()", |_, _| gate.is_reached());
+    assert!(!stage.supervisor.has_hook(other, Hook::OnParsedMsgChat), "it gets no events any more");
+    for _ in 0..100 {
+        assert!(chat(&mut stage, "nick", "bad").blocked);
+    }
+    assert!(stage.host.finished.is_empty());
+    assert!(stage.supervisor.begin_reload(other).is_err(), "it is being unloaded");
+    gate.open();
+    assert!(matches!(outcome(&mut stage, ticket), Outcome::Unloaded));
+    assert!(matches!(outcome(&mut stage, second), Outcome::Unloaded));
+    assert_eq!(stage.host.texts(Call::mc), ["ended"]);
+    assert_eq!(stage.supervisor.count(), 1);
+}
+
+#[test]
+fn a_script_that_does_not_end_is_made_to_while_nobody_waits() {
+    let hook_timeout = Duration::from_millis(50);
+    let mut stage = Stage::with(Config { hook_timeout, kill_timeout: hook_timeout, ..config() });
+    let source = "
+        import signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        def UnLoad():
+            while True: time.sleep(1)
+        ";
+    let id = stage.load("stays.py", source).id;
+    let ticket = stage.supervisor.begin_unload(id).unwrap();
+    assert!(matches!(outcome(&mut stage, ticket), Outcome::Unloaded));
+    assert!(stage.supervisor.scripts().is_empty());
+}
+
+#[test]
+fn what_is_loading_can_be_unloaded() {
+    let mut stage = Stage::new();
+    let gate = Gate::of(&stage, "gate");
+    let path = stage.write("slow.py", &gate.wait());
+    let load = stage.supervisor.begin_load(&path).unwrap();
+    stage.serve_until("the script to load", |_, _| gate.is_reached());
+    let id = stage.supervisor.find("slow").unwrap();
+    let unload = stage.supervisor.begin_unload(id).unwrap();
+    assert!(matches!(outcome(&mut stage, load), Outcome::Loaded(Err(_))));
+    assert!(matches!(outcome(&mut stage, unload), Outcome::Unloaded));
+    assert!(stage.supervisor.scripts().is_empty());
+}
+
+#[test]
+fn the_version_before_serves_until_the_next_is_compiled() {
+    let mut stage = Stage::new();
+    let id = stage.load("filter.py", FILTER).id;
+    let pid = stage.pid(id);
+    stage.write("filter.py", "def broken(:\n");
+    let error = reloaded(&mut stage, id).unwrap_err().to_string();
+    assert!(error.contains("filter.py:1: SyntaxError") && error.contains(" serves on"), "{error}");
+    assert_eq!((stage.state(id), stage.pid(id)), ("ready", pid), "it was not touched");
+    assert!(chat(&mut stage, "nick", "bad").blocked);
+    // What UnLoad() stores is found by the next.
+    stage.write("filter.py", &format!("{FILTER}def UnLoad(): vh.store['left'] = 5\n"));
+    reloaded(&mut stage, id).unwrap();
+    stage.write("filter.py", &format!("{FILTER}found = vh.store['left']\ndef get(): return found\n"));
+    reloaded(&mut stage, id).unwrap();
+    assert_eq!(stage.call(id, "get", &[]), Value::Int(5));
+}
+
+#[test]
+fn events_wait_for_a_reload_in_all_as_long_as_restart_wait() {
+    let mut stage = Stage::with(Config { restart_wait: LIMIT, ..config() });
+    let id = stage.load("filter.py", FILTER).id;
+    stage.write("filter.py", &FILTER.replace("bad", "evil"));
+    let ticket = stage.supervisor.begin_reload(id).unwrap();
+    stage.serve_until("the version before to be told to end", |supervisor, _| {
+        supervisor.status(id).is_some_and(|status| status.state != "ready")
+    });
+    assert!(chat(&mut stage, "nick", "evil").blocked, "the next version was asked");
+    assert!(!chat(&mut stage, "nick", "bad").blocked);
+    assert!(matches!(outcome(&mut stage, ticket), Outcome::Reloaded(Ok(_))));
+}
+
+/// The states in which a script cannot answer.
+#[test]
+fn who_must_not_be_open_blocks_while_it_is_away() {
+    for (when_away, blocked) in [(WhenAway::Pass, false), (WhenAway::Block, true)] {
+        let mut stage = Stage::with(Config { restart_wait: Duration::ZERO, when_away, ..config() });
+        let source = format!("{FILTER}import vh\ndef OnTimer(ms): pass\n");
+        let id = stage.load("filter.py", &source).id;
+        let gate = Gate::of(&stage, "gate");
+        let next = format!("{}{FILTER}", gate.wait());
+        stage.write("filter.py", &next);
+        let ticket = stage.supervisor.begin_reload(id).unwrap();
+        stage.serve_until("the next version to load", |_, _| gate.is_reached());
+        assert_eq!(chat(&mut stage, "nick", "good").blocked, blocked, "while it is reloaded");
+        assert!(!stage.supervisor.event(&mut stage.host, Hook::OnUserLogin, &["nick".into()]).blocked);
+        gate.open();
+        assert!(matches!(outcome(&mut stage, ticket), Outcome::Reloaded(Ok(_))));
+        assert!(!chat(&mut stage, "nick", "good").blocked);
+        // A death, after which its top level waits again.
+        std::fs::remove_file(&gate.0).unwrap();
+        kill(stage.pid(id), libc::SIGKILL);
+        stage.serve_until("its death", |supervisor, _| supervisor.scripts()[0].state != "ready");
+        assert_eq!(chat(&mut stage, "nick", "good").blocked, blocked, "while it is restarted");
+        gate.open();
+        stage.serve_until("the next process", |supervisor, _| supervisor.scripts()[0].state == "ready");
+        // It is late, then stuck.
+        stage.supervisor.configure(|config| config.hook_timeout = Duration::from_millis(20));
+        kill(stage.pid(id), libc::SIGSTOP);
+        assert_eq!(chat(&mut stage, "nick", "good").blocked, blocked, "when it is late");
+        assert_eq!(chat(&mut stage, "nick", "good").blocked, blocked, "when it is stuck");
+        kill(stage.pid(id), libc::SIGCONT);
+    }
+}
+
+/// How many reloads are made; all of them with "make chaos".
+fn reloads() -> usize {
+    std::env::var("VHPY_RELOADS").ok().and_then(|number| number.parse().ok()).unwrap_or(60)
+}
+
+#[test]
+fn nothing_that_both_versions_block_slips_through_a_reload() {
+    let mut stage = Stage::with(Config { when_away: WhenAway::Block, ..config() });
+    let id = stage.load("filter.py", FILTER).id;
+    let mut asked = 0;
+    for number in 0..reloads() {
+        stage.write("filter.py", &format!("version = {number}\n{FILTER}def get(): return version\n"));
+        let ticket = stage.supervisor.begin_reload(id).unwrap();
+        while !stage.host.finished.iter().any(|(known, _)| *known == ticket) {
+            assert!(chat(&mut stage, "nick", "bad").blocked, "reload {number}");
+            asked += 1;
+        }
+        assert!(matches!(outcome(&mut stage, ticket), Outcome::Reloaded(Ok(_))));
+        assert_eq!(stage.call(id, "get", &[]), Value::from(i64::try_from(number).unwrap()));
+    }
+    assert!(asked > reloads(), "{asked} messages during {} reloads", reloads());
+}
+
+#[test]
+fn what_a_load_that_failed_has_done_is_undone() {
+    let mut stage = Stage::new();
+    let source =
+        "vh.store['count'] = 1\ndef count(): return vh.store['count']\ndef keys(): return len(vh.store)\n";
+    let id = stage.load("stores.py", source).id;
+    stage.write(
+        "stores.py",
+        "vh.store['count'] = 2\nvh.store['more'] = 1\nvh.AddRobot('robot', 10, '', '', '', 0)\n1 / 0\n",
+    );
+    reloaded(&mut stage, id).unwrap_err();
+    assert_eq!(stage.host.texts(Call::DelRobot), ["robot"]);
+    stage.write("stores.py", &source.replace("vh.store['count'] = 1", ""));
+    reloaded(&mut stage, id).unwrap();
+    assert_eq!(stage.call(id, "count", &[]), Value::Int(1));
+    assert_eq!(stage.call(id, "keys", &[]), Value::Int(1));
+}
+
+#[test]
+fn a_command_is_answered_when_it_is_done() {
+    use vhpy::supervisor::console::Answer;
+    let mut stage = Stage::new();
+    let gate = Gate::of(&stage, "gate");
+    let slow = stage.write("slow.py", &gate.wait());
+    stage.load("quick.py", FILTER);
+    let begin = |stage: &mut Stage, command: &str| match stage
+        .supervisor
+        .begin_console(&mut stage.host, command)
+        .expect("a command")
+    {
+        Answer::Later(ticket) => Ok(ticket),
+        Answer::Said(text) => Err(text),
+    };
+    let said = |stage: &mut Stage, ticket| match outcome(stage, ticket) {
+        Outcome::Said(text) => text,
+        other => panic!("{other:?}"),
+    };
+    assert!(begin(&mut stage, "!pylist").unwrap_err().contains("quick"));
+    assert!(begin(&mut stage, "!pyunload nobody").unwrap_err().contains("no script"));
+    let load = begin(&mut stage, &format!("!pyload {}", slow.display())).unwrap();
+    stage.serve_until("the script to load", |_, _| gate.is_reached());
+    let all = begin(&mut stage, "!pyreload").unwrap();
+    let answer = said(&mut stage, all);
+    assert!(answer.contains("quick is reloaded") && answer.contains("slow is not reloaded"), "{answer}");
+    gate.open();
+    assert!(said(&mut stage, load).contains("Script slow is loaded as number 1"));
+    let unload = begin(&mut stage, "!pyunload slow").unwrap();
+    assert_eq!(said(&mut stage, unload), "Script slow is unloaded");
+}
