@@ -12,7 +12,7 @@ import sys
 import threading
 import urllib.request
 
-from hub import is_alive, wait_for, wait_for_end
+from hub import LIMIT, free_port, is_alive, wait_for, wait_for_end
 
 HERE = pathlib.Path(__file__).resolve().parent
 VENV = HERE.parent.parent / "target/verlihub/fastapi"
@@ -344,6 +344,38 @@ def own_missing_worker(hub):
         master.chat("!offplug python")
         guest.chat("again")
         master.expect("^<guest> again$")
+
+
+def own_filters_and_figures(hub):
+    """A filter gets what it is for and nothing else; what became of it can be read, also over HTTP."""
+    add(hub, "filtering.py")
+    address = f"127.0.0.1:{free_port()}"
+    os.environ["VHPY_METRICS"] = address
+    try:
+        hub.start()
+    finally:
+        del os.environ["VHPY_METRICS"]
+
+    def metrics():
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=LIMIT) as answer:
+            return answer.read().decode()
+
+    with hub.client("master") as master, hub.client("guest") as guest:
+        wait_for("the script", lambda: 'vhpy_script_up{script="filtering"} 1' in metrics())
+        guest.chat("my CASINO")
+        guest.chat("http://example.org")
+        master.expect("^<guest> http://example.org$", never="CASINO")
+        master.chat("http://example.org/2")
+        master.chat("said")
+        guest.expect("^<master> said$", never="example.org/2")
+        guest.pm("master", "what?")
+        guest.expect(re.escape("given: [('guest', 'my CASINO'), ('master', 'http://example.org/2')]"))
+        master.command("!pystat filtering", "^<Verlihub> filtering: ready, 3 events")
+        count = 'vhpy_hook_seconds_count{script="filtering",hook="OnParsedMsgChat"} 2'
+        wait_for("the figures", lambda: count in metrics())
+        with urllib.request.urlopen(f"http://{address}/health", timeout=LIMIT) as answer:
+            assert answer.read() == b"ok\n"
+        assert "vhpy_users" not in metrics(), "what Verlihub has itself"
 
 
 def own_clock_that_is_set_back(hub):
