@@ -632,6 +632,40 @@ mod tests {
         assert_eq!(again.new_patterns(Some(&filters)), 0);
     }
 
+    #[test]
+    fn the_lowest_class_of_the_clauses_that_fit_is_asked_for() {
+        let clause = |min_class, text: &str| Clause {
+            tests: vec![Test {
+                relation: Relation::Contains,
+                arg: 1,
+                ignore_case: false,
+                texts: vec![text.into()],
+            }],
+            min_class,
+        };
+        let clauses =
+            vec![clause(Some(1), "a"), clause(Some(3), "b"), clause(Some(2), "c"), clause(None, "d")];
+        let filter = HookFilter { hook: Hook::OnParsedMsgChat, clauses };
+        let filters = Filters::build(vec![filter], Decoder::Utf8, None).unwrap();
+        for (message, wanted) in [
+            ("b", Passes::FromClass(3)),
+            ("bc", Passes::FromClass(2)),
+            ("abc", Passes::FromClass(1)),
+            ("ab", Passes::FromClass(1)),
+            ("abd", Passes::Yes),
+            ("x", Passes::No),
+        ] {
+            let args = [Value::from("nick"), Value::from(message)];
+            let mut scratch = String::new();
+            let filter = filters.of(Hook::OnParsedMsgChat).unwrap();
+            assert_eq!(
+                filter.test(&mut Texts::new(&args, filters.decoder(), &mut scratch)),
+                wanted,
+                "{message}"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn garbage_is_an_error_and_nothing_worse(garbage in value(), message: Vec<u8>) {

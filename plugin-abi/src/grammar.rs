@@ -118,6 +118,10 @@ mod tests {
             fitted(Call::mc, &[text("a|$Quit b|"), text("x> y|")]),
             Ok(vec![text("a&#124;$Quit b"), text("x_ y_")])
         );
+        assert_eq!(
+            fitted(Call::mc, &[text("m"), text("a\r\nb\0c<d>$|")]),
+            Ok(vec![text("m"), text("a__b_c_d___")])
+        );
         let info = ["n", "a$b", "<t|>", "100\x01", "m$", "12"].map(text);
         assert_eq!(
             fitted(Call::SetMyINFO, &info),

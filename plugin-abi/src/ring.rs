@@ -397,6 +397,17 @@ pub(crate) mod tests {
         }
 
         #[test]
+        fn a_record_is_no_longer_than_a_ring_can_hold() {
+            for (words, is_held) in [(MIN_WORDS - 2, true), (MIN_WORDS - 1, false)] {
+                let memory = Memory::new(MIN_WORDS);
+                let bytes = words * WORD;
+                memory.words[0].store(PRESENT | bytes as u64, Ordering::Relaxed);
+                let popped = Consumer::new(memory).pop(&mut Vec::new());
+                assert_eq!(popped, if is_held { Ok(Some(true)) } else { Err(Corrupt::Length(bytes)) });
+            }
+        }
+
+        #[test]
         fn a_position_that_was_never_written_is_refused() {
             let memory = Memory::new(MIN_WORDS);
             let mut producer = Producer::new(memory.clone());

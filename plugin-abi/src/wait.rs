@@ -289,3 +289,31 @@ fn spin(looks: u32, mut ready: impl FnMut() -> bool) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_threads_as_processors_are_not_too_many() {
+        assert_eq!(Oversubscription::of(1, 2), Oversubscription::NONE);
+        assert_eq!(Oversubscription::of(2, 2), Oversubscription::NONE);
+        assert_eq!(Oversubscription::of(3, 2).number(), 3);
+        assert_eq!(Oversubscription::of(1000, 2).number(), Oversubscription::MOST_TOLD_APART);
+        assert_eq!(Oversubscription::from_number(u32::MAX), Oversubscription::SLEEPERS);
+    }
+
+    #[test]
+    fn what_is_ready_is_seen_and_who_sleeps_does_not_look_again() {
+        let mut policy = SpinPolicy::default();
+        let mut looks = 0;
+        let ready = |looks: &mut u32, at: u32| {
+            *looks += 1;
+            *looks >= at
+        };
+        assert!(policy.stay_awake(Oversubscription::NONE, Waking::Dear, || ready(&mut looks, 3)));
+        looks = 0;
+        assert!(!policy.stay_awake(Oversubscription::SLEEPERS, Waking::Dear, || ready(&mut looks, 2)));
+        assert_eq!(looks, 1);
+    }
+}

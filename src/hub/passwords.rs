@@ -477,6 +477,19 @@ mod tests {
     }
 
     #[test]
+    fn a_right_password_forgives_only_who_has_come_from_there_before() {
+        let now = Instant::now();
+        let mut passwords = Passwords::new(Arc::new(|| {}));
+        for (trust, counted) in [(Trust::Stranger, 3), (Trust::Known, 1)] {
+            let source = source("10.0.0.1", trust);
+            passwords.failed(&source, now);
+            assert_eq!(passwords.failed(&source, now), 2);
+            passwords.succeeded(&source);
+            assert_eq!(passwords.failed(&source, now), counted, "{trust:?}");
+        }
+    }
+
+    #[test]
     fn addresses_are_remembered_for_a_while() {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path()).unwrap();

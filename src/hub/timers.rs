@@ -164,3 +164,21 @@ impl Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mean_is_that_of_the_last_ten_seconds_or_since_the_start() {
+        let mut frequency = Frequency::default();
+        for second in 100..130 {
+            (100..second).for_each(|_| frequency.count(second));
+        }
+        // In the second 120 there were 20 turns, in 129 there were 29.
+        assert_eq!(frequency.mean(130, 100), 24.5);
+        assert_eq!(frequency.mean(130, 128), 28.5);
+        assert_eq!(frequency.mean(129, 129), 28.0 + 29.0);
+        assert_eq!(frequency.mean(1000, 100), 0.0);
+    }
+}

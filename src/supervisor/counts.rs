@@ -249,6 +249,8 @@ mod tests {
         counts.given(Hook::OnUserLogout);
         counts.answered(Hook::OnParsedMsgChat, &Answer::Block);
         counts.answered(Hook::OnParsedMsgChat, &Answer::GoOn);
+        // Nothing can be blocked there.
+        counts.answered(Hook::OnUserLogout, &Answer::Block);
         counts.overran(Some(Hook::OnUserLogout));
         counts.overran(None);
         counts.called();

@@ -512,6 +512,20 @@ mod tests {
     }
 
     #[test]
+    fn a_traceback_that_never_ends_is_logged_in_parts() {
+        let (_reader, writer) = nix::unistd::pipe().unwrap();
+        let output = Output::new("test");
+        let (level, since) = (Level::Warn, Instant::now());
+        let (line, traceback) = (Vec::new(), Vec::new());
+        let mut stream = Stream { file: writer.into(), level, output, line, traceback, since };
+        stream.take(b"Traceback (most recent call last):\n");
+        for _ in 0..3 * LONGEST_TRACEBACK {
+            stream.take(b"  File\n");
+            assert!(stream.traceback.len() < LONGEST_TRACEBACK);
+        }
+    }
+
+    #[test]
     fn a_traceback_without_an_end_is_logged_nevertheless() {
         let thread = OutputThread::start().unwrap();
         let (out, _out_writer) = nix::unistd::pipe().unwrap();

@@ -267,6 +267,7 @@ mod tests {
         store.set(b"a", Some(2i64.into()), 10).unwrap();
         store.set(b"b", Some(1i64.into()), MAX_STORE - 10).unwrap();
         store.set(b"b", None, 0).unwrap();
+        assert_eq!(store.bytes, 10);
         assert_eq!(store.entries(), [("a".to_string().into(), 2i64.into())]);
     }
 

@@ -50,3 +50,22 @@ impl Verdict {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_blocked_is_not_whatever_the_answer() {
+        for (hook, is_blocked) in [(Hook::OnParsedMsgChat, true), (Hook::OnUserLogout, false)] {
+            for answer in [Answer::Block, Answer::Send { data: b"x|"[..].into(), then: 0 }] {
+                let mut verdict = Verdict::default();
+                verdict.add(hook, answer.clone());
+                assert_eq!(verdict.blocked, is_blocked, "{hook}: {answer:?}");
+            }
+        }
+        let mut verdict = Verdict::default();
+        verdict.add(Hook::OnParsedMsgChat, Answer::Send { data: b"x|"[..].into(), then: 1 });
+        assert_eq!((verdict.blocked, verdict.send), (false, vec![b"x|".to_vec()]));
+    }
+}

@@ -136,6 +136,18 @@ fn commands_of_scripts_are_in_menus_as_long_as_they_are_there() {
     assert!(!old.so_far().join("\n").contains("$UserCommand"), "a client that does not know it");
 }
 
+#[test]
+fn a_pinger_needs_no_share() {
+    let hub = HubBuilder::new().set("min_share", "1").start();
+    let mut pinger = Client::connect(&hub, 4);
+    pinger.nick = "ping".into();
+    pinger.wait_for("$Lock");
+    pinger.send("$Supports NoHello NoGetINFO BotINFO|$Key x|$ValidateNick ping|$BotINFO list|");
+    pinger.wait_for("$HubINFO");
+    pinger.send("$MyINFO $ALL ping <t V:1,M:A,H:1/0/0,S:1>$ $5\x01$$0$|");
+    pinger.wait_for("$MyINFO $ALL ping");
+}
+
 const DICE: &str = "
 import vh
 

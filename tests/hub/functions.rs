@@ -130,6 +130,14 @@ fn users_are_known_and_changed() {
     nick.wait_for("$ $50\x03$");
     all(&mut master, &[("vh.UnsetMyINFOFlag('nick', 1)", "True")]);
     nick.wait_for("$ $50\x02$");
+    // What would end or split the message is no status.
+    all(
+        &mut master,
+        &[("vh.SetMyINFOFlag('nick', 0x24)", "True"), ("vh.UnsetMyINFOFlag('nick', 2)", "False")],
+    );
+    nick.wait_for("$ $50&$");
+    all(&mut master, &[("vh.UnsetMyINFOFlag('nick', 0x24)", "True")]);
+    nick.wait_for("$ $50\x02$");
     all(&mut master, &[("vh.SetUserIP('nick', '10.1.2.3')", "True"), ("vh.SetUserIP('nick', 'x')", "False")]);
     nick.wait_for("$UserIP nick 10.1.2.3$$");
     master.send("$UserIP nick|");

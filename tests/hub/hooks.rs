@@ -431,6 +431,45 @@ fn a_script_may_put_out_whom_it_is_asked_about() {
 /// Each row of the table of hooks has its place in these tests: as a line of the log, or as a
 /// function of a script.
 #[test]
+fn what_a_script_says_while_it_is_asked_about_a_bots_message_is_not_asked_about() {
+    let script = "
+        import vh
+
+        def OnPublicBotMessage(nick, text, least, most):
+            print('ASKED', text, flush=True)
+            vh.mc('nested', 'Bot')
+
+        def OnUserLogin(nick):
+            vh.mc('first', 'Bot')
+            vh.mc('second', 'Bot')
+        ";
+    let mut hub = TestHub::with_script(&crate::support::dedent(script));
+    let mut nick = hub.guest("nick");
+    for said in ["nested", "first", "nested", "second"] {
+        assert_eq!(nick.wait_for("<Bot> "), format!("<Bot> {said}"));
+    }
+    hub.logs_next("ASKED first");
+    assert!(!hub.has_logged("ASKED nested"));
+}
+
+#[test]
+fn who_tells_the_same_again_is_not_asked_about() {
+    let script = "
+        told = []
+
+        def OnParsedMsgMyINFO(nick, desc, *rest):
+            told.append(desc)
+            print('TOLD', told, flush=True)
+        ";
+    let mut hub = TestHub::with_script(&crate::support::dedent(script));
+    let mut nick = hub.guest("nick");
+    for desc in ["a", "a", "b", "b", "a"] {
+        nick.send(&format!("$MyINFO $ALL nick {desc}<t V:1,M:A,H:1/0/0,S:1>$ $5\x01$m$9$|"));
+    }
+    hub.logs("TOLD ['a', 'b', 'a']");
+}
+
+#[test]
 fn no_hook_is_without_a_test() {
     let tests = include_str!("hooks.rs");
     for hook in &plugin_abi::HOOKS {

@@ -152,8 +152,17 @@ fn functions_take_and_give_anything() {
         def echo(x): return x
         def add(a, b): return a + b
         def fail(): raise ValueError('on purpose')
+        def deep(levels):
+            value = []
+            for _ in range(levels - 1): value = [value]
+            return value
         ",
     );
+    let most = plugin_abi::value::MAX_DEPTH as i64;
+    assert!(matches!(stage.call(loaded.id, "deep", &[most.into()]), Value::List(_)));
+    let deeper = stage.supervisor.call(&mut stage.host, loaded.id, "deep", &[(most + 1).into()]);
+    let reason = deeper.map_err(|error| error.to_string()).expect_err("a level too many");
+    assert!(reason.contains("nested deeper than 64 levels"), "{reason}");
     assert_eq!(stage.call(loaded.id, "add", &[1i64.into(), 2i64.into()]), Value::Int(3));
     let deep = Value::List(vec![
         Value::Map(vec![("key".into(), Value::List(vec![1.5.into(), true.into(), Value::Nil]))]),
@@ -270,6 +279,43 @@ fn events_and_threads_go_on_side_by_side() {
         let expected = format!("{number}:1").into_bytes();
         assert_eq!(verdict.replacement, Some(Replacement::Chat { nick: None, message: Some(expected) }));
     }
+}
+
+#[test]
+fn a_thread_of_another_script_is_served_while_a_hook_is_waited_for() {
+    let mut stage = Stage::new();
+    let served = std::rc::Rc::new(std::cell::Cell::new(false));
+    let seen = served.clone();
+    stage.host = Recorder::answering(move |_, _, call, _| match call {
+        Call::mc => {
+            seen.set(true);
+            Value::Int(1)
+        }
+        Call::GetUsersCount => Value::Int(seen.get().into()),
+        _ => Value::Int(1),
+    });
+    stage.load(
+        "waits.py",
+        "
+        import pathlib, time
+        def OnParsedMsgChat(nick, message):
+            pathlib.Path(vh.path).with_name('go').touch()
+            while not vh.GetUsersCount(): time.sleep(0.001)
+            return 0
+        ",
+    );
+    stage.load(
+        "threaded.py",
+        "
+        import pathlib, threading, time
+        def work():
+            while not pathlib.Path(vh.path).with_name('go').exists(): time.sleep(0.001)
+            vh.mc('now')
+        threading.Thread(target=work, daemon=True).start()
+        ",
+    );
+    assert!(chat(&mut stage, "n", "wait").blocked, "it waits for what the other script's thread says");
+    assert!(served.get());
 }
 
 #[test]

@@ -116,7 +116,8 @@ fn a_function_without_memory() {
 fn processor_time() {
     let mut stage = Stage::with(patient());
     let id = with_limits(&mut stage, "busy.py", Limits { cpu_seconds: Some(1), ..Limits::default() });
-    dies_of(&mut stage, id, "while True: pass", "limit of 1 s of processor time");
+    // By the signal that can be caught, a second before the other one.
+    dies_of(&mut stage, id, "while True: pass", "it used up its limit of 1 s of processor time");
 }
 
 #[test]
@@ -151,8 +152,23 @@ fn processes() {
     }
 }
 
+/// A limit of its own making, or the hub's, is none that the hub has set for it.
+#[test]
+fn a_script_that_limits_itself_does_not_die_of_that() {
+    let mut stage = Stage::with(patient());
+    let id = stage.load("own.py", RUNS).id;
+    let pid = stage.pid(id);
+    let own = "resource.setrlimit(resource.RLIMIT_AS, (1 << 40, resource.RLIM_INFINITY)); raise MemoryError";
+    assert!(!chat(&mut stage, own), "the event goes on");
+    assert!(chat(&mut stage, "pass"));
+    assert_eq!((stage.pid(id), stage.supervisor.status(id).map(|status| status.restarts)), (pid, Some(0)));
+}
+
 #[test]
 fn niceness_is_added_to_the_hubs() {
+    // This thread alone is made nicer, and what it starts; the test has it to itself.
+    // SAFETY: a call without pointers.
+    unsafe { libc::nice(2) };
     let mut stage = Stage::with(patient());
     let id = with_limits(&mut stage, "nice.py", Limits { nice: Some(3), ..Limits::default() });
     // SAFETY: a call without pointers.

@@ -336,3 +336,23 @@ fn an_interpreter_that_does_not_start_in_time_is_said_to_be_late() {
     let error = stage.supervisor.load(&mut stage.host, &path).unwrap_err().to_string();
     assert!(error.starts_with("it did not load in time: /") && error.ends_with("had not started"), "{error}");
 }
+
+#[test]
+fn a_script_is_not_reloaded_inside_of_its_own_hook() {
+    let mut stage = Stage::new();
+    stage.host = Recorder::answering(|supervisor, host, call, _| {
+        if call == Call::mc {
+            let id = supervisor.find("inside").expect("it is loaded");
+            let reason = supervisor.reload(host, id).map_err(|error| error.to_string());
+            host.answers.push(reason.expect_err("it is inside a hook"));
+        }
+        Value::Int(1)
+    });
+    let id = stage.load("inside.py", "def OnParsedMsgChat(nick, message): vh.mc('reload me'); return 0").id;
+    let pid = stage.pid(id);
+    let args = ["n".into(), "text".into()];
+    assert!(stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &args).blocked);
+    assert!(stage.host.answers[0].contains("it is inside a hook: try again"), "{:?}", stage.host.answers);
+    assert_eq!(stage.pid(id), pid);
+    assert!(stage.supervisor.reload(&mut stage.host, id).is_ok());
+}

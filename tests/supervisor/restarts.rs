@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::chat;
 use crate::support::{LIMIT, Recorder, Stage, Watchdog, config, kill, text, wait_until};
-use vhpy::supervisor::{Config, RestartLimits};
+use vhpy::supervisor::{Config, Replacement, RestartLimits};
 use vhpy::{Call, Hook, ScriptId, Value};
 
 #[test]
@@ -22,6 +22,23 @@ fn a_killed_script_is_back_before_the_next_event() {
     assert!(!chat(&mut stage, "n", "good").blocked);
     let told = stage.host.told.join("\n");
     assert!(told.contains("filter") && told.contains("SIGKILL"), "{told}");
+}
+
+#[test]
+fn who_is_restarted_meanwhile_has_their_say_in_load_order() {
+    let mut stage = Stage::with(Config { restart_wait: LIMIT, ..config() });
+    let replaces = |text: &str| format!("def OnParsedMsgChat(nick, message): return '{text}'");
+    let first = stage.load("first.py", &replaces("first")).id;
+    stage.load("second.py", &replaces("second"));
+    let pid = stage.pid(first);
+    kill(pid, libc::SIGKILL);
+    // Seen before the event: it is handed over late, once there is a process for it.
+    stage.serve_until("the death", |supervisor, _| {
+        supervisor.status(first).is_some_and(|status| status.pid != u32::try_from(pid).ok())
+    });
+    let message = Some(b"second".to_vec());
+    let replacement = chat(&mut stage, "n", "text").replacement;
+    assert_eq!(replacement, Some(Replacement::Chat { nick: None, message }), "the last in load order counts");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a worker makes of scripts, events and return values.
 
+use crate::support::dedent;
 use crate::support::fake_hub::{FakeHub, Options};
 use plugin_abi::{Answer, FromWorker, Hook, HookSet, Value};
 
@@ -140,6 +141,21 @@ fn exceptions_are_logged_and_the_hub_goes_on() {
     hub.wait_for_log("ZeroDivisionError");
     hub.wait_for_log("script.py\", line 2, in OnParsedMsgChat");
     assert_eq!(hub.chat("a", "b"), Answer::GoOn);
+}
+
+#[test]
+fn what_no_encoding_has_can_be_printed() {
+    let script = r"
+        import sys
+        def OnParsedMsgChat(nick, message):
+            print('out \udcff end')
+            print('err \udcff end', file=sys.stderr)
+            return 0
+        ";
+    let mut hub = FakeHub::new(dedent(script));
+    assert_eq!(hub.chat("a", "b"), Answer::Block);
+    hub.wait_for_log(r"out \udcff end");
+    hub.wait_for_log(r"err \udcff end");
 }
 
 #[test]
@@ -403,6 +419,8 @@ def OnUserLogin(nick): yield 5
 async def OnUserLogout(nick): yield 5
 def OnParsedMsgChat(nick, *, message, more=1): pass
 def OnParsedMsgSearch(*, more=1): pass
+def OnUserInList(nick, more=1): pass
+def OnOperatorDrops(op, nick, reason): pass
 class OnNewReg: pass
 def OnSomethingElse(): pass
 OnSomethingOther = int
@@ -413,6 +431,7 @@ def Observe(): pass
         "OnUserLogin is a generator (it has a yield): a call of it runs nothing",
         "OnUserLogout is a generator (it has a yield): a call of it runs nothing",
         "OnParsedMsgChat has the keyword-only parameter message without a default",
+        "OnOperatorDrops needs 3 arguments, but the hub gives 2: every call will fail",
         "OnNewReg is a class: each event makes an object of it",
         "OnSomethingElse is no hook: the hub does not call it by itself",
     ];

@@ -319,3 +319,19 @@ fn a_frame_that_is_too_long_is_refused() {
     frame.resize(frame.len() + MAX_FRAME, 0);
     assert!(matches!(FromWorker::read(&frame), Err(FrameError::TooLong(_))));
 }
+
+#[test]
+fn a_frame_with_more_parts_than_its_kind_is_refused() {
+    let mut frames = [Vec::new(), Vec::new(), Vec::new()];
+    ToWorker::Release(7).write(&mut frames[0]).unwrap();
+    write_event(&mut frames[1], 1, Hook::OnTimer, &[Value::Float(1.5)]).unwrap();
+    FromWorker::Later(7).write(&mut frames[2]).unwrap();
+    for mut buffer in frames {
+        let is_read = |buffer: &[u8]| ToWorker::read(buffer).is_ok() || FromWorker::read(buffer).is_ok();
+        assert!(is_read(&buffer), "{buffer:?}");
+        // The first byte says how many parts follow.
+        buffer[0] += 1;
+        buffer.push(0xc0);
+        assert!(!is_read(&buffer), "{buffer:?}");
+    }
+}

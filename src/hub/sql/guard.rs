@@ -279,3 +279,27 @@ impl Drop for MemoryLimit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the translation lets through by mistake is refused here.
+    #[test]
+    fn the_hubs_tables_are_not_dropped_or_altered_even_where_that_is_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hub.sqlite");
+        let tables =
+            "create table reglist (nick); create index known on reglist (nick); create table own (a)";
+        Connection::open(&path).unwrap().execute_batch(tables).unwrap();
+        let guarded = Guarded::open(&path).unwrap();
+        let run = |sql: &str| guarded.trusted(|connection| connection.execute_batch(sql));
+        for refused in ["drop table RegList", "alter table reglist add column x", "drop index known"] {
+            assert!(run(refused).is_err(), "{refused}");
+        }
+        for allowed in ["alter table own add column x", "drop table own", "create table reg (nick)"] {
+            assert!(run(allowed).is_ok(), "{allowed}: {:?}", run(allowed));
+        }
+        assert!(guarded.connection().execute_batch("drop table reg").is_err(), "without trust");
+    }
+}
