@@ -2,7 +2,8 @@
 with the interpreter that would run the scripts, and gives it the tables as JSON.
 
 Standard input: {"files": […], "stub": the text of vh.pyi, "hooks": {name: {"args": […], "blocks":
-bool, "replaces": "Never" | "Chat" | "MyInfo"}}, "aliases": {function: [keyword, …]}}.
+bool, "replaces": "Never" | "Chat" | "MyInfo"}}, "aliases": {function: [keyword, …]},
+"limits": {"memory": bytes, "seconds": of processor time, "bytes": of a script}}.
 Standard output: a list of {"file", "line", "column", "code", "message", "help"}.
 """
 
@@ -13,6 +14,7 @@ import io
 import json
 import os
 import re
+import resource
 import site
 import sys
 import tokenize
@@ -206,6 +208,9 @@ class Script:
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             line, column = getattr(error, "lineno", 1) or 1, getattr(error, "offset", 1) or 1
             message = getattr(error, "msg", None) or str(error) or TOO_DEEP
+            if isinstance(error, MemoryError):
+                most = resource.getrlimit(resource.RLIMIT_AS)[0] >> 20
+                message = f"{TOO_DEEP}, or takes more than {most} MiB of memory"
             place = ast.Pass(lineno=line, col_offset=max(column - 1, 0))
             version = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
             return self.find(place, "VH001", f"{version} cannot read this: {message}", "write it as this version of Python has it")
@@ -560,22 +565,40 @@ def silenced(text):
     return lines
 
 
+def limit(what, most):
+    """A script that takes too much to be read is not to take it from the hub beside it."""
+    now = resource.getrlimit(what)
+    most = min([most, *(each for each in now if each != resource.RLIM_INFINITY)])
+    resource.setrlimit(what, (most, now[1]))
+
+
 def main():
     asked = json.load(sys.stdin)
+    limits = asked["limits"]
+    limit(resource.RLIMIT_AS, limits["memory"])
+    limit(resource.RLIMIT_CPU, limits["seconds"])
     names, functions = read_stub(asked["stub"], asked["aliases"])
     tables = {"names": names, "functions": functions, "hooks": asked["hooks"]}
     folders, found = packages(), []
     for path in asked["files"]:
+        place = {"file": path, "line": 1, "column": 1, "code": "VH001"}
         try:
+            if os.path.getsize(path) > limits["bytes"]:
+                message = f"cannot be read: it has more than {limits['bytes'] >> 20} MiB"
+                found.append({**place, "message": message, "help": "keep data in a file beside it"})
+                continue
             with tokenize.open(path) as file:
                 text = file.read()
         except (SyntaxError, UnicodeDecodeError, OSError) as error:
-            place = {"file": path, "line": 1, "column": 1, "code": "VH001"}
             found.append({**place, "message": f"cannot be read: {error}", "help": "save it as UTF-8, or name its encoding in the first line"})
             continue
         script = Script(path, text, tables, folders)
         try:
             script.check()
+        except MemoryError:
+            message = f"cannot be read whole within {limits['memory'] >> 20} MiB of memory"
+            found.append({**place, "message": message, "help": "keep data in a file beside it"})
+            continue
         except RecursionError:
             # What was found before stays; the others' scripts are read all the same.
             script.find(None, "VH001", f"cannot be read whole: {TOO_DEEP}", "write it with fewer levels inside each other")

@@ -96,7 +96,7 @@ pub fn check(scripts: &[PathBuf], configured: Option<&Path>) -> Result<Vec<Findi
     }
     let mut found = Vec::new();
     for (python, scripts) in by_python {
-        found.extend(read(&python, &scripts)?);
+        found.extend(read(&python, &scripts, &Limits::of(scripts.len()))?);
     }
     let place =
         |finding: &Finding| scripts.iter().position(|script| script.to_string_lossy() == finding.file);
@@ -104,15 +104,31 @@ pub fn check(scripts: &[PathBuf], configured: Option<&Path>) -> Result<Vec<Findi
     Ok(found)
 }
 
+/// What reading scripts may take.
+struct Limits {
+    /// Bytes of address space.
+    memory: u64,
+    /// Seconds of processor time.
+    seconds: u64,
+    /// Bytes of one script.
+    bytes: u64,
+}
+
+impl Limits {
+    fn of(scripts: usize) -> Limits {
+        Limits { memory: 2 << 30, seconds: 60 + scripts as u64, bytes: 4 << 20 }
+    }
+}
+
 /// Lets a Python read scripts.
-fn read(python: &Path, scripts: &[&Path]) -> Result<Vec<Finding>, CheckError> {
+fn read(python: &Path, scripts: &[&Path], limits: &Limits) -> Result<Vec<Finding>, CheckError> {
     let shown = || python.display().to_string();
     // Isolated and without packages' own start-up: nothing runs but the reader.
     let start = |error: std::io::Error| CheckError::Start(shown(), error);
     // Not a pipe: a program that does not read it would leave nobody to write to.
     let asked = memfd_create("scripts", MFdFlags::MFD_CLOEXEC).map_err(|error| start(error.into()))?;
     let mut asked = File::from(asked);
-    asked.write_all(question(scripts).to_string().as_bytes()).map_err(start)?;
+    asked.write_all(question(scripts, limits).to_string().as_bytes()).map_err(start)?;
     asked.rewind().map_err(start)?;
     let output = Command::new(python)
         .args(["-I", "-S", "-X", "utf8", "-c", READER])
@@ -129,7 +145,7 @@ fn read(python: &Path, scripts: &[&Path]) -> Result<Vec<Finding>, CheckError> {
 }
 
 /// What the reader is told: the files and the tables.
-fn question(scripts: &[&Path]) -> Json {
+fn question(scripts: &[&Path], limits: &Limits) -> Json {
     let hooks: serde_json::Map<String, Json> = plugin_abi::HOOKS
         .iter()
         .map(|spec| {
@@ -151,7 +167,10 @@ fn question(scripts: &[&Path]) -> Json {
         })
         .collect();
     let files: Vec<String> = scripts.iter().map(|script| script.to_string_lossy().into_owned()).collect();
-    json!({"files": files, "stub": plugin_abi::stub::pyi(), "hooks": hooks, "aliases": aliases})
+    let Limits { memory, seconds, bytes } = limits;
+    let limits = json!({"memory": memory, "seconds": seconds, "bytes": bytes});
+    let stub = plugin_abi::stub::pyi();
+    json!({"files": files, "stub": stub, "hooks": hooks, "aliases": aliases, "limits": limits})
 }
 
 #[cfg(test)]
@@ -270,5 +289,30 @@ mod tests {
         let pipe = folder.path().join("pipe.py");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(matches!(scripts(&[pipe]), Err(CheckError::Path(..))));
+    }
+
+    /// What cannot be read within bounds is a finding, and the others are read.
+    #[test]
+    fn reading_takes_no_more_than_it_may() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, source: String| {
+            std::fs::write(folder.path().join(name), source).unwrap();
+            folder.path().join(name)
+        };
+        let files = [
+            write("large.py", "# comment\n".repeat(500_000)),
+            write("dear.py", format!("x = [{}]", "a,".repeat(1_000_000))),
+            write("last.py", "def OnTimr(): pass".into()),
+        ];
+        let scripts: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+        let limits = Limits { memory: 256 << 20, seconds: 60, bytes: 4 << 20 };
+        let python = interpreter_of(&files[0], None).unwrap();
+        let found = read(&python, &scripts, &limits).unwrap();
+        let told: Vec<(&str, &str)> =
+            found.iter().map(|finding| (finding.code.as_str(), finding.message.as_str())).collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].0 == "VH001" && told[0].1.contains("more than 4 MiB"), "{told:?}");
+        assert!(told[1].0 == "VH001" && told[1].1.contains("256 MiB"), "{told:?}");
+        assert_eq!(told[2].0, "VH101", "{told:?}");
     }
 }
