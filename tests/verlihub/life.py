@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -204,6 +205,23 @@ def check_a_script_cannot_unload_the_plugin(hub, master):
         master.chat(f"eval 0 vh.ParseCommand('master', '{command}', 0)")
         master.expect("cannot unload plugins")
     assert master.eval("1 + 1") == 2
+
+
+def check_timers_commands_and_filters(hub, master):
+    load(hub, master, "beside.py")
+    with hub.client("guest") as guest, hub.client("oper") as oper:
+        # The bot speaks after the line that it answers.
+        guest.chat("bot, are you there?")
+        master.expect(r"^<guest> bot, are you there\?$", never="yes")
+        master.expect("> guest, yes\\?$")
+        guest.chat("nobody in particular")
+        guest.chat("bot, again")
+        master.expect("^<guest> bot, again$")
+        master.expect("> guest, yes\\?$")
+        oper.command("+ticks 3", "at least 3 ticks")
+        oper.command("+ticks many", r"Usage: \+ticks \[least\]")
+    master.command("!pyunload beside", "is unloaded")
+    assert (hub.folder / "beside").read_text() == "True"
 
 
 def check_storms(hub, master):
@@ -407,6 +425,45 @@ def own_clock_that_is_set_back(hub):
         clock.write_text("7200")
         before = master.eval(ticks)
         wait_for("five ticks more", lambda: master.eval(ticks) > before + 5)
+
+
+def own_recording(hub):
+    """Begun and ended over the control socket, as by `vhpy ctl record`."""
+    control, file = hub.root / "control", hub.root / "recording.jsonl"
+    os.environ["VHPY_CONTROL"] = str(control)
+    try:
+        hub.start()
+    finally:
+        del os.environ["VHPY_CONTROL"]
+
+    def ask(**request):
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(LIMIT)
+            stream.connect(str(control))
+            with stream.makefile("rw", encoding="utf-8") as lines:
+                assert json.loads(lines.readline())["control"] == 1
+                lines.write(json.dumps({"id": 1, **request}) + "\n")
+                lines.flush()
+                return json.loads(lines.readline())
+
+    with hub.client("master") as master:
+        assert ask(do="record", path=str(file)).get("answer") is True
+        with hub.client("reg") as reg, hub.client("guest") as guest:
+            guest.chat("hello, I am 10.1.2.3")
+            master.expect("^<guest> hello")
+            guest.pm("reg", "psst")
+            reg.expect("psst")
+            reg.chat("+passwd hunter2")
+            master.eval("vh.SQL(\"select login_pwd from reglist where nick = 'reg'\")")
+        assert ask(do="record", path=str(file)).get("error")
+        assert "ended" in ask(do="record")["text"]
+    wait_for("the end of the recording", lambda: file.read_text().endswith('{"what":"end"}\n'))
+    assert file.stat().st_mode & 0o777 == 0o600
+    text = file.read_text()
+    assert '"hook":"OnParsedMsgChat","args":["guest","hello, I am 198.18.0.' in text, text
+    assert '"hook":"OnParsedMsgMyPass","args":["reg","[secret]"]' in text, text
+    for hidden in ("psst", "hunter2", "10.1.2.3", "127.0.0.1", "regpass", hub.account("reg", 1).split("'")[-2]):
+        assert hidden not in text, (hidden, text)
 
 
 OWN = [check for name, check in list(globals().items()) if name.startswith("own_")]
