@@ -28,6 +28,8 @@ use reading::{Played, RecordedCall};
 
 /// How long a hook may take; longer than in a hub, whose machine may have been a faster one.
 const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long is waited for what the script did then and has not done yet, by itself.
+const LINGER: Duration = Duration::from_secs(1);
 /// How long is waited for a script that has died to be there again.
 const RESTART: Duration = Duration::from_secs(60);
 
@@ -137,7 +139,10 @@ pub fn replay(
     let id = supervisor.load(&mut stage, path)?.id;
     for at in stage.played.first.clone() {
         stage.give(&supervisor, id, at);
+        // What the script has put off until after the event.
+        supervisor.serve(&mut stage);
     }
+    stage.linger(&supervisor);
     supervisor.shutdown(&mut stage);
     let mut replayed = stage.end();
     replayed.script = name.into();
@@ -242,12 +247,29 @@ impl Stage {
             status.is_some_and(|status| matches!(status.state, "starting" | "backoff" | "stuck"))
         };
         while is_coming(supervisor) && Instant::now() < end {
-            // SAFETY: the supervisor has it open for longer than this borrows it.
-            let fd = unsafe { BorrowedFd::borrow_raw(supervisor.poll_fd()) };
-            // An interruption, or nothing, leads to another look.
-            let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::from(100u8));
-            supervisor.serve(self);
+            self.wait_a_moment(supervisor);
         }
+    }
+
+    /// A script's threads and what it has put off come in their own time.
+    fn linger(&mut self, supervisor: &Supervisor) {
+        let end = Instant::now() + LINGER;
+        while self.is_anything_missing() && Instant::now() < end {
+            self.wait_a_moment(supervisor);
+        }
+    }
+
+    fn is_anything_missing(&self) -> bool {
+        let act = |at: &usize| self.played.calls.get(*at).is_some_and(|call| is_act(call.call.spec()));
+        self.calls.values().any(|alike| alike.made < alike.calls.len() && alike.calls.iter().any(act))
+    }
+
+    fn wait_a_moment(&mut self, supervisor: &Supervisor) {
+        // SAFETY: the supervisor has it open for longer than this borrows it.
+        let fd = unsafe { BorrowedFd::borrow_raw(supervisor.poll_fd()) };
+        // An interruption, or nothing, leads to another look.
+        let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], PollTimeout::from(50u8));
+        supervisor.serve(self);
     }
 
     /// What is open now hangs on this, too.

@@ -86,6 +86,8 @@ enum What {
         #[arg(num_args = 2..=4, allow_hyphen_values = true, value_names = ["OPTION", "VALUE"])]
         what: Vec<String>,
     },
+    /// Write events, calls and answers to a new file, for vhpy replay; without a file, end that.
+    Record { file: Option<PathBuf> },
     /// Show what a script keeps in vh.store.
     Store { name: String },
 }
@@ -205,6 +207,8 @@ fn request(what: &What) -> Result<Value, String> {
             keys.iter().zip(what).for_each(|(key, value)| request[*key] = json!(value));
             request
         }
+        What::Record { file: Some(file) } => json!({"do": "record", "path": absolute(file)?}),
+        What::Record { file: None } => json!({"do": "record"}),
         What::Store { name } => json!({"do": "store", "script": name}),
     })
 }

@@ -313,3 +313,31 @@ fn a_forked_child_has_neither_the_socket_nor_its_clients() {
     assert!(at.iter().all(|socket| !inherited.contains(socket)), "{at:?} {inherited:?}");
     assert!(hello(&UnixStream::connect(&path).unwrap()).contains("control"));
 }
+
+#[test]
+fn a_recording_is_begun_and_ended() {
+    let (mut stage, path, folder) = stage();
+    stage.load("one.py", SCRIPT);
+    let file = folder.path().join("recording.jsonl");
+    let begin = format!(r#"{{"do": "record", "path": "{}"}}"#, file.display());
+    let said = answers(
+        &mut stage,
+        &path,
+        &[
+            r#"{"do": "record"}"#,
+            r#"{"do": "record", "path": 7}"#,
+            &begin,
+            &begin,
+            r#"{"do": "event", "hook": "OnParsedMsgChat", "args": ["alice", "bad"]}"#,
+            r#"{"do": "record"}"#,
+        ],
+    );
+    assert!(said[0].contains("nothing is being recorded"), "{said:?}");
+    assert!(said[1].contains("\"error\""), "{said:?}");
+    assert!(said[2].contains("\"answer\":true"), "{said:?}");
+    assert!(said[3].contains("being recorded into already"), "{said:?}");
+    assert!(said[5].contains("has ended"), "{said:?}");
+    drop(stage);
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains(r#""args":["alice","bad"]"#) && text.contains(r#""what":"end""#), "{text}");
+}

@@ -230,3 +230,27 @@ fn what_is_no_recording_is_refused_with_its_line() {
     nix::unistd::mkfifo(&folder.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert!(Recording::read(&folder.path().join("pipe")).is_err());
 }
+
+#[test]
+fn what_is_put_off_until_after_the_event_is_the_same_again() {
+    const SOURCE: &str = "
+        import vh
+        def OnParsedMsgChat(nick, message):
+            vh.after(0, vh.mc, f'after {message}')
+    ";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recording.jsonl");
+    let mut stage = Stage::new();
+    stage.load("script.py", SOURCE);
+    stage.supervisor.record(&path, RECORDING_LIMIT).unwrap();
+    for (count, message) in ["one", "two"].into_iter().enumerate() {
+        let args = ["ann".into(), message.into()];
+        stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &args);
+        stage.serve_until("what was put off", |_, host| host.texts(Call::mc).len() == count + 1);
+    }
+    drop(stage);
+    let replayed = played(folder.path(), &path, SOURCE);
+    assert!(replayed.differences.is_empty(), "{:#?}", replayed.differences);
+    let changed = played(folder.path(), &path, &SOURCE.replace("after {", "then {"));
+    assert_eq!(changed.differences.len(), 4, "{:#?}", changed.differences);
+}

@@ -12,7 +12,9 @@ use crate::json;
 use crate::supervisor::console::report;
 use crate::supervisor::figures::map;
 use crate::supervisor::option::{self, ChosenBy};
-use crate::supervisor::{Host, LoadError, Loaded, Replacement, ScriptId, Supervisor, Verdict};
+use crate::supervisor::{
+    Host, LoadError, Loaded, RECORDING_LIMIT, Replacement, ScriptId, Supervisor, Verdict,
+};
 
 /// A request that acts.
 pub(super) struct ActSpec {
@@ -26,13 +28,14 @@ pub(super) struct ActSpec {
 }
 
 /// All of them.
-pub(super) static ACTS: [ActSpec; 7] = [
+pub(super) static ACTS: [ActSpec; 8] = [
     ActSpec { name: "load", about: "path", changes: true, run: Supervisor::control_load },
     ActSpec { name: "unload", about: "script", changes: true, run: Supervisor::control_unload },
     ActSpec { name: "reload", about: "script", changes: true, run: Supervisor::control_reload },
     ActSpec { name: "call", about: "script", changes: true, run: Supervisor::control_call },
     ActSpec { name: "event", about: "hook", changes: true, run: Supervisor::control_event },
     ActSpec { name: "set", about: "option", changes: true, run: Supervisor::control_set },
+    ActSpec { name: "record", about: "path", changes: true, run: Supervisor::control_record },
     ActSpec { name: "store", about: "script", changes: false, run: Supervisor::control_store },
 ];
 
@@ -84,6 +87,18 @@ impl Supervisor {
     fn control_store(&self, _host: &mut dyn Host, request: &Value<'_>) -> Answer {
         let (id, _) = self.meant(request)?;
         Ok(shown_as_json(Value::Map(self.stored(id).unwrap_or_default())))
+    }
+
+    /// Begins a recording, or ends the one that there is.
+    fn control_record(&self, _host: &mut dyn Host, request: &Value<'_>) -> Answer {
+        if field(request, "path").is_none() {
+            let path = self.stop_recording().ok_or_else(|| failed("nothing is being recorded"))?;
+            let text = format!("The recording {} has ended", path.display());
+            return Ok(Done { answer: Value::from(path.display().to_string()), text });
+        }
+        let path = needed(request, "path")?;
+        self.record(Path::new(&path), RECORDING_LIMIT).map_err(failed)?;
+        Ok(Done { answer: Value::Bool(true), text: format!("Recording into {path}") })
     }
 
     fn meant(&self, request: &Value<'_>) -> Result<(ScriptId, String), Refused> {
