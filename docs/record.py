@@ -26,9 +26,9 @@ PATIENCE = 60.0
 class Terminal:
     """A program in a tmux session."""
 
-    def __init__(self, name: str, *program: str) -> None:
+    def __init__(self, name: str, *program: str, height: int = HEIGHT) -> None:
         self.name = name
-        size = ["-x", str(WIDTH), "-y", str(HEIGHT)]
+        size = ["-x", str(WIDTH), "-y", str(height)]
         tmux("new-session", "-d", "-s", name, *size, *program)
         self.said: list[str] = []
 
@@ -84,7 +84,7 @@ def vhpy() -> Path:
 def hub() -> Iterator[tuple[str, str]]:
     """A hub; gives what it said at its start, and the password of its master."""
     shutil.copytree(ROOT / "examples/scripts", FOLDER / "scripts", ignore=lambda *_: ["__pycache__"])
-    command = [vhpy(), "hub", "--data", FOLDER / "data", "--scripts", FOLDER / "scripts"]
+    command = [vhpy(), "hub", "--data", FOLDER / "vhpy", "--scripts", FOLDER / "scripts"]
     command += ["--python", "/usr/bin/python3"]
     process = subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert process.stdout is not None
@@ -118,6 +118,27 @@ def client(nick: str, password: str = "") -> Terminal:
     return terminal
 
 
+def ctl(*commands: str) -> str:
+    """What `vhpy ctl` prints of the hub in the usual folder."""
+    session = ""
+    for command in commands:
+        run = [vhpy(), "ctl", *command.split()]
+        environment = {**os.environ, "XDG_STATE_HOME": str(FOLDER)}
+        said = subprocess.run(run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        session += f"$ vhpy ctl {command}\n{said.stdout}"
+    return session.strip()
+
+
+def top() -> str:
+    """What `vhpy top` shows a moment after its start."""
+    command = ["env", f"XDG_STATE_HOME={FOLDER}", str(vhpy()), "top"]
+    terminal = Terminal("top", *command, height=30)
+    terminal.wait("Hooks of")
+    screen = "\n".join(line.rstrip() for line in terminal.screen().splitlines())
+    tmux("send-keys", "-t", "top", "q")
+    return screen.strip("\n")
+
+
 def record() -> dict[str, str]:
     """All sessions by their names."""
     sessions = {}
@@ -145,6 +166,9 @@ def record() -> dict[str, str]:
         sessions["crash"] = master.session()
         master.key("M-3", "died: signal SIGSEGV")
         sessions["opchat"] = "\n".join(line for line in master.chat() if "died" in line)
+
+        sessions["ctl"] = ctl("stat", "status filter", "reload filter", "set slow_hook 0.2", "stacks reminders")
+        sessions["top"] = top()
 
         (FOLDER / "broken.py").write_text("import vh\n\ndef OnTimer(:\n    pass\n")
         (FOLDER / "typo.py").write_text("def OnParsedMsgChatt(nick, message):\n    return 0\n")

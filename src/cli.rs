@@ -9,6 +9,8 @@ mod generated;
 mod logging;
 mod new;
 mod replay;
+mod running_hub;
+mod top;
 mod trial;
 
 use std::ffi::OsString;
@@ -93,6 +95,10 @@ enum Command {
     /// Ask a hub that runs how its scripts do, and steer them.
     #[command(after_help = ctl::HELP)]
     Ctl(ctl::CtlArgs),
+
+    /// Watch the scripts of a hub that runs: the busiest first, their hooks, and what they print.
+    #[command(after_help = top::HELP)]
+    Top(top::TopArgs),
 
     /// Tell what cannot have been meant in scripts, without running them.
     ///
@@ -327,6 +333,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => backup::restore(&args),
         Command::Config(args) => config::run(&args),
         Command::Ctl(args) => ctl::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Generate { share } => generated::write(&share),
         Command::Check(args) => check::run(&args),
         Command::Try(args) => trial::run(&args),

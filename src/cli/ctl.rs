@@ -1,16 +1,14 @@
 //! `vhpy ctl`: asks a hub that runs, and steers its scripts, over its control socket.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{absolute, default_data};
-use vhpy::supervisor::control::{FILE, VERSION, connect_to};
+use super::absolute;
+use super::running_hub::{NO_HUB, Place};
 
 pub(super) const HELP: &str = "Examples:\n  \
     vhpy ctl list\n  \
@@ -20,8 +18,6 @@ pub(super) const HELP: &str = "Examples:\n  \
     Exit code: 0 when it is done, 1 when it was refused, 2 for a wrong command line, 3 when there is no \
     hub.";
 
-/// The exit code when there is no hub.
-const NO_HUB: i64 = 3;
 /// How often `log -f` looks.
 const FOLLOW: Duration = Duration::from_millis(500);
 
@@ -30,14 +26,8 @@ pub(super) struct CtlArgs {
     #[command(subcommand)]
     what: What,
 
-    /// The data folder of the hub [default: vhpy in the XDG state folder; then the sockets of
-    /// $XDG_RUNTIME_DIR/vhpy and /run/vhpy].
-    #[arg(long, global = true, value_name = "DIR")]
-    data: Option<PathBuf>,
-
-    /// The hub's control socket.
-    #[arg(long, global = true, value_name = "PATH", conflicts_with = "data")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 
     /// Print what the hub answers, as JSON.
     #[arg(long, global = true)]
@@ -93,14 +83,10 @@ enum What {
 }
 
 pub(super) fn run(args: &CtlArgs) -> Result<i64, String> {
-    let Some(stream) = connect(args)? else {
-        eprintln!("vhpy: no hub listens; say where with --data or --socket");
-        return Ok(NO_HUB);
-    };
-    let mut hub = Hub::new(stream).map_err(|error| format!("the hub does not answer: {error}"))?;
+    let Some(mut hub) = args.place.connect()? else { return Ok(NO_HUB) };
     let mut request = request(&args.what)?;
     loop {
-        let answer = hub.ask(&request).map_err(|error| format!("the hub does not answer: {error}"))?;
+        let answer = hub.ask(&request)?;
         if args.json {
             println!("{answer}");
         } else if let Some(error) = answer.get("error") {
@@ -116,67 +102,6 @@ pub(super) fn run(args: &CtlArgs) -> Result<i64, String> {
         }
         request["since"] = answer["answer"]["next"].clone();
         std::thread::sleep(FOLLOW);
-    }
-}
-
-/// The first socket on which a hub listens.
-fn connect(args: &CtlArgs) -> Result<Option<UnixStream>, String> {
-    let in_folder = |folder: PathBuf| folder.join(FILE);
-    let paths = match (&args.socket, &args.data) {
-        (Some(socket), _) => vec![socket.clone()],
-        (None, Some(data)) => vec![in_folder(absolute(data)?)],
-        (None, None) => {
-            let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| Path::new(&folder).join("vhpy"));
-            default_data()
-                .into_iter()
-                .chain(runtime)
-                .chain([PathBuf::from("/run/vhpy")])
-                .map(in_folder)
-                .collect()
-        }
-    };
-    for path in paths {
-        match connect_to(&path) {
-            Ok(stream) => return Ok(Some(stream)),
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                return Err(format!("{}: {error}: you are not its user, nor of its group", path.display()));
-            }
-            Err(_) => {}
-        }
-    }
-    Ok(None)
-}
-
-struct Hub {
-    reader: BufReader<UnixStream>,
-    next: u64,
-}
-
-impl Hub {
-    fn new(stream: UnixStream) -> std::io::Result<Hub> {
-        let mut hub = Hub { reader: BufReader::new(stream), next: 1 };
-        let hello = hub.line()?;
-        match hello["control"].as_i64() {
-            Some(VERSION) => Ok(hub),
-            _ => Err(std::io::Error::other(format!("it speaks another version: {hello}"))),
-        }
-    }
-
-    fn line(&mut self) -> std::io::Result<Value> {
-        let mut line = String::new();
-        if self.reader.read_line(&mut line)? == 0 {
-            return Err(std::io::Error::other("it has ended"));
-        }
-        Ok(serde_json::from_str(&line)?)
-    }
-
-    fn ask(&mut self, request: &Value) -> std::io::Result<Value> {
-        let mut request = request.clone();
-        request["id"] = json!(self.next);
-        self.next += 1;
-        let stream = self.reader.get_mut();
-        stream.write_all(format!("{request}\n").as_bytes())?;
-        self.line()
     }
 }
 

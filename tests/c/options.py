@@ -8,6 +8,7 @@ import ctypes
 import grp
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -280,10 +281,18 @@ def store_dir(hub: Hub) -> None:
 
 
 def control(hub: Hub) -> None:
+    hub.load("def double(number): return number * 2\n")
     hub.set("control", hub.path("control"))
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(hub.path("control"))
-        assert b'"control":1' in client.recv(1000)
+        answers = client.makefile("rb")
+        assert b'"control":1' in answers.readline()
+        # What looks is answered while the hub does something else, what acts when it looks.
+        client.sendall(b'{"do": "list"}\n')
+        assert b'"name":"script"' in answers.readline()
+        client.sendall(b'{"do": "call", "script": "script", "function": "double", "args": [21]}\n')
+        hub.wait_for("the answer", lambda: select.select([client], [], [], 0)[0] != [])
+        assert b'"answer":42' in answers.readline()
         hub.set("control", "")
         # What was there is let go of.
         while client.recv(1000):

@@ -7,6 +7,7 @@ mod bad_input;
 mod bans;
 mod chat;
 mod configuration;
+mod control;
 mod functions;
 mod geoip;
 mod hooks;

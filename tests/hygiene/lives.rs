@@ -2,6 +2,8 @@
 
 use crate::circumstances::{become_nobody, thread_becomes_nobody};
 use crate::support;
+use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -311,7 +313,9 @@ pub fn forks_with_stores() {
 /// Forks at whatever moment the other threads are in: one reads what a script prints without
 /// end, one starts processes. A child that touches what they share waits for ever.
 pub fn forks() {
-    let mut stage = Stage::with(Config { spare: true, ..patient() });
+    let folder = tempfile::tempdir().unwrap();
+    let control = folder.path().join("control");
+    let mut stage = Stage::with(Config { spare: true, control: Some(control.clone()), ..patient() });
     let id = stage.load("asked.py", ASKED).id;
     stage.load("chatterer.py", "import threading\ndef chat():\n    while True: print('x' * 10)\nthreading.Thread(target=chat, daemon=True).start()");
     for number in 0..30 {
@@ -338,6 +342,10 @@ pub fn forks() {
             status, 0,
             "fork {number}: the child ended with status {status:#x}; 14 is a minute's alarm"
         );
+        // The control socket is the parent's, and still there.
+        let mut hello = String::new();
+        BufReader::new(UnixStream::connect(&control).unwrap()).read_line(&mut hello).unwrap();
+        assert!(hello.contains("control"), "{hello}");
         let event = [Value::from("n"), Value::from("x")];
         assert!(stage.supervisor.event(&mut stage.host, Hook::OnParsedMsgChat, &event).blocked);
     }
