@@ -66,6 +66,10 @@ impl Supervisor {
         if !script.was_ready.get() {
             return self.could_not_load(&script, LoadError::Script(reason));
         }
+        let is_loading = script.with_state(|state| matches!(state, State::Starting { .. }));
+        if is_loading && self.fall_back(&script, &reason) {
+            return;
+        }
         self.decide(&script, &format!("(process {}) died: {reason}", process.pid), &reason, true);
     }
 
@@ -138,6 +142,7 @@ impl Supervisor {
         script.restarts.set(script.restarts.get() + 1);
         let until = Instant::now() + self.config.borrow().restart_wait;
         script.awaited_until.set(Some(until));
+        script.instead_of.take();
         if let Err(error) = self.start(script) {
             self.not_started(script, &error);
         }

@@ -85,7 +85,9 @@ impl Supervisor {
                 expect_phase(process, Phase::Preparing, "that it has compiled the script")?;
                 self.is_prepared(&owner(process)?, process);
             }
-            (FromWorker::Source { .. }, _) => {}
+            (FromWorker::Source { file, text }, Sender::Running(_)) => {
+                self.has_loaded_from(process, &file, &text)?
+            }
             (FromWorker::Later(number), Sender::Running(_)) => self.wants_to_know(process, number)?,
             (FromWorker::Hooks(wants), Sender::Running(host)) => self.changed(host, process, &wants)?,
             (FromWorker::Noticed { hook, what, place }, _) => {
@@ -150,11 +152,32 @@ impl Supervisor {
         *script.warnings.borrow_mut() = warnings;
         if script.with_state(|state| matches!(state, State::Starting { .. })) {
             script.transition(Transition::Loaded { at: Instant::now() }, "it has loaded");
+            self.keep_version(&script, process);
             self.has_loaded(&script);
         }
         self.registry.hooks_changed();
         // A spare may be missing now.
         self.agenda.need_housekeeping();
+        Ok(())
+    }
+
+    /// A process has loaded a file of its script from this.
+    fn has_loaded_from(&self, process: &Process, file: &[u8], text: &[u8]) -> Result<(), Violation> {
+        let script = owner(process)?;
+        let outside = || Violation::Unexpected("it has loaded a file that is none of its script's".into());
+        if process.phase.get() != Phase::Serving {
+            return if process.sources.borrow_mut().add(file, text) { Ok(()) } else { Err(outside()) };
+        }
+        // What serves instead of the files is complete.
+        if script.instead_of.borrow().is_some() {
+            return Ok(());
+        }
+        let mut version = script.version.borrow_mut();
+        if let Some(known) = &mut *version
+            && !Rc::make_mut(known).add(file, text)
+        {
+            *version = None;
+        }
         Ok(())
     }
 

@@ -87,6 +87,7 @@ mod tasks;
 mod ticket;
 mod unloading;
 mod verdict;
+mod version;
 mod visits;
 mod waiting;
 mod waits;

@@ -27,6 +27,7 @@ use super::output::Output;
 use super::pending_spawn::PendingSpawn;
 use super::room::Room;
 use super::script::Script;
+use super::version::Sources;
 
 /// What became of an event or function call.
 #[derive(Clone, Debug, PartialEq)]
@@ -147,6 +148,8 @@ pub struct Process {
     room: Cell<Room>,
     /// What it has put off until no event is in flight, up to which number; 0 is nothing.
     pub later: Cell<u64>,
+    /// What it has loaded until its script serves.
+    pub sources: RefCell<Sources>,
     /// When it was there.
     pub born: Instant,
     figures: Figures,
@@ -185,6 +188,7 @@ impl Process {
             hung_up: Cell::new(false),
             room: Cell::default(),
             later: Cell::new(0),
+            sources: RefCell::default(),
             born: Instant::now(),
             figures,
         })

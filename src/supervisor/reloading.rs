@@ -6,11 +6,13 @@ use std::rc::{Rc, Weak};
 use std::time::{Instant, SystemTime};
 
 use plugin_abi::ToWorker;
+use plugin_abi::frame::MAX_KEPT;
 
 use super::process::{Phase, Process};
 use super::script::{Script, ScriptId, State, Successor, Task, Transition};
 use super::tasks::Outcome;
 use super::ticket::Ticket;
+use super::version::Version;
 use super::{Host, LoadError, Loaded, Supervisor};
 use crate::local_time;
 
@@ -123,6 +125,7 @@ impl Supervisor {
     pub(super) fn load_in_successor(&self, script: &Rc<Script>) {
         script.deaths.borrow_mut().forgive();
         script.was_ready.set(false);
+        script.instead_of.take();
         let started = match script.successor.take() {
             Some(Successor::Prepared { process }) if !process.has_ended() => self.adopt(script, process),
             _ => self.start(script),
@@ -192,6 +195,14 @@ impl Supervisor {
     /// A process was to load the script and has not: whoever asked for that is told.
     pub(super) fn could_not_load(&self, script: &Rc<Script>, error: LoadError) {
         let reason = error.to_string();
+        if self.fall_back(script, &reason) {
+            return;
+        }
+        // Why the files could not be loaded is what can be mended.
+        let (reason, error) = match script.instead_of.take() {
+            Some(first) => (first.clone(), LoadError::Script(first)),
+            None => (reason, error),
+        };
         script.transition(Transition::Failed { reason: reason.clone() }, "it could not be loaded");
         self.agenda.abandon_robots(script);
         script.store.borrow_mut().undo();
@@ -210,10 +221,46 @@ impl Supervisor {
         }
     }
 
+    /// What is on disk could not be loaded: the version that served last is, if it is kept. False when
+    /// there is none, or when that was it.
+    pub(super) fn fall_back(&self, script: &Rc<Script>, reason: &str) -> bool {
+        if script.version.borrow().is_none() || script.instead_of.borrow().is_some() {
+            return false;
+        }
+        log::error!("script {}: {reason}; the version that served before is loaded again", script.name);
+        self.agenda.abandon_robots(script);
+        script.store.borrow_mut().undo();
+        let failed = Transition::Failed { reason: reason.to_string() };
+        script.transition(failed, "what is on disk could not be loaded");
+        *script.instead_of.borrow_mut() = Some(reason.to_string());
+        self.start(script).is_ok()
+    }
+
+    /// A process of the script serves: what it was loaded from is kept.
+    pub(super) fn keep_version(&self, script: &Script, process: &Process) {
+        let sources = process.sources.take();
+        if script.instead_of.borrow().is_some() {
+            return;
+        }
+        if sources.is_too_much() {
+            log::warn!(
+                "script {}: no version of it is kept: its sources have more than {} MiB",
+                script.name,
+                MAX_KEPT >> 20
+            );
+        }
+        *script.version.borrow_mut() = Version::new(sources).map(Rc::new);
+    }
+
     /// A script has run to its end: whoever asked for that is told.
     pub(super) fn has_loaded(&self, script: &Rc<Script>) {
         script.awaited_until.set(None);
         script.store.borrow_mut().keep_changes();
+        let instead_of = script.instead_of.borrow().clone();
+        let kept_at = script.version.borrow().as_ref().map(|version| version.loaded_at);
+        if let (Some(reason), Some(at)) = (instead_of, kept_at) {
+            return self.serves_instead(script, &reason, at);
+        }
         script.loaded_at.set(Some(SystemTime::now()));
         let loaded = || Loaded {
             id: script.id,
@@ -232,6 +279,24 @@ impl Supervisor {
                 self.finish(ticket, Outcome::Reloaded(Ok(loaded())));
             }
             other => *script.task.borrow_mut() = other,
+        }
+    }
+}
+
+impl Supervisor {
+    /// The version that is kept serves, because what is on disk does not load.
+    fn serves_instead(&self, script: &Rc<Script>, reason: &str, at: SystemTime) {
+        script.loaded_at.set(Some(at));
+        let error = serves_on(reason, at);
+        match script.task.take() {
+            Some(Task::Reload(ticket)) => {
+                log::error!("script {} is not reloaded: {error}", script.name);
+                self.finish(ticket, Outcome::Reloaded(Err(error)));
+            }
+            other => {
+                *script.task.borrow_mut() = other;
+                self.agenda.tell_operators(format!("Script {}: {error}", script.name));
+            }
         }
     }
 }

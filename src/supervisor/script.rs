@@ -20,6 +20,7 @@ use super::script_file::name_of;
 use super::state;
 use super::store::Store;
 use super::ticket::Ticket;
+use super::version::Version;
 use std::sync::Arc;
 
 /// Names one loaded script. Numbers are small and reused only after an unload.
@@ -182,6 +183,10 @@ pub struct Script {
     pub awaited_until: Cell<Option<Instant>>,
     /// When the version was loaded that serves, or served last.
     pub loaded_at: Cell<Option<SystemTime>>,
+    /// The version that served last, if it could be kept.
+    pub version: RefCell<Option<Rc<Version>>>,
+    /// Why that is loaded, or serves, instead of what is on disk.
+    pub instead_of: RefCell<Option<String>>,
     /// What it printed; survives its processes, but not a fork of the hub.
     pub output: RefCell<Arc<Output>>,
     /// A name and version it gave itself.
@@ -226,6 +231,8 @@ impl Script {
             forgivable: Cell::default(),
             awaited_until: Cell::default(),
             loaded_at: Cell::default(),
+            version: RefCell::default(),
+            instead_of: RefCell::default(),
             title: RefCell::default(),
         })
     }

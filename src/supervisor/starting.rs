@@ -84,6 +84,7 @@ impl Supervisor {
     fn send_load(&self, script: &Script, process: &Rc<Process>, config: &super::Config) {
         use std::os::unix::ffi::OsStrExt;
         let identity = script.identity.borrow();
+        let kept = script.version.borrow().clone().filter(|_| script.instead_of.borrow().is_some());
         let scripts_dir = config.scripts_dir.clone().unwrap_or_default();
         let load = Load {
             id: i64::from(script.id.0),
@@ -97,7 +98,7 @@ impl Supervisor {
             encoding: config.encoding.as_bytes().into(),
             has_ip_city: config.has_ip_city,
             store: script.store.borrow().entries(),
-            kept: Vec::new(),
+            kept: kept.as_ref().map_or(Vec::new(), |version| version.entries()),
         };
         process.set_slow_hook(self.config.borrow().slow_hook);
         self.tell(process, &ToWorker::Load(Box::new(load)));

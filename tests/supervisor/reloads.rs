@@ -278,3 +278,79 @@ fn a_command_is_answered_when_it_is_done() {
     let unload = begin(&mut stage, "!pyunload slow").unwrap();
     assert_eq!(said(&mut stage, unload), "Script slow is unloaded");
 }
+
+/// Every way in which what is on disk can fail to load: a file, and what is in it.
+const WAYS: &[(&str, &str, &str)] = &[
+    ("a syntax error", "filter.py", "def broken(:\n"),
+    ("an import error", "filter.py", "import does_not_exist\n"),
+    ("an exit", "filter.py", "import sys\nsys.exit(3)\n"),
+    ("an end", "filter.py", "import os\nos._exit(0)\n"),
+    ("a crash", "filter.py", "import os\nos.kill(os.getpid(), 11)\n"),
+    ("an exception", "filter.py", "1 / 0\n"),
+    ("a hang", "filter.py", "while True: pass\n"),
+    ("a broken module", "words.py", "BAD = [\n"),
+];
+
+const WITH_MODULE: &str = "
+import words
+def OnParsedMsgChat(nick, message): return 0 if message in words.BAD else 1
+def fail():
+    raise ValueError('told')  # the line that ran
+";
+
+/// A script with a module beside it, which are broken then.
+fn broken(way: &(&str, &str, &str)) -> (Stage, ScriptId) {
+    let load_timeout = if way.0 == "a hang" { Duration::from_secs(3) } else { LIMIT };
+    let mut stage = Stage::with(Config { load_timeout, ..config() });
+    stage.write("words.py", "BAD = ['bad']\n");
+    let id = stage.load("filter.py", WITH_MODULE).id;
+    assert!(chat(&mut stage, "nick", "bad").blocked);
+    std::fs::write(stage.folder.path().join(way.1), way.2).unwrap();
+    (stage, id)
+}
+
+fn still_filters(stage: &mut Stage, id: ScriptId, what: &str) {
+    assert!(chat(stage, "nick", "bad").blocked, "{what}");
+    assert!(!chat(stage, "nick", "good").blocked, "{what}");
+    // A death of it changes nothing about that.
+    let pid = stage.pid(id);
+    kill(pid, libc::SIGKILL);
+    stage.serve_until("the next process", |supervisor, _| {
+        let status = supervisor.status(id).unwrap();
+        status.state == "ready" && status.pid != u32::try_from(pid).ok()
+    });
+    assert!(chat(stage, "nick", "bad").blocked, "{what}");
+    let _ = stage.supervisor.call(&mut stage.host, id, "fail", &[]);
+    stage.supervisor.catch_up_with_output();
+    let lines = stage.supervisor.last_lines(id).unwrap().join("\n");
+    assert!(lines.contains("# the line that ran"), "{what}: {lines}");
+    // It is not looked at again once it is mended.
+    stage.write("words.py", "BAD = ['evil']\n");
+    stage.write("filter.py", WITH_MODULE);
+    reloaded(stage, id).unwrap();
+    assert!(chat(stage, "nick", "evil").blocked && !chat(stage, "nick", "bad").blocked, "{what}");
+}
+
+#[test]
+fn whatever_is_wrong_with_a_new_version_the_filter_filters_after_a_reload() {
+    for way in WAYS {
+        let (mut stage, id) = broken(way);
+        let error = reloaded(&mut stage, id).unwrap_err().to_string();
+        assert!(error.contains("; the version from ") && error.ends_with(" serves on"), "{}: {error}", way.0);
+        still_filters(&mut stage, id, way.0);
+    }
+}
+
+#[test]
+fn whatever_is_wrong_with_what_is_on_disk_the_filter_filters_after_a_crash() {
+    for way in WAYS {
+        let (mut stage, id) = broken(way);
+        let pid = stage.pid(id);
+        kill(pid, libc::SIGKILL);
+        stage.serve_until("the version that was kept", |supervisor, host| {
+            let told = host.told.iter().any(|text| text.ends_with(" serves on"));
+            told && supervisor.status(id).unwrap().state == "ready"
+        });
+        still_filters(&mut stage, id, way.0);
+    }
+}

@@ -13,6 +13,7 @@
 //! - [`timing`]: how long hooks take, and how often they raise
 //! - [`channel`]: the link to the hub, shared by all threads
 //! - [`children`]: processes that the script starts with `multiprocessing`
+//! - [`keep`]: from what the script was loaded, and loading it from that
 //! - [`limits`]: when the script has run into one
 //! - [`convert`], [`text`]: Python objects and values
 //! - [`py`], [`function`]: the interpreter's C interface
@@ -30,6 +31,7 @@ mod declared;
 mod entities;
 mod function;
 mod hooks;
+mod keep;
 mod limits;
 mod module;
 mod nicks;

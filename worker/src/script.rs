@@ -12,7 +12,7 @@ use crate::py::{
     Gil, GilCell, Obj, PyResult, Raised, clear_error, describe, import, is_exit, print_exception,
     restore_exception, status, take_exception,
 };
-use crate::{children, declared, hooks};
+use crate::{children, declared, hooks, keep};
 
 struct Script {
     /// The module stays as long as its globals may be used, also where `sys.modules` has another.
@@ -45,24 +45,36 @@ pub fn global(gil: Gil, name: &str) -> Option<Obj> {
 
 // --------------------------------------------------------------------- loading
 
-/// The code of a script that was compiled before it is to run, and its file.
-static PREPARED: GilCell<Option<(Vec<u8>, Obj)>> = GilCell::new(None);
+/// A script that was compiled: its code, and from what.
+struct Compiled {
+    code: Obj,
+    source: Obj,
+}
+
+/// The script that was compiled before it is to run, and its file.
+static PREPARED: GilCell<Option<(Vec<u8>, Compiled)>> = GilCell::new(None);
 
 /// Compiles the script of this file, so that it is known whether that can be done. The error says file,
 /// line and reason.
 pub fn prepare(gil: Gil, path: &[u8]) -> Result<(), String> {
-    let code = Obj::path(gil, path).and_then(|name| compile(gil, path, &name));
-    let code = code.map_err(|Raised| failure(gil, path))?;
-    PREPARED.with(gil, |prepared| *prepared = Some((path.to_vec(), code)));
+    let compiled = Obj::path(gil, path).and_then(|name| compile(gil, read(gil, path, &name)?, &name));
+    let compiled = compiled.map_err(|Raised| failure(gil, path))?;
+    PREPARED.with(gil, |prepared| *prepared = Some((path.to_vec(), compiled)));
     Ok(())
 }
 
-/// The code of a script.
-fn code_of(gil: Gil, load: &Load<'_>, name: &Obj) -> PyResult<Obj> {
+/// The script that is to be loaded: the kept one, the one that was compiled, or the one on disk.
+fn compiled(gil: Gil, load: &Load<'_>, name: &Obj) -> PyResult<Compiled> {
+    let folder = folder_of(&load.path);
+    let own = load.path.strip_prefix(folder).unwrap_or(&load.path);
+    let own = own.strip_prefix(b"/").unwrap_or(own);
+    if let Some((_, kept)) = load.kept.iter().find(|(file, _)| file.as_text() == Some(own)) {
+        return compile(gil, Obj::bytes(gil, kept.as_text().unwrap_or_default())?, name);
+    }
     let prepared = PREPARED.with(gil, Option::take);
     match prepared.filter(|(path, _)| **path == *load.path) {
-        Some((_, code)) => Ok(code),
-        None => compile(gil, &load.path, name),
+        Some((_, compiled)) => Ok(compiled),
+        None => compile(gil, read(gil, &load.path, name)?, name),
     }
 }
 
@@ -98,7 +110,9 @@ fn run_and_find(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResu
 fn run(gil: Gil, load: &Load<'_>, warnings: &mut Vec<String>) -> PyResult<Obj> {
     let path = Obj::path(gil, &load.path)?;
     set_paths(gil, load, &path)?;
-    let code = code_of(gil, load, &path)?;
+    keep::begin(gil, folder_of(&load.path), &load.kept)?;
+    let Compiled { code, source } = compiled(gil, load, &path)?;
+    keep::note(gil, &path, &source)?;
     let stem = stem(&load.path);
     let name = Obj::path(gil, stem)?;
     // SAFETY: `name` is a str; the dict of a module is borrowed from it.
@@ -182,9 +196,9 @@ fn set_paths(gil: Gil, load: &Load<'_>, path: &Obj) -> PyResult<()> {
     }
 }
 
-fn compile(gil: Gil, path: &[u8], name: &Obj) -> PyResult<Obj> {
-    let source = match std::fs::read(as_path(path)) {
-        Ok(source) => Obj::bytes(gil, &source)?,
+fn read(gil: Gil, path: &[u8], name: &Obj) -> PyResult<Obj> {
+    match std::fs::read(as_path(path)) {
+        Ok(source) => Obj::bytes(gil, &source),
         Err(error) => {
             let number = error.raw_os_error().unwrap_or_default();
             // SAFETY: the GIL is held, the name is alive; errno names the reason.
@@ -192,12 +206,16 @@ fn compile(gil: Gil, path: &[u8], name: &Obj) -> PyResult<Obj> {
                 *libc::__errno_location() = number;
                 ffi::PyErr_SetFromErrnoWithFilenameObject(ffi::PyExc_OSError, name.raw());
             }
-            return Err(Raised);
+            Err(Raised)
         }
-    };
+    }
+}
+
+fn compile(gil: Gil, source: Obj, name: &Obj) -> PyResult<Compiled> {
     let compile = import(gil, c"builtins")?.attr(c"compile")?;
     let (mode, flags, yes) = (Obj::text(gil, "exec")?, Obj::int(gil, 0)?, Obj::bool(gil, true));
-    compile.call(gil, [&source, name, &mode, &flags, &yes])
+    let code = compile.call(gil, [&source, name, &mode, &flags, &yes])?;
+    Ok(Compiled { code, source })
 }
 
 /// Puts the script among the loaded modules, unless it would hide one that Python uses.

@@ -22,7 +22,7 @@ use crate::py::{
     Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception, raise,
     take_exception,
 };
-use crate::{answer, children, declared, hooks, limits, module, py, script, text, timing};
+use crate::{answer, children, declared, hooks, keep, limits, module, py, script, text, timing};
 
 /// No hook has more arguments.
 const MOST_ARGUMENTS: usize = 8;
@@ -39,6 +39,7 @@ pub fn serve(gil: Gil, args: &[Raw]) -> PyResult<Obj> {
     prepare_output(gil)?;
     text::register(gil)?;
     children::prepare(gil)?;
+    keep::prepare(gil)?;
     let channel = channel::open(fds, nested)
         .map_err(|error| raise(gil, Exception::Runtime, format_args!("cannot map the memory: {error}")))?;
     let end = builtin!(gil, c"end", c"", 0..=0, end)?;
