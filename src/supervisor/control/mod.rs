@@ -278,6 +278,8 @@ impl Supervisor {
         let wake = self.reactor.waker().map_err(OpenError::from);
         match wake.and_then(|wake| Control::open(&path, &group, wake)) {
             Ok(control) => {
+                // Whoever looks before the hub's next visit sees how it is now.
+                self.take_snapshot(&control.shared);
                 self.control.failed.take();
                 self.control.open.replace(Some(Unforked::new(control)));
             }
