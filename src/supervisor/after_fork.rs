@@ -15,6 +15,10 @@ impl Supervisor {
     ///
     /// The program's logger must be one that can be used in a forked child whatever other
     /// threads were doing with it at that moment.
+    ///
+    /// # Errors
+    ///
+    /// When the system refuses a thread or a descriptor.
     pub fn after_fork(&self, host: &mut dyn Host) -> Result<(), StartError> {
         for process in self.processes() {
             process.disown();

@@ -86,6 +86,11 @@ impl Supervisor {
     }
 
     /// Calls a top-level function of a script and waits for its result.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such script or function, it raises, the script dies, or nothing comes within
+    /// `hook_timeout`.
     pub fn call(
         &self,
         host: &mut dyn Host,
@@ -98,6 +103,10 @@ impl Supervisor {
 
     /// Calls a top-level function of a script whose result is only read: `take` gets it as it lies in the
     /// frame that brought it. A result of many strings is not copied string by string then.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Supervisor::call`].
     pub fn call_with<R>(
         &self,
         host: &mut dyn Host,

@@ -19,12 +19,21 @@ impl Supervisor {
     }
 
     /// Loads a script and waits until it has run to its end.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not there or already loaded, no interpreter starts, or the script raises, dies
+    /// or takes longer than `load_timeout`: the error says which, and where in the script.
     pub fn load(&self, host: &mut dyn Host, path: &Path) -> Result<Loaded, LoadError> {
         self.load_as(host, None, path, None)
     }
 
     /// Loads a script under a number and with an identity of its own; `None` leaves both to
     /// the supervisor.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Supervisor::load`]; also when the number is taken.
     pub fn load_as(
         &self,
         host: &mut dyn Host,

@@ -235,6 +235,83 @@ impl From<nix::errno::Errno> for StartError {
 }
 
 /// The scripts of one hub. It belongs to the hub's thread.
+///
+/// ```
+/// use vhpy::supervisor::{Config, Replacement};
+/// use vhpy::{Call, Hook, Host, ScriptId, Supervisor, Value};
+///
+/// struct Hub {
+///     said: Vec<String>,
+/// }
+///
+/// impl Host for Hub {
+///     // What scripts ask for.
+///     fn call(&mut self, _: &Supervisor, _: ScriptId, call: Call, args: &[Value<'_>]) -> Value<'static> {
+///         match call {
+///             Call::mc => self.said.push(args[0].to_string()),
+///             _ => return Value::Nil,
+///         }
+///         Value::Int(1)
+///     }
+///
+///     fn tell_operators(&mut self, _: &Supervisor, text: &str) {
+///         eprintln!("{text}");
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("vhpy-example-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("dice.py");
+/// std::fs::write(&path, "
+/// import vh
+/// def OnParsedMsgChat(nick, message):
+///     vh.mc(nick + ' speaks')
+///     return message.upper()
+/// def double(number):
+///     return 2 * number
+/// ")?;
+///
+/// let config = Config::default();
+/// # // A program has the worker library beside it.
+/// # let built = std::env::var_os("VHPY_WORKER").map(Into::into).or_else(|| {
+/// #     let program = std::env::current_exe().ok()?;
+/// #     let places = program.ancestors().map(std::path::Path::to_path_buf);
+/// #     let target = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/debug");
+/// #     places.chain([target]).map(|place| place.join("libvh_worker.so")).find(|file| file.exists())
+/// # });
+/// # // A busy machine must not make it late.
+/// # let long = std::time::Duration::from_secs(60);
+/// # let config = Config { worker: built, hook_timeout: long, load_timeout: long, ..config };
+/// let supervisor = Supervisor::new(config)?;
+/// let mut hub = Hub { said: Vec::new() };
+/// let script = supervisor.load(&mut hub, &path)?.id;
+///
+/// // An event: what a user writes goes on as the scripts say.
+/// assert!(supervisor.wants(Hook::OnParsedMsgChat));
+/// let verdict = supervisor.event(&mut hub, Hook::OnParsedMsgChat, &["alice".into(), "hello".into()]);
+/// assert!(!verdict.blocked);
+/// let message = Some(b"HELLO".to_vec());
+/// assert_eq!(verdict.replacement, Some(Replacement::Chat { nick: None, message }));
+/// assert_eq!(hub.said.len(), 1);
+///
+/// // A function of the script.
+/// assert_eq!(supervisor.call(&mut hub, script, "double", &[21.into()])?, Value::Int(42));
+///
+/// // What operators do.
+/// assert_eq!(supervisor.find("dice"), Some(script));
+/// assert!(supervisor.console(&mut hub, "!pylist").is_some_and(|list| list.contains("dice")));
+/// supervisor.reload(&mut hub, script)?;
+/// assert_eq!(supervisor.status(script).map(|status| status.state), Some("ready"));
+/// assert!(supervisor.unload(&mut hub, script));
+///
+/// // In the hub's loop: when `supervisor.poll_fd()` is readable.
+/// supervisor.serve(&mut hub);
+/// supervisor.shutdown(&mut hub);
+/// # std::fs::remove_dir_all(folder)?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Supervisor {
     config: RefCell<Config>,
     reactor: Reactor,
@@ -255,6 +332,11 @@ pub struct Supervisor {
 
 impl Supervisor {
     /// A supervisor without scripts. Finds the worker library, starts two threads.
+    ///
+    /// # Errors
+    ///
+    /// When there is no worker library of this version, or the system refuses a thread or a
+    /// descriptor.
     pub fn new(config: Config) -> Result<Supervisor, StartError> {
         let pool = Pool::new(WorkerLibrary::open(config.worker.as_deref())?);
         forks::register()?;
