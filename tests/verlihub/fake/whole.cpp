@@ -250,6 +250,12 @@ int main(int, char **args)
     title("every event, blocked");
     answer("0");
     hub.events();
+    title("one of two blocks");
+    for (const char *hook : {"OnOperatorDrops", "OnOperatorDropsWithReason"}) {
+        std::string why = "why";
+        answer(std::string("name != '") + hook + "'");
+        gives("OnOperatorDrops", plugin.OnOperatorDrops(&hub.op.user, &hub.user.user, &why));
+    }
     answer("None");
     title("replaced");
     hub.rewritten();
@@ -258,6 +264,9 @@ int main(int, char **args)
 
     title("every function");
     hub.ask("call(FUNCTIONS)");
+    const cUser &user = hub.user.user;
+    for (const long number : {user.mGag, user.mNoPM, user.mNoSearch, user.mNoCTM, long(user.mMyFlag)})
+        fake::print("left " + std::to_string(number));
     title("every function, where the hub has other settings");
     fake::server.mOpChat = nullptr;
     fake::server.mUseDNS = true;
