@@ -118,18 +118,6 @@ def test_time_is_the_tests(echo: Hub) -> None:
     assert 3600 <= int(echo.sql("select unix_timestamp()")[0][0] or 0) - before < 3700
 
 
-def test_a_connection_is_closed_when_its_time_has_come(echo: Hub) -> None:
-    # A delay of 1 means a second, as scripts have always written it.
-    for delay, before, after in ((1, 0.9, 0.2), (5000, 4.8, 0.4)):
-        alice = echo.join("alice")
-        assert echo.vh("CloseConnection", "alice", 0, delay)
-        echo.forward(before)
-        alice.expect_nothing("closed")
-        assert alice.is_connected
-        echo.forward(after)
-        alice.expect_closed()
-
-
 def test_a_ban_ends_when_its_time_is_over(echo: Hub) -> None:
     anna, bob = echo.join("anna", user_class=3), echo.join("bob", address="10.9.9.9")
     anna.say("!ban bob 1h noise")
