@@ -4,6 +4,7 @@
 //! What is hidden is rather too much than too little: a message of the protocol that is not known to
 //! be public is not shown, nor is any text of a query about accounts.
 
+#[cfg(feature = "hub")]
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -85,6 +86,7 @@ enum Pseudonyms {
     /// By the order in which they came.
     Given { addresses: HashMap<IpAddr, IpAddr>, hosts: HashMap<String, u32> },
     /// They are pseudonyms already.
+    #[cfg_attr(not(any(test, feature = "hub")), expect(dead_code, reason = "for vhpy replay alone"))]
     AsTheyAre,
 }
 
@@ -96,6 +98,7 @@ impl Masker {
     }
 
     /// For values of a recording, which come out as they are there.
+    #[cfg(any(test, feature = "hub"))]
     pub(crate) fn of_recording(encoding: &'static Encoding) -> Masker {
         Masker { encoding, pseudonyms: Pseudonyms::AsTheyAre, hidden: false }
     }
@@ -503,6 +506,7 @@ fn ipv4_at(rest: &str) -> Option<(usize, Ipv4Addr)> {
 }
 
 /// Text of a recording in the hub's encoding.
+#[cfg(feature = "hub")]
 pub(crate) fn encoded(encoding: &'static Encoding, value: Value<'static>) -> Value<'static> {
     let text = |text: &[u8]| match encoding::encode(encoding, &String::from_utf8_lossy(text)) {
         Cow::Borrowed(bytes) => bytes.to_vec(),
