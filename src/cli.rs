@@ -178,6 +178,11 @@ struct HubArgs {
     #[arg(long = "scripts", value_name = "DIR", value_parser = folder)]
     scripts_dir: Option<PathBuf>,
 
+    /// Start without scripts, when one of them keeps the hub from starting or its operators out: they
+    /// are named, and load with !pyload.
+    #[arg(long)]
+    safe: bool,
+
     /// The encoding of all text: utf-8, cp1251, cp1252, iso-8859-2, gbk, …
     #[arg(long, value_name = "NAME")]
     encoding: Option<String>,
@@ -471,7 +476,7 @@ fn run_hub(args: HubArgs, service: Option<(OsString, Option<Duration>)>) -> Resu
     if let Some(file) = &args.record {
         record(&server.hub().supervisor(), file)?;
     }
-    greet(&mut server, &args.scripts)?;
+    greet(&mut server, &args)?;
     server.run().map_err(|error| error.to_string())
 }
 
@@ -536,19 +541,21 @@ fn print(text: &str) -> Result<(), String> {
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
 }
 
-/// Loads the scripts, and says what there is.
-fn greet(server: &mut Server, scripts: &[PathBuf]) -> Result<(), String> {
+/// Loads the scripts, unless it shall start without any, and says what there is.
+fn greet(server: &mut Server, args: &HubArgs) -> Result<(), String> {
     // A hub goes on when nobody reads what it says.
     let mut said = String::new();
-    let scripts = scripts.iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
-    let results = server.load_scripts(&scripts);
+    let scripts = args.scripts.iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
+    let left_out = if args.safe { server.scripts_to_load(&scripts) } else { Vec::new() };
+    let results = if args.safe { Vec::new() } else { server.load_scripts(&scripts) };
     let loaded = results.iter().filter(|(_, result)| result.is_ok()).count();
     let count = match loaded {
         0 => "no scripts".into(),
         1 => "1 script".into(),
         loaded => format!("{loaded} scripts"),
     };
-    said += &format!("The hub listens on {}, with {count}.\n", server.local_addr());
+    let why = if args.safe { " (--safe)" } else { "" };
+    said += &format!("The hub listens on {}, with {count}{why}.\n", server.local_addr());
     for (at, url) in server.urls().iter().enumerate() {
         if at > 0 || url.starts_with("nmdcs:") {
             said += &format!("  {url}\n");
@@ -567,7 +574,10 @@ fn greet(server: &mut Server, scripts: &[PathBuf]) -> Result<(), String> {
             Err(error) => said += &format!("  {} is not loaded: {error}\n", path.display()),
         }
     }
-    if results.is_empty() {
+    for path in &left_out {
+        said += &format!("  {} is not loaded: !pyload {0} does it\n", path.display());
+    }
+    if results.is_empty() && left_out.is_empty() {
         said += &format!("  Scripts go into {}\n", server.hub().scripts_folder().display());
     }
     if let Some((nick, password)) = server.hub().take_first_account() {

@@ -271,10 +271,8 @@ impl Server {
         Numbers { users: self.hub.users_count(), scripts: self.hub.supervisor().count() }
     }
 
-    /// Loads the scripts of the scripts folder, in the order of their names, and then these.
-    /// All start at the same time, and the hub works meanwhile. Whoever connects waits until they have
-    /// loaded, so that no filter is missed, but not for one that takes longer than a hook may.
-    pub fn load_scripts(&mut self, more: &[PathBuf]) -> Vec<(PathBuf, Result<Loaded, LoadError>)> {
+    /// The scripts of the scripts folder, in the order of their names, and then these.
+    pub fn scripts_to_load(&self, more: &[PathBuf]) -> Vec<PathBuf> {
         let folder = self.hub.scripts_folder();
         let mut paths = match script_files(&folder) {
             Ok(paths) => paths,
@@ -285,6 +283,14 @@ impl Server {
             }
         };
         paths.extend_from_slice(more);
+        paths
+    }
+
+    /// Loads [those scripts](Server::scripts_to_load).
+    /// All start at the same time, and the hub works meanwhile. Whoever connects waits until they have
+    /// loaded, so that no filter is missed, but not for one that takes longer than a hook may.
+    pub fn load_scripts(&mut self, more: &[PathBuf]) -> Vec<(PathBuf, Result<Loaded, LoadError>)> {
+        let paths = self.scripts_to_load(more);
         let supervisor = self.hub.supervisor();
         let begun: Vec<_> = paths.iter().map(|path| supervisor.begin_load(path)).collect();
         self.hub.first_scripts.extend(begun.iter().flatten().map(|ticket| (*ticket, None)));

@@ -62,6 +62,32 @@ fn the_scripts_folder_is_there_after_the_first_start_and_is_named() {
     assert!(hub.greeting.contains(&format!("Scripts go into {}\n", folder.display())), "{}", hub.greeting);
 }
 
+/// One of them lets nobody say anything, one is on the command line.
+#[test]
+fn a_safe_start_names_its_scripts_and_loads_none() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = crate::support::write_script(elsewhere.path(), "other.py", "def OnTimer(ms): pass\n");
+    let silence = "def OnParsedMsgChat(nick, message): return 0\n";
+    let builder = HubBuilder::new().script("silence.py", silence).more(&other).arg("--safe").scripts(0);
+    let silence = builder.folder().join("scripts/silence.py").display().to_string();
+    let hub = builder.start();
+    assert!(hub.greeting.contains(", with no scripts (--safe).\n"), "{}", hub.greeting);
+    for path in [&silence, &other.display().to_string()] {
+        let line = format!("  {path} is not loaded: !pyload {path} does it\n");
+        assert!(hub.greeting.contains(&line), "{}", hub.greeting);
+    }
+    let mut master = hub.master();
+    let mut alice = hub.guest("alice");
+    alice.chat("hello");
+    master.wait_for("<alice> hello");
+    master.chat(&format!("!pyload {silence}"));
+    master.wait_for("Script silence is loaded as number 0");
+    alice.chat("again");
+    alice.so_far();
+    let seen = master.so_far().join("\n");
+    assert!(!seen.contains("<alice> again"), "{seen}");
+}
+
 /// A pseudo-terminal: the side of who looks at it, and that of the program.
 fn terminal() -> (OwnedFd, OwnedFd) {
     let (mut ours, mut theirs) = (0, 0);
