@@ -25,6 +25,7 @@ impl Supervisor {
         }
         self.pool.clear();
         self.agenda.clear();
+        self.kept_versions.after_fork();
         let mut orphans = self.registry.snapshot();
         orphans.retain(|script| self.lose_process(script));
         self.metrics.close();

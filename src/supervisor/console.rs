@@ -118,6 +118,7 @@ impl Supervisor {
                 Act::Load(path) => act.describe(self, Outcome::Loaded(self.load(host, path))),
                 Act::Reload(id, _) => act.describe(self, Outcome::Reloaded(self.reload(host, *id))),
                 Act::Unload(id, _) => {
+                    self.drop_version(*id);
                     self.unload(host, *id);
                     act.describe(self, Outcome::Unloaded)
                 }
@@ -143,7 +144,10 @@ impl Supervisor {
         for act in acts {
             let begun = match &act {
                 Act::Load(path) => self.begin_load(path),
-                Act::Unload(id, _) => self.begin_unload(*id),
+                Act::Unload(id, _) => {
+                    self.drop_version(*id);
+                    self.begin_unload(*id)
+                }
                 Act::Reload(id, _) => self.begin_reload(*id),
             };
             match begun {

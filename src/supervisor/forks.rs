@@ -14,6 +14,7 @@
 //! | the handles of threads | those threads | unforked: to detach one writes to its stack, which may be another's |
 //! | the queue of a recording | `vhpy-record` | unforked: the child records nothing |
 //! | the new journal of a store | `vhpy-store` | let go of; its words are atomic |
+//! | the versions of scripts that are to be on disk | `vhpy-version` | unforked; the child writes its own |
 //! | the control socket and its clients | `vhpy-control`, a thread for each client | unforked; the sockets are closed at the fork |
 //! | processes, their rings and pipes | the parent | of the parent; closed and unmapped, not written to, see `Process::disown` |
 //! | everything else of a supervisor | nobody: it belongs to the hub's thread | usable |

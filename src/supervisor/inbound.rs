@@ -172,12 +172,7 @@ impl Supervisor {
         if script.instead_of.borrow().is_some() {
             return Ok(());
         }
-        let mut version = script.version.borrow_mut();
-        if let Some(known) = &mut *version
-            && !Rc::make_mut(known).add(file, text)
-        {
-            *version = None;
-        }
+        self.adds_to_version(&script, file, text);
         Ok(())
     }
 

@@ -91,6 +91,7 @@ impl Supervisor {
         let store = Store::open(config.store_dir.as_deref(), &path, config.scripts_dir.as_deref());
         let script = Script::new(id, path, identity, store);
         self.recall_options(&script);
+        self.recall_version(&script, &config);
         self.registry.add(script.clone());
         if let Err(error) = self.start(&script) {
             self.forget(&script);

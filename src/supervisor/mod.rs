@@ -50,6 +50,7 @@ mod inbound;
 mod interpreter;
 mod journal;
 mod kept_options;
+mod kept_versions;
 mod limits;
 mod load_error;
 mod loading;
@@ -122,6 +123,7 @@ use agenda::Agenda;
 use buffers::Buffers;
 use control::ControlSocket;
 use functions::Functions;
+use kept_versions::KeptVersions;
 use metrics::Metrics;
 use pace::Pace;
 use pool::Pool;
@@ -322,6 +324,7 @@ pub struct Supervisor {
     pool: Pool,
     agenda: Agenda,
     tasks: Tasks,
+    kept_versions: KeptVersions,
     pace: Pace,
     metrics: Metrics,
     control: ControlSocket,
@@ -350,6 +353,7 @@ impl Supervisor {
             pool,
             agenda: Agenda::default(),
             tasks: Tasks::default(),
+            kept_versions: KeptVersions::default(),
             pace: Pace::default(),
             metrics: Metrics::default(),
             control: ControlSocket::default(),
@@ -464,6 +468,7 @@ impl Drop for Supervisor {
         for script in self.registry.clear() {
             script.transition(script::Transition::Forgotten, "the supervisor is gone");
         }
+        self.kept_versions.finish();
     }
 }
 
@@ -479,6 +484,7 @@ mod tests {
             ("agenda", include_str!("agenda.rs")),
             ("buffers", include_str!("buffers.rs")),
             ("functions", include_str!("functions.rs")),
+            ("kept_versions", include_str!("kept_versions.rs")),
             ("pace", include_str!("pace.rs")),
             ("pool", include_str!("pool.rs")),
             ("reactor", include_str!("reactor.rs")),

@@ -3,17 +3,20 @@
 
 use std::io;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use plugin_abi::ToWorker;
 use plugin_abi::frame::MAX_KEPT;
+use plugin_abi::{Hook, ToWorker};
 
+use super::config::WhenAway;
 use super::process::{Phase, Process};
 use super::script::{Script, ScriptId, State, Successor, Task, Transition};
+use super::store;
 use super::tasks::Outcome;
 use super::ticket::Ticket;
 use super::version::Version;
-use super::{Host, LoadError, Loaded, Supervisor};
+use super::{Config, Host, LoadError, Loaded, Supervisor};
 use crate::local_time;
 
 impl Supervisor {
@@ -249,7 +252,56 @@ impl Supervisor {
                 MAX_KEPT >> 20
             );
         }
-        *script.version.borrow_mut() = Version::new(sources).map(Rc::new);
+        let version = Version::new(sources).map(|mut version| {
+            let (filtered, observers) = (script.filtered.get(), script.observers.get());
+            let is_asked = |hook: &Hook| !filtered.contains(*hook) && !observers.contains(*hook);
+            script.own_hooks.get().iter().filter(is_asked).for_each(|hook| version.hooks.insert(hook));
+            Arc::new(version)
+        });
+        script.version.replace(version);
+        self.write_version(script);
+    }
+
+    /// A script that serves has loaded one more file.
+    pub(super) fn adds_to_version(&self, script: &Script, file: &[u8], text: &[u8]) {
+        {
+            let mut version = script.version.borrow_mut();
+            let Some(known) = &mut *version else { return };
+            if !Arc::make_mut(known).add(file, text) {
+                *version = None;
+            }
+        }
+        self.write_version(script);
+    }
+
+    fn write_version(&self, script: &Script) {
+        if let Some(file) = &*script.version_file.borrow() {
+            self.kept_versions.keep(file, script.version.borrow().clone());
+        }
+    }
+
+    /// A script that is new in the list has the version that was kept on disk. If it must not be open
+    /// while it is away, it is not before it has loaded.
+    pub(super) fn recall_version(&self, script: &Script, config: &Config) {
+        let Some(folder) = &config.store_dir else { return };
+        let file = store::version_file(folder, &script.path, config.scripts_dir.as_deref());
+        let version = self.kept_versions.read(&file);
+        let when_away = script.overrides.borrow().when_away.unwrap_or(config.when_away);
+        if let Some(version) = &version
+            && when_away == WhenAway::Block
+        {
+            script.hooks.set(version.hooks);
+        }
+        script.version.replace(version.map(Arc::new));
+        script.version_file.replace(Some(file));
+    }
+
+    /// An operator has a script unloaded: no version of it is kept.
+    pub(super) fn drop_version(&self, id: ScriptId) {
+        let Some(script) = self.registry.get(id) else { return };
+        script.version.take();
+        self.write_version(&script);
+        script.version_file.take();
     }
 
     /// A script has run to its end: whoever asked for that is told.
@@ -262,21 +314,16 @@ impl Supervisor {
             return self.serves_instead(script, &reason, at);
         }
         script.loaded_at.set(Some(SystemTime::now()));
-        let loaded = || Loaded {
-            id: script.id,
-            name: script.name.clone(),
-            warnings: script.warnings.borrow().clone(),
-        };
         match script.task.take() {
             Some(Task::Load(ticket)) => {
                 log::info!("script {} is loaded as number {}", script.path.display(), script.id);
                 self.agenda.tell_loaded(script);
-                self.finish(ticket, Outcome::Loaded(Ok(loaded())));
+                self.finish(ticket, Outcome::Loaded(Ok(loaded_of(script))));
             }
             Some(Task::Reload(ticket)) => {
                 log::info!("script {} is reloaded", script.name);
                 self.agenda.tell_loaded(script);
-                self.finish(ticket, Outcome::Reloaded(Ok(loaded())));
+                self.finish(ticket, Outcome::Reloaded(Ok(loaded_of(script))));
             }
             other => *script.task.borrow_mut() = other,
         }
@@ -289,6 +336,13 @@ impl Supervisor {
         script.loaded_at.set(Some(at));
         let error = serves_on(reason, at);
         match script.task.take() {
+            Some(Task::Load(ticket)) => {
+                log::error!("script {} is loaded from the version that is kept: {error}", script.name);
+                self.agenda.tell_operators(format!("Script {}: {error}", script.name));
+                script.warnings.borrow_mut().push(error.to_string());
+                self.agenda.tell_loaded(script);
+                self.finish(ticket, Outcome::Loaded(Ok(loaded_of(script))));
+            }
             Some(Task::Reload(ticket)) => {
                 log::error!("script {} is not reloaded: {error}", script.name);
                 self.finish(ticket, Outcome::Reloaded(Err(error)));
@@ -299,6 +353,11 @@ impl Supervisor {
             }
         }
     }
+}
+
+fn loaded_of(script: &Script) -> Loaded {
+    let warnings = script.warnings.borrow().clone();
+    Loaded { id: script.id, name: script.name.clone(), warnings }
 }
 
 fn serves_on(reason: &str, since: SystemTime) -> LoadError {

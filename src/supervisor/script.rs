@@ -184,7 +184,9 @@ pub struct Script {
     /// When the version was loaded that serves, or served last.
     pub loaded_at: Cell<Option<SystemTime>>,
     /// The version that served last, if it could be kept.
-    pub version: RefCell<Option<Rc<Version>>>,
+    pub version: RefCell<Option<Arc<Version>>>,
+    /// Where that is on disk.
+    pub version_file: RefCell<Option<PathBuf>>,
     /// Why that is loaded, or serves, instead of what is on disk.
     pub instead_of: RefCell<Option<String>>,
     /// What it printed; survives its processes, but not a fork of the hub.
@@ -232,6 +234,7 @@ impl Script {
             awaited_until: Cell::default(),
             loaded_at: Cell::default(),
             version: RefCell::default(),
+            version_file: RefCell::default(),
             instead_of: RefCell::default(),
             title: RefCell::default(),
         })

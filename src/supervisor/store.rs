@@ -195,6 +195,11 @@ fn file_name(script: &Path, scripts_dir: Option<&Path>) -> String {
 
 const EXTENSION: &str = "store";
 
+/// Where the version of a script is kept: beside its store.
+pub fn version_file(folder: &Path, script: &Path, scripts_dir: Option<&Path>) -> PathBuf {
+    folder.join(file_name(script, scripts_dir)).with_extension("version")
+}
+
 /// Looks for what a script may have stored under another name: takes over the file that had
 /// the name of its whole path, as all had until 0.1.0, and names others in the log, which may
 /// be its own from when it lay elsewhere, or another script's.

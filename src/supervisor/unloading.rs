@@ -90,6 +90,7 @@ impl Supervisor {
         let _ending = self.agenda.begin_ending();
         self.end(host, &self.registry.snapshot());
         self.pool.end_all();
+        self.kept_versions.finish();
     }
 
     /// Stops scripts, waits for that, and takes them out of the list.

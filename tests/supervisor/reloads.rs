@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::chat;
 use crate::support::{LIMIT, Stage, config, kill};
 use vhpy::supervisor::{Config, LoadError, Outcome, ScriptId, Ticket, WhenAway};
-use vhpy::{Call, Hook, Value};
+use vhpy::{Call, Hook, Supervisor, Value};
 
 /// What a script waits for.
 struct Gate(PathBuf);
@@ -352,5 +352,99 @@ fn whatever_is_wrong_with_what_is_on_disk_the_filter_filters_after_a_crash() {
             told && supervisor.status(id).unwrap().state == "ready"
         });
         still_filters(&mut stage, id, way.0);
+    }
+}
+
+/// A stage whose scripts keep their versions on disk.
+fn on_disk(config: Config) -> Stage {
+    let stage = Stage::with(config);
+    let store = stage.folder.path().join("store");
+    stage.supervisor.configure(|config| config.store_dir = Some(store));
+    stage
+}
+
+/// The hub ends, and starts again without scripts.
+fn start_again(stage: &mut Stage) {
+    stage.supervisor.shutdown(&mut stage.host);
+    stage.supervisor = Supervisor::new(stage.supervisor.config()).expect("a supervisor");
+}
+
+/// The files with versions.
+fn kept(stage: &Stage) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(stage.folder.path().join("store")).expect("the folder of the stores");
+    let files = files.map(|entry| entry.expect("a file").path());
+    files.filter(|file| file.extension().is_some_and(|extension| extension == "version")).collect()
+}
+
+#[test]
+fn whatever_is_wrong_with_what_is_on_disk_the_filter_filters_after_a_start_of_the_hub() {
+    for way in WAYS {
+        let load_timeout = if way.0 == "a hang" { Duration::from_secs(3) } else { LIMIT };
+        let mut stage = on_disk(Config { load_timeout, ..config() });
+        stage.write("words.py", "BAD = ['bad']\n");
+        stage.load("filter.py", WITH_MODULE);
+        start_again(&mut stage);
+        let path = stage.folder.path().join("filter.py");
+        std::fs::write(stage.folder.path().join(way.1), way.2).unwrap();
+        let loaded = stage.supervisor.load(&mut stage.host, &path);
+        let loaded = loaded.unwrap_or_else(|error| panic!("{}: {error}", way.0));
+        let warned = |text: &String| text.contains("; the version from ") && text.ends_with(" serves on");
+        assert!(loaded.warnings.iter().any(warned), "{}: {:?}", way.0, loaded.warnings);
+        assert!(stage.host.told.iter().any(warned), "{}: {:?}", way.0, stage.host.told);
+        still_filters(&mut stage, loaded.id, way.0);
+    }
+}
+
+#[test]
+fn a_version_is_on_disk_until_an_operator_unloads_the_script() {
+    let mut stage = on_disk(config());
+    let path = stage.write("filter.py", FILTER);
+    let load = |stage: &mut Stage| stage.supervisor.load(&mut stage.host, &path).map(|loaded| loaded.id);
+    for damaged in [false, true] {
+        stage.write("filter.py", FILTER);
+        load(&mut stage).unwrap();
+        start_again(&mut stage);
+        let files = kept(&stage);
+        assert_eq!(files.len(), 1, "the end of the hub leaves it: {files:?}");
+        stage.write("filter.py", "1 / 0\n");
+        if damaged {
+            let mut bytes = std::fs::read(&files[0]).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(&files[0], bytes).unwrap();
+            let error = load(&mut stage).unwrap_err().to_string();
+            assert!(error.contains("ZeroDivisionError"), "{error}");
+            break;
+        }
+        let id = load(&mut stage).unwrap();
+        assert!(chat(&mut stage, "nick", "bad").blocked);
+        // What calls it by its number, as a hub does at its end, does not mean it for good.
+        assert!(stage.supervisor.unload(&mut stage.host, id));
+        load(&mut stage).unwrap();
+        let said = stage.supervisor.console(&mut stage.host, "!pyunload filter");
+        assert_eq!(said.as_deref(), Some("Script filter is unloaded"));
+        load(&mut stage).unwrap_err();
+        start_again(&mut stage);
+        assert_eq!(kept(&stage), Vec::<PathBuf>::new());
+        load(&mut stage).unwrap_err();
+    }
+}
+
+#[test]
+fn who_must_not_be_open_is_not_before_the_first_load_of_a_start() {
+    for (when_away, blocked) in [(WhenAway::Pass, false), (WhenAway::Block, true)] {
+        let mut stage = on_disk(Config { when_away, ..config() });
+        let source = format!("import vh\n{FILTER}@vh.observer\ndef OnUserLogin(nick): pass\n");
+        let path = stage.write("filter.py", &source);
+        stage.supervisor.load(&mut stage.host, &path).unwrap();
+        start_again(&mut stage);
+        let gate = Gate::of(&stage, "gate");
+        stage.write("filter.py", &(gate.wait() + &source));
+        let ticket = stage.supervisor.begin_load(&path).unwrap();
+        stage.serve_until("the script to load", |_, _| gate.is_reached());
+        assert_eq!(chat(&mut stage, "nick", "good").blocked, blocked, "while it loads");
+        assert!(!stage.supervisor.event(&mut stage.host, Hook::OnUserLogin, &["nick".into()]).blocked);
+        gate.open();
+        assert!(matches!(outcome(&mut stage, ticket), Outcome::Loaded(Ok(_))));
+        assert!(!chat(&mut stage, "nick", "good").blocked);
     }
 }

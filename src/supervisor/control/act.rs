@@ -65,6 +65,7 @@ impl Supervisor {
 
     fn control_unload(&self, host: &mut dyn Host, request: &Value<'_>) -> Answer {
         let (id, name) = self.meant(request)?;
+        self.drop_version(id);
         self.unload(host, id);
         Ok(Done { answer: Value::Bool(true), text: format!("Script {name} is unloaded") })
     }
