@@ -145,7 +145,7 @@ def record() -> dict[str, str]:
     usage = subprocess.run([vhpy(), "hub", "-h"], check=True, capture_output=True, text=True).stdout
     sessions["help"] = usage.strip()
     with hub() as (said, password):
-        sessions["run"] = "$ make run\n" + re.sub(r"^\[\S+ (\S+) +(\S+)\]", r"[\1]", said, flags=re.M).strip()
+        sessions["run"] = "$ make run\n" + re.sub(r"^\[\S+ (\S+)\]", r"[\1]", said, flags=re.M).strip()
         master, alice = client("master", password), client("alice")
 
         for terminal in master, alice:

@@ -20,14 +20,15 @@ pub enum LogFormat {
 /// # Errors
 /// When `RUST_LOG` says nothing that is known.
 pub fn start(format: LogFormat) -> Result<(), String> {
-    check_levels(&std::env::var("RUST_LOG").unwrap_or_default())?;
-    let environment = env_logger::Env::default().default_filter_or("info");
+    let levels = std::env::var("RUST_LOG").unwrap_or_default();
+    check_levels(&levels)?;
     let style = if std::io::stderr().is_terminal() {
         env_logger::WriteStyle::Auto
     } else {
         env_logger::WriteStyle::Never
     };
-    let mut builder = env_logger::Builder::from_env(environment);
+    let mut builder = env_logger::Builder::new();
+    builder.parse_filters(if levels.is_empty() { "info" } else { &levels });
     builder.write_style(style);
     match format {
         LogFormat::Json => {
@@ -36,10 +37,22 @@ pub fn start(format: LogFormat) -> Result<(), String> {
         LogFormat::Text if is_journal() => {
             builder.format(journal);
         }
-        LogFormat::Text => {}
+        // Who asks for levels of their own wants to know which parts say what.
+        LogFormat::Text if !levels.is_empty() => {}
+        LogFormat::Text => {
+            builder.format(text);
+        }
     }
     builder.init();
     Ok(())
+}
+
+/// As short as can be: when, how bad, what.
+fn text(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+    let (time, level) = (out.timestamp(), record.level());
+    let style = out.default_level_style(level);
+    let text = record.args().to_string().replace('\n', "\n    ");
+    writeln!(out, "[{time} {style}{level}{style:#}] {text}")
 }
 
 fn json(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {

@@ -54,6 +54,30 @@ fn the_journal_stamps_lines_itself() {
     }
 }
 
+/// The parts of a line that is for people: its time, what is in the brackets with it, the text.
+fn parts(line: &str) -> (&str, &str, &str) {
+    let (stamp, text) = line.strip_prefix('[').and_then(|rest| rest.split_once("] ")).expect(line);
+    let (time, rest) = stamp.split_once(' ').expect(line);
+    (time, rest.trim(), text)
+}
+
+#[test]
+fn a_line_is_as_short_as_the_readme_shows() {
+    let script = "print('good morning')\n";
+    for levels in ["", "info"] {
+        let mut hub = HubBuilder::new().script("early.py", script).env("RUST_LOG", levels).start();
+        let (loaded, printed) = (hub.logs("is loaded as number 0"), hub.logs("good morning"));
+        let is_asked_for = !levels.is_empty();
+        let (time, level, text) = parts(&loaded);
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{loaded}");
+        assert_eq!(level.split_whitespace().count(), 1 + usize::from(is_asked_for), "{loaded}");
+        assert!(level.starts_with("INFO") && level.contains("vhpy::") == is_asked_for, "{loaded}");
+        assert!(text.starts_with("script /"), "{loaded}");
+        assert_eq!(parts(&printed).1, if is_asked_for { "INFO  script" } else { "INFO" }, "{printed}");
+        assert_eq!(parts(&printed).2, "early: good morning");
+    }
+}
+
 #[test]
 fn the_scripts_folder_is_there_after_the_first_start_and_is_named() {
     let hub = HubBuilder::new().start();

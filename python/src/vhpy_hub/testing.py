@@ -753,7 +753,8 @@ class Hub:
         for name, value in self._settings.items():
             command += ["--set", f"{name}={value}"]
         command += ["--", *map(str, self._scripts)]
-        environment = {"RUST_LOG": "info", **os.environ}
+        # The log names the parts of the program, which tell scripts from the hub.
+        environment = {**os.environ, "RUST_LOG": os.environ.get("RUST_LOG") or "info"}
         with theirs:
             self._process = subprocess.Popen(
                 command,
