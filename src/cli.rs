@@ -26,7 +26,7 @@ use vhpy::hub::{
     Acceptor, Accounts, Charset, Identity, Options, Server, ServerError, ServiceManager, Settings,
 };
 use vhpy::supervisor::option::{OptionSpec, of_operators_for_scripts};
-use vhpy::supervisor::{Config, RECORDING_LIMIT, Supervisor, describe_worker};
+use vhpy::supervisor::{Config, LoadError, RECORDING_LIMIT, Supervisor, describe_worker};
 
 use logging::LogFormat;
 
@@ -571,7 +571,10 @@ fn greet(server: &mut Server, args: &HubArgs) -> Result<(), String> {
                     said += &format!("  {}: {warning}\n", loaded.name);
                 }
             }
-            Err(error) => said += &format!("  {} is not loaded: {error}\n", path.display()),
+            Err(LoadError::Script(_)) if log::log_enabled!(log::Level::Error) => {
+                said += &format!("  {} is not loaded; the log says why\n", path.display());
+            }
+            Err(error) => said += &format!("  {}\n", error.about(path)),
         }
     }
     for path in &left_out {

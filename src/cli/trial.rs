@@ -259,7 +259,7 @@ impl Trial {
             }
             Err(error) => {
                 self.lines.raised.store(true, Ordering::Relaxed);
-                let text = self.painted("31", &format!("{} is not loaded: {error}", path.display()));
+                let text = self.painted("31", &error.about(path));
                 self.print(&text);
                 // It is loaded once it is mended.
                 let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -270,7 +270,7 @@ impl Trial {
             .lines
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(_, line)| !line.contains(" is not loaded: "));
+            .retain(|(_, line)| !(line.starts_with("script ") && line.contains(" is not loaded")));
     }
 
     fn warn(&mut self, warnings: &[String]) {

@@ -179,7 +179,7 @@ impl Act {
 
     fn refused(&self, error: &LoadError) -> String {
         match self {
-            Act::Load(path) => format!("Script {} is not loaded: {error}", path.display()),
+            Act::Load(path) => format!("Script {}", error.about(path)),
             Act::Unload(_, name) => format!("Script {name} is not unloaded: {error}"),
             Act::Reload(_, name) => format!("Script {name} is not reloaded: {error}"),
         }

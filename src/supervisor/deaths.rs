@@ -62,7 +62,7 @@ impl Supervisor {
         let reason = self.reason_of_death(&script, process, exit);
         let shown = exit.to_string();
         let shown = if reason.contains(&shown) { String::new() } else { format!(" ({shown})") };
-        script.output().note(format!("— process {} ended: {reason}{shown}", process.pid));
+        script.output().note_of(process.pid, &format!("ended: {reason}{shown}"));
         if !script.was_ready.get() {
             return self.could_not_load(&script, LoadError::Script(reason));
         }

@@ -6,6 +6,7 @@
 //! of prints is logged; the lines of one traceback are logged together or not at all.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt::Display;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +27,9 @@ const RATE: u32 = 500;
 const KEPT: usize = 200;
 /// The longest line in bytes; longer ones are cut into several.
 const LONGEST: usize = 4096;
+
+/// How lines of the supervisor's own begin, among those of a script.
+const NOTE: &str = "— process ";
 
 /// The longest traceback that is kept together, in lines.
 const LONGEST_TRACEBACK: usize = 400;
@@ -87,9 +91,9 @@ impl Output {
         (inner.count, inner.kept.iter().skip(skipped).cloned().collect())
     }
 
-    /// The last line that is not empty.
+    /// The last line of the script's that says something: no note of ours, no part of a stack.
     pub fn last_line(&self) -> Option<String> {
-        self.lock().kept.iter().rev().find(|line| !line.trim().is_empty()).cloned()
+        self.lock().kept.iter().rev().find(|line| says_something(line)).cloned()
     }
 
     /// Where the Python stack that was printed last begins: file, line, function.
@@ -99,9 +103,9 @@ impl Output {
         inner.kept.get(header + 1).map(|line| line.trim().to_string())
     }
 
-    /// Keeps a line of the supervisor's own, such as the reason of a death.
-    pub fn note(&self, line: String) {
-        self.lock().keep(line);
+    /// Keeps a line of the supervisor's own: what became of a process.
+    pub fn note_of(&self, pid: impl Display, what: &str) {
+        self.lock().keep(format!("{NOTE}{pid} {what}"));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -434,10 +438,37 @@ fn set_nonblocking(fd: &OwnedFd) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whether a line is more than a place in the code, as an interpreter that crashes writes them.
+fn says_something(line: &str) -> bool {
+    let is_of_a_stack = line.starts_with(' ')
+        || line.ends_with("(most recent call first):")
+        || line.starts_with("Extension modules: ");
+    !line.trim().is_empty() && !line.starts_with(NOTE) && !is_of_a_stack
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[test]
+    fn the_last_line_is_one_that_says_something() {
+        let output = Output::new("test");
+        assert_eq!(output.last_line(), None);
+        output.note_of(7, "ended: signal SIGSEGV");
+        assert_eq!(output.last_line(), None);
+        for line in [
+            "Fatal Python error: Segmentation fault",
+            "",
+            "Current thread 0x00007f3f6213b040 (most recent call first):",
+            "  File \"<string>\", line 36 in <module>",
+            "",
+            "Extension modules: _a, _b (total: 2)",
+        ] {
+            output.lock().keep(line.into());
+        }
+        assert_eq!(output.last_line().as_deref(), Some("Fatal Python error: Segmentation fault"));
+    }
 
     #[test]
     fn lines_are_kept_and_the_rest_of_a_dead_process_is_read() {

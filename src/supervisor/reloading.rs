@@ -10,6 +10,7 @@ use plugin_abi::frame::MAX_KEPT;
 use plugin_abi::{Hook, ToWorker};
 
 use super::config::WhenAway;
+use super::load_error::not_loaded_in_log;
 use super::process::{Phase, Process};
 use super::script::{Script, ScriptId, State, Successor, Task, Transition};
 use super::store;
@@ -18,6 +19,7 @@ use super::ticket::Ticket;
 use super::version::Version;
 use super::{Config, Host, LoadError, Loaded, Supervisor};
 use crate::local_time;
+use crate::log_level::SCRIPT;
 
 impl Supervisor {
     /// Loads a script again from its file, under the same number, and waits for that. Its deaths are
@@ -211,7 +213,9 @@ impl Supervisor {
         script.store.borrow_mut().undo();
         match script.task.take() {
             Some(Task::Load(ticket)) => {
-                log::error!("script {} is not loaded: {reason}", script.path.display());
+                let is_logged = log::log_enabled!(target: SCRIPT, log::Level::Warn);
+                let last = script.output().last_line().filter(|_| is_logged);
+                log::error!("script {}", not_loaded_in_log(&script.path, &reason, last.as_deref()));
                 self.forget(script);
                 self.agenda.need_housekeeping();
                 self.finish(ticket, Outcome::Loaded(Err(error)));

@@ -79,6 +79,34 @@ fn a_line_is_as_short_as_the_readme_shows() {
 }
 
 #[test]
+fn why_a_script_is_not_loaded_is_said_once() {
+    let broken = "def f():\n    raise ValueError('no rank')\nf()\n";
+    let builder = HubBuilder::new().script("fine.py", "");
+    let path = builder.folder().join("scripts/broken.py");
+    std::fs::write(&path, broken).unwrap();
+    let mut hub = builder.start();
+    let path = path.display();
+    assert!(
+        hub.greeting.contains(&format!("  {path} is not loaded; the log says why\n")),
+        "{}",
+        hub.greeting
+    );
+    assert!(!hub.greeting.contains("no rank"), "{}", hub.greeting);
+    let mut master = hub.master();
+    master.chat("!pyload broken.py");
+    let answer = master.wait_for("is not loaded");
+    assert!(answer.contains(&format!("Script {path}:2 is not loaded: ValueError: no rank")), "{answer}");
+    // What comes after this is of something else.
+    master.chat("!pyreload fine");
+    hub.logs("script fine is reloaded");
+    // At the start and by the command.
+    let line = format!("ERROR] script {path} is not loaded; it failed at {path}:2");
+    let counts = ["Traceback", "raise ValueError", "Error: no rank", &line, "ERROR"]
+        .map(|what| hub.count_logged(what));
+    assert_eq!(counts, [2; 5]);
+}
+
+#[test]
 fn the_scripts_folder_is_there_after_the_first_start_and_is_named() {
     let hub = HubBuilder::new().start();
     let folder = hub.data.as_ref().unwrap().path().join("scripts");

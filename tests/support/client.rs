@@ -218,6 +218,11 @@ impl TestHub {
         self.seen.iter().any(|line| line.contains(what))
     }
 
+    /// In how many lines of its log that is, as far as it was waited for.
+    pub fn count_logged(&self, what: &str) -> usize {
+        self.seen.iter().filter(|line| line.contains(what)).count()
+    }
+
     /// Its process.
     pub fn pid(&self) -> nix::unistd::Pid {
         nix::unistd::Pid::from_raw(self.child.id() as i32)

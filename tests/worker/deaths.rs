@@ -136,7 +136,7 @@ fn death_while_loading_says_how() {
     let mut stage = Stage::with(patient());
     for (name, source, expected) in [
         ("killed.py", "import os\nos.kill(os.getpid(), 9)", "SIGKILL"),
-        ("segv.py", "import ctypes\nctypes.string_at(0)", "SIGSEGV"),
+        ("segv.py", "import ctypes\nctypes.string_at(0)", "SIGSEGV while it was loading: Fatal Python error"),
         ("exit.py", "import os\nos._exit(4)", "exit code 4"),
         ("sys.py", "import sys\nsys.exit(4)", "SystemExit"),
         ("abort.py", "import os\nos.abort()", "SIGABRT"),
