@@ -372,6 +372,12 @@ char *vhpy_console(const char *command);
 /* Whether vhpy_console would run this: 1 or 0. */
 int vhpy_is_command(const char *command);
 
+/* A number that is another one whenever scripts may have other commands (@vh.command); 0 on failure.
+ * Unless it is NULL, entries is set to the $UserCommand messages, each with its "|", in the hub's
+ * encoding, which put those that a user of this class may give into a client's menu; to be freed
+ * with vhpy_free, NULL on failure. Clients that know them have UserCommand in their $Supports. */
+unsigned long long vhpy_menu(int user_class, char **entries);
+
 /* Text from UTF-8 to the hub's encoding, and back; to be freed with vhpy_free. What an
  * encoding lacks becomes a question mark. NULL when there is no memory. */
 char *vhpy_to_hub(const char *text);

@@ -10,6 +10,11 @@ pub const MAX_NAME: usize = 32;
 /// How long a help text and a usage may be, in bytes.
 pub const MAX_HELP: usize = 512;
 
+/// The menu of a client that is its hub's, as opposed to those of users, searches and file lists.
+pub const HUB_MENU: &str = "1";
+/// How many characters of a command's help are in its entry.
+const MOST_HELP: usize = 64;
+
 /// One command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -58,6 +63,15 @@ impl Command {
         if is_line(&self.help) && is_line(&self.usage) { Ok(()) } else { Err(CommandError::Help) }
     }
 
+    /// A message that makes an entry of the hub's menu, which says the command in the main chat.
+    pub fn menu_entry(&self) -> String {
+        let Command { name, usage, help, .. } = self;
+        let short = help.chars().take(MOST_HELP).collect::<String>();
+        let title = if help.is_empty() { name.clone() } else { format!("{name}: {}", escape(&short)) };
+        let prompt = prompt(usage);
+        format!("$UserCommand 1 {HUB_MENU} Scripts\\{title}$<%[mynick]> +{name}{prompt}&#124;|")
+    }
+
     /// As it travels.
     pub fn to_value(&self) -> Value<'static> {
         let text = |text: &str| Value::from(text.to_owned());
@@ -79,6 +93,22 @@ impl Command {
     }
 }
 
+/// Text in an entry.
+fn escape(text: &str) -> String {
+    // A backslash would begin a menu of its own.
+    text.replace('&', "&amp;").replace('$', "&#36;").replace('|', "&#124;").replace('\\', "/")
+}
+
+/// What the client asks its user for, if the command takes anything.
+fn prompt(usage: &str) -> String {
+    let letters = |c: char| if c.is_alphanumeric() || c == '_' || c == '-' { c } else { ' ' };
+    let words = usage.chars().map(letters).collect::<String>();
+    match words.split_whitespace().collect::<Vec<_>>().join(" ") {
+        words if words.is_empty() => words,
+        words => format!(" %[line:{words}]"),
+    }
+}
+
 /// Reads what a worker sent, and believes nothing of it.
 pub fn read(value: &Value<'_>) -> Result<Vec<Command>, CommandError> {
     match value {
@@ -86,5 +116,24 @@ pub fn read(value: &Value<'_>) -> Result<Vec<Command>, CommandError> {
         Value::List(list) if list.len() > MAX_COMMANDS => Err(CommandError::TooMany),
         Value::List(list) => list.iter().map(Command::from_value).collect(),
         _ => Err(CommandError::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_command_breaks_its_entry() {
+        let entry = |usage: &str, help: &str| {
+            let (name, usage, help) = ("dice".into(), usage.into(), help.into());
+            Command { name, usage, help, min_class: 0 }.menu_entry()
+        };
+        assert_eq!(entry("", ""), "$UserCommand 1 1 Scripts\\dice$<%[mynick]> +dice&#124;|");
+        assert_eq!(
+            entry("<to> [count] %[x]|", "costs 5$|a\\b & more"),
+            "$UserCommand 1 1 Scripts\\dice: costs 5&#36;&#124;a/b &amp; more$<%[mynick]> +dice \
+             %[line:to count x]&#124;|"
+        );
     }
 }

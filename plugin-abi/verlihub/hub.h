@@ -70,6 +70,10 @@ public:
     virtual bool is_robot(const char *nick) = 0;
     // Whether a kick would come about, but for other plugins.
     virtual bool may_kick(const char *op, const char *nick) = 0;
+    // Whether the client at a connection has menus that a hub adds to ($UserCommand).
+    virtual bool has_menus(Connection) = 0;
+    // The connections of those in the user list whose clients have, and their classes.
+    virtual std::vector<std::pair<Connection, long>> with_menus() = 0;
     // How long the hub's loop sleeps in every turn; negative for the configured time.
     virtual void set_step_delay(long milliseconds) = 0;
 

@@ -266,7 +266,13 @@ public:
 
     bool OnUserInList(cUser *user) override { return of_list(W_OnUserInList, user); }
 
-    bool OnUserLogin(cUser *user) override { return of_list(W_OnUserLogin, user); }
+    bool OnUserLogin(cUser *user) override
+    {
+        const bool go_on = of_list(W_OnUserLogin, user);
+        if (go_on && scripts_ && user && user->mxConn)
+            scripts_->greet(user->mxConn, long(user->mClass));
+        return go_on;
+    }
 
     bool OnUserLogout(cUser *user) override { return of_list(W_OnUserLogout, user); }
 

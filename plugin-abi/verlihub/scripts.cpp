@@ -91,6 +91,24 @@ std::string lines_of_hub(const std::string &utf8)
     return lines;
 }
 
+// Takes all entries of hubs out of a client's menu: single ones cannot be.
+constexpr char NO_MENU[] = "$UserCommand 255 1|";
+
+// What makes one menu of entries another.
+std::string change_of_menu(const std::string &before, const std::string &now)
+{
+    const auto missing = [](const std::string &from, const std::string &in) {
+        std::string lines;
+        for (size_t at = 0, end; (end = from.find('|', at)) != std::string::npos; at = end + 1) {
+            const std::string line = from.substr(at, end + 1 - at);
+            if (("|" + in).find("|" + line) == std::string::npos)
+                lines += line;
+        }
+        return lines;
+    };
+    return missing(before, now).empty() ? missing(now, before) : NO_MENU + now;
+}
+
 // The hub's patterns are anchored at their start only: "!plugoutPython" is a command, too.
 bool unloads_plugins(const std::string &line)
 {
@@ -181,6 +199,12 @@ void Scripts::end(long code)
             raise(W_OnUnLoad, nullptr, code);
             running_ = false;
             w_End();
+            commands_ = 0;
+            has_other_commands_ = false;
+            for (const auto &[connection, rank] : hub_.with_menus())
+                if (!menus_[rank].empty())
+                    hub_.send(connection, NO_MENU);
+            menus_.clear();
         }
         waiting_.run_at_end();
         hub_.set_step_delay(-1);
@@ -248,7 +272,14 @@ void Scripts::tick(double now)
     hub_.set_step_delay(step_delay_);
     follow_names();
     follow_encoding();
+    follow_commands();
     raise(W_OnTimer, nullptr, now);
+}
+
+void Scripts::greet(Connection connection, long rank)
+{
+    if (running_ && hub_.has_menus(connection) && !menu(rank).empty())
+        hub_.send(connection, menu(rank));
 }
 
 void Scripts::serve()
@@ -298,6 +329,34 @@ void Scripts::follow_encoding()
     set_option("encoding", encoding);
     hub_.log(1, "the hub's encoding is now " + encoding + ": scripts are loaded again");
     vhpy_free(vhpy_console("pyreload"));
+}
+
+void Scripts::follow_commands()
+{
+    const unsigned long long commands = vhpy_menu(0, nullptr);
+    if (commands == commands_)
+        return;
+    // A script that is loaded anew has them again by the next time.
+    has_other_commands_ = !has_other_commands_;
+    if (has_other_commands_)
+        return;
+    commands_ = commands;
+    std::map<long, std::string> before;
+    before.swap(menus_);
+    for (const auto &[connection, rank] : hub_.with_menus()) {
+        const std::string change = change_of_menu(before[rank], menu(rank));
+        if (!change.empty())
+            hub_.send(connection, change);
+    }
+}
+
+const std::string &Scripts::menu(long rank)
+{
+    const auto [known, is_new] = menus_.try_emplace(rank);
+    char *entries = nullptr;
+    if (is_new && vhpy_menu(int(rank), &entries))
+        known->second = take(entries).value_or("");
+    return known->second;
 }
 
 void Scripts::write_log()

@@ -9,6 +9,7 @@
 #define VHPY_VERLIHUB_SCRIPTS_H
 
 #include <array>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -114,6 +115,9 @@ public:
     // Once a second: hook 37, and what the hub does not tell.
     void tick(double now);
 
+    // A user is in the list: their client gets the menu of the scripts' commands, if it has menus.
+    void greet(Connection connection, long rank);
+
     // The scripts want to be visited: vhpy_poll_fd is readable, or the hub was asked to wake. To
     // be called from the hub's loop, where nothing of it is under way.
     void serve();
@@ -137,6 +141,8 @@ private:
     bool set_own_option(Connection connection, const std::string &variable, const std::string &value);
     void follow_names();
     void follow_encoding();
+    void follow_commands();
+    const std::string &menu(long rank);
     void keep_log_level();
     void run_console(const Command &command);
     void write_log();
@@ -146,6 +152,10 @@ private:
     Waiting waiting_;
     long step_delay_ = -1;
     std::string encoding_, bot_, op_chat_, log_level_;
+    // Of which commands the menus are, and whether there are others by now.
+    unsigned long long commands_ = 0;
+    bool has_other_commands_ = false;
+    std::map<long, std::string> menus_; // what clients were sent, by class
 };
 
 } // namespace vhpy_verlihub

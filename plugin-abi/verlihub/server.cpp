@@ -142,6 +142,22 @@ bool Server::may_kick(const char *op, const char *nick)
            who->mProtectFrom < by->mClass && by->Can(eUR_KICK, server_.mTime.Sec());
 }
 
+bool Server::has_menus(Connection connection)
+{
+    return (static_cast<cConnDC *>(connection)->mFeatures & eSF_USERCOMMAND) != 0;
+}
+
+std::vector<std::pair<Connection, long>> Server::with_menus()
+{
+    std::vector<std::pair<Connection, long>> found;
+    for (const std::string &nick : nicks()) {
+        const cUser *who = online(nick.c_str());
+        if (who && has_menus(who->mxConn))
+            found.emplace_back(who->mxConn, long(who->mClass));
+    }
+    return found;
+}
+
 // ---------------------------------------------------------------- sending
 
 cUser *Server::user(const char *nick)
@@ -383,10 +399,7 @@ std::optional<Table> Server::users(const char *fields)
     const std::vector<std::string> parts = {"", "desc", "tag", "speed", "mail", "share"};
     Table table;
     table.columns = names.size();
-    const std::string list = nick_list(), prefix = "$NickList ", separator = "$$";
-    size_t from = list.compare(0, prefix.size(), prefix) ? 0 : prefix.size();
-    for (size_t end; (end = list.find(separator, from)) != std::string::npos; from = end + separator.size()) {
-        const std::string nick = list.substr(from, end - from);
+    for (const std::string &nick : nicks()) {
         std::optional<MyInfo> info;
         for (const std::string &name : names) {
             const auto part = std::find(parts.begin() + 1, parts.end(), name);
@@ -408,6 +421,16 @@ std::optional<Table> Server::users(const char *fields)
         }
     }
     return table;
+}
+
+std::vector<std::string> Server::nicks()
+{
+    std::vector<std::string> found;
+    const std::string list = nick_list(), prefix = "$NickList ", separator = "$$";
+    size_t from = list.compare(0, prefix.size(), prefix) ? 0 : prefix.size();
+    for (size_t end; (end = list.find(separator, from)) != std::string::npos; from = end + separator.size())
+        found.push_back(list.substr(from, end - from));
+    return found;
 }
 
 std::string Server::nick_list()

@@ -51,6 +51,8 @@ public:
     bool is_online(const char *nick) override;
     bool is_robot(const char *nick) override;
     bool may_kick(const char *op, const char *nick) override;
+    bool has_menus(Connection connection) override;
+    std::vector<std::pair<Connection, long>> with_menus() override;
 
     bool send_to_op_chat(const char *text, const char *from) override;
     bool send_to_active(const char *data, long delay) override;
@@ -113,6 +115,7 @@ public:
 private:
     nVerliHub::cUser *user(const char *nick);
     nVerliHub::cUser *online(const char *nick); // with a connection
+    std::vector<std::string> nicks(); // of the user list
     std::string file(const char *name);
     std::string name_or_bot(const char *name);
     bool to_chat(const char *text, long min, long max, const char *from);

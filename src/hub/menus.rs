@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use plugin_abi::command::Command;
+use plugin_abi::command::{Command, HUB_MENU};
 
 use super::class::Class;
 use super::connection::{Stage, Supports};
@@ -11,10 +11,6 @@ use super::{ConnId, Hub};
 
 /// How long the hub waits with a change of menus: a script that is loaded anew is back by then.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The hub's own menu, as opposed to those of users, searches and file lists.
-const HUB_MENU: &str = "1";
-/// How many characters of a command's help are in its entry.
-const MOST_HELP: usize = 64;
 
 /// What clients have in their menus.
 #[derive(Debug, Default)]
@@ -31,31 +27,6 @@ impl Menus {
     pub(super) fn next(&self) -> Option<Instant> {
         self.due
     }
-}
-
-/// Text in an entry.
-fn escape(text: &str) -> String {
-    // A backslash would begin a menu of its own.
-    text.replace('&', "&amp;").replace('$', "&#36;").replace('|', "&#124;").replace('\\', "/")
-}
-
-/// What the client asks its user for, if the command takes anything.
-fn prompt(usage: &str) -> String {
-    let letters = |c: char| if c.is_alphanumeric() || c == '_' || c == '-' { c } else { ' ' };
-    let words = usage.chars().map(letters).collect::<String>();
-    match words.split_whitespace().collect::<Vec<_>>().join(" ") {
-        words if words.is_empty() => words,
-        words => format!(" %[line:{words}]"),
-    }
-}
-
-/// An entry that says the command in the main chat.
-fn entry(command: &Command) -> String {
-    let Command { name, usage, help, .. } = command;
-    let short = help.chars().take(MOST_HELP).collect::<String>();
-    let title = if help.is_empty() { name.clone() } else { format!("{name}: {}", escape(&short)) };
-    let prompt = prompt(usage);
-    format!("$UserCommand 1 {HUB_MENU} Scripts\\{title}$<%[mynick]> +{name}{prompt}&#124;|")
 }
 
 impl Hub {
@@ -91,31 +62,10 @@ impl Hub {
         }
         let mut menu = if has_any { format!("$UserCommand 255 {HUB_MENU}|") } else { String::new() };
         let may = |command: &&Command| command.min_class <= class.number();
-        menu.extend(self.menus.shown.iter().filter(may).map(entry));
+        menu.extend(self.menus.shown.iter().filter(may).map(Command::menu_entry));
         if !menu.is_empty() {
             let menu = self.charset.encode(&menu);
             self.send_to(id, &[&menu]);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_in_a_command_breaks_its_entry() {
-        let command = |usage: &str, help: &str| Command {
-            name: "dice".into(),
-            usage: usage.into(),
-            help: help.into(),
-            min_class: 0,
-        };
-        assert_eq!(entry(&command("", "")), "$UserCommand 1 1 Scripts\\dice$<%[mynick]> +dice&#124;|");
-        assert_eq!(
-            entry(&command("<to> [count] %[x]|", "costs 5$|a\\b & more")),
-            "$UserCommand 1 1 Scripts\\dice: costs 5&#36;&#124;a/b &amp; more$<%[mynick]> +dice \
-             %[line:to count x]&#124;|"
-        );
     }
 }

@@ -89,6 +89,11 @@ fn the_operators_console() {
 }
 
 #[test]
+fn commands_are_in_the_menus_of_clients() {
+    case("menus");
+}
+
+#[test]
 fn every_argument_fits_into_its_line() {
     case("grammar");
 }

@@ -224,6 +224,24 @@ def check_timers_commands_and_filters(hub, master):
     assert (hub.folder / "beside").read_text() == "True"
 
 
+def check_menus(hub, master):
+    entry = r"^\$UserCommand 1 1 Scripts\\ticks: how often the timer came\$<%\[mynick\]> \+ticks %\[line:least\]&#124;$"
+    knows = {"supports": " UserCommand"}
+    with hub.client("guest", **knows) as guest:
+        with hub.client("oper", **knows) as oper:
+            load(hub, master, "beside.py")
+            oper.expect(entry)
+        # Who comes later has it, too.
+        with hub.client("oper", **knows) as oper:
+            oper.expect(entry)
+            master.command("!pyunload beside", "is unloaded")
+            oper.expect(r"^\$UserCommand 255 1$")
+        # Who may not give it hears nothing of it, nor does who has no menus.
+        for client in guest, master:
+            client.chat("the end")
+            client.expect("> the end$", never="UserCommand")
+
+
 def check_storms(hub, master):
     """Users drop off, are kicked and banned by a script while others come."""
     master.eval("answer('OnUserLogin', lambda nick: vh.KickUser('master', nick, 'storm') if nick.startswith('kicked') else 1)")

@@ -1,11 +1,13 @@
 //! Scripts: begin and end, load, reload, unload, which there are, the operators' commands.
 
-use std::ffi::{OsStr, c_char, c_int, c_long, c_longlong, c_void};
+use std::ffi::{OsStr, c_char, c_int, c_long, c_longlong, c_ulonglong, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use plugin_abi::Value;
+use plugin_abi::command::Command;
 
+use super::values::to_hub;
 use crate::ffi::fault::{Fault, bytes, guard, utf8};
 use crate::ffi::library::{self, visit};
 use crate::ffi::logger;
@@ -309,6 +311,28 @@ extern "C" fn vhpy_figures() -> *mut c_char {
         let mut text = Vec::new();
         json::write(&mut text, &Value::List(list.iter().map(ScriptStatus::to_value).collect()));
         owned(&text)
+    })
+}
+
+/// Which state the commands of scripts are in, and the entries that put them into menus.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn vhpy_menu(class: c_int, entries: *mut *mut c_char) -> c_ulonglong {
+    if !entries.is_null() {
+        // SAFETY: the header asks for a place for the text's address.
+        unsafe { entries.write(std::ptr::null_mut()) };
+    }
+    guard("vhpy_menu", 0, || {
+        let (version, commands) = visit(|running, visit| {
+            let wanted = !entries.is_null();
+            let commands = wanted.then(|| running.supervisor.commands(&mut visit.host, class.into()));
+            Ok((running.supervisor.commands_version(), commands))
+        })?;
+        if let Some(commands) = commands {
+            let text = to_hub(commands.iter().map(Command::menu_entry).collect::<String>().as_bytes());
+            // SAFETY: as above.
+            unsafe { entries.write(owned(&text)?) };
+        }
+        Ok(version + 1)
     })
 }
 

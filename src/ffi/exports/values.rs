@@ -227,11 +227,16 @@ unsafe extern "C" fn vhpy_to_hub(text: *const c_char) -> *mut c_char {
     guard("vhpy_to_hub", std::ptr::null_mut(), || {
         // SAFETY: the header asks for a C string.
         let text = unsafe { bytes(text) }.ok_or(Fault::Null("the text"))?;
-        match encoding_of(&library::options().encoding) {
-            Some(encoding) => owned(&encode(encoding, &String::from_utf8_lossy(text))),
-            None => owned(text),
-        }
+        owned(&to_hub(text))
     })
+}
+
+/// UTF-8 in the hub's encoding.
+pub(super) fn to_hub(text: &[u8]) -> Vec<u8> {
+    match encoding_of(&library::options().encoding) {
+        Some(encoding) => encode(encoding, &String::from_utf8_lossy(text)).into_owned(),
+        None => text.to_vec(),
+    }
 }
 
 /// Text of the hub as UTF-8.

@@ -38,6 +38,7 @@ enum { eKI_CLOSE = 1, eKI_WHY = 2, eKI_PM = 4, eKI_BAN = 8 };
 enum { ePF_MYINFO, ePF_LAST };
 enum { eMF_TLS = 0x10 };
 enum { eUR_KICK = 1 };
+enum { eSF_USERCOMMAND = 1 << 9 };
 // The parts of a message.
 enum : unsigned {
     eCH_1_PARAM,
@@ -179,6 +180,7 @@ public:
     cUser *mpUser;
     std::string mMyNick, mHubURL, mCloseRedirect;
     int mCloseReason;
+    unsigned long mFeatures = 0;
     unsigned mProtoFloodCounts[nEnums::ePF_LAST];
     int Send(std::string &data, bool with_pipe = true);
     std::string GetGeoCC();

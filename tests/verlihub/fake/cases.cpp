@@ -2,6 +2,7 @@
 // what needs Verlihub's classes.
 //
 //     cases NAME FOLDER      with fake.py in FOLDER/scripts
+#include <fstream>
 #include <functional>
 #include <poll.h>
 
@@ -243,6 +244,57 @@ void console(const std::string &folder)
     CHECK(both.hub.replies.empty());
 }
 
+// Commands of scripts are in the menus of clients that have them.
+void menus(const std::string &folder)
+{
+    Both both(folder);
+    int anna = 0, master = 0, old = 0;
+    both.hub.menus = {{&anna, 0}, {&master, 10}};
+    const auto write = [&](const char *commands) {
+        std::ofstream(folder + "/scripts/dice.py") << "import vh\n" << commands;
+    };
+    const auto sent = [&] {
+        both.scripts.tick(1);
+        CHECK(both.hub.sent.empty());
+        both.scripts.tick(2);
+        std::string all;
+        for (const std::string &data : both.hub.sent)
+            all += (all.empty() ? "" : ", ") + data;
+        both.hub.sent.clear();
+        return all;
+    };
+    const std::string dice = "$UserCommand 1 1 Scripts\\dice: W\xfcrfel$<%[mynick]> +dice %[line:count]&#124;|",
+                      wall = "$UserCommand 1 1 Scripts\\wall$<%[mynick]> +wall&#124;|", none = "$UserCommand 255 1|";
+    const char *const with_dice = "@vh.command('dice', help='W\u00fcrfel')\ndef dice(nick, count: int): pass\n";
+    const char *const with_both = "@vh.command('dice', help='W\u00fcrfel')\ndef dice(nick, count: int): pass\n"
+                                  "@vh.command('wall', min_class=5)\ndef wall(nick): pass\n";
+    write(with_dice);
+    both.begin();
+    CHECK_EQUAL(sent(), dice + ", " + dice);
+    // What comes is added, whoever may give it.
+    write(with_both);
+    both.command("!pyreload dice", 10);
+    CHECK_EQUAL(sent(), wall);
+    both.scripts.greet(&old, 10);
+    CHECK(both.hub.sent.empty());
+    both.scripts.greet(&master, 10);
+    CHECK_EQUAL(both.hub.sent.at(0), dice + wall);
+    both.hub.sent.clear();
+    both.command("!pyreload dice", 10);
+    CHECK_EQUAL(sent(), "");
+    // What goes can only go with all.
+    write(with_dice);
+    both.command("!pyreload dice", 10);
+    CHECK_EQUAL(sent(), none + dice);
+    both.command("!pyunload dice", 10);
+    CHECK_EQUAL(sent(), none + ", " + none);
+    both.command("!pyload dice.py", 10);
+    CHECK_EQUAL(sent(), dice + ", " + dice);
+    both.scripts.end(0);
+    CHECK_EQUAL(both.hub.sent.size(), 2);
+    CHECK_EQUAL(both.hub.sent.back(), none);
+}
+
 // What the script does in an event, and what of it reached the hub: then, and when the hub was
 // back in its loop.
 void check_waits(Both &both, const std::function<Answer()> &event, const std::string &does, const char *at_once,
@@ -444,7 +496,7 @@ int main(int, char **argv)
     const std::string name = argv[1], folder = argv[2];
     const std::pair<const char *, void (*)(const std::string &)> CASES[] = {
         {"calls", calls},     {"refusals", refusals}, {"events", events}, {"console", console}, {"options", options},
-        {"waiting", waiting}, {"grammar", grammar},
+        {"waiting", waiting}, {"grammar", grammar},   {"menus", menus},
         {"endings", endings}, {"thread", thread}, {"broken", broken},
     };
     for (const auto &[known, run] : CASES) {

@@ -46,6 +46,7 @@ public:
     std::vector<std::string> calls, logged, sent, replies;
     std::map<std::string, std::string> settings;
     std::map<vhpy_verlihub::Connection, std::optional<std::string>> connections;
+    std::vector<std::pair<vhpy_verlihub::Connection, long>> menus; // whose clients have them, and their classes
     unsigned woken = 0;
     bool refuses = false; // every function fails
     vhpy_verlihub::Scripts *scripts = nullptr;
@@ -79,6 +80,14 @@ public:
     bool is_online(const char *nick) override { return is_same_nick("op", nick) || is_same_nick("user", nick); }
     bool is_robot(const char *nick) override { return is(nick, "R"); }
     bool may_kick(const char *op, const char *nick) override { return is(op, "op") && is_online(nick); }
+    bool has_menus(vhpy_verlihub::Connection connection) override
+    {
+        for (const auto &[one, rank] : menus)
+            if (one == connection)
+                return true;
+        return false;
+    }
+    std::vector<std::pair<vhpy_verlihub::Connection, long>> with_menus() override { return menus; }
 
     bool send_to_op_chat(const char *text, const char *from) override { return note("send_to_op_chat", text, from); }
     bool send_to_active(const char *data, long delay) override { return note("send_to_active", data, delay); }
