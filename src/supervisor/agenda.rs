@@ -121,6 +121,17 @@ impl Agenda {
         self.notices.borrow_mut().push_back(Notice::Finished(ticket, outcome));
     }
 
+    /// What the host would be told of this, and is not.
+    pub(super) fn take_finished(&self, ticket: Ticket) -> Option<Outcome> {
+        let mut notices = self.notices.borrow_mut();
+        let is_it = |notice: &Notice| matches!(notice, Notice::Finished(known, _) if *known == ticket);
+        let at = notices.iter().position(is_it)?;
+        match notices.remove(at) {
+            Some(Notice::Finished(_, outcome)) => Some(outcome),
+            _ => None,
+        }
+    }
+
     /// The process of a script is gone, so its robots go, too.
     pub(super) fn abandon_robots(&self, script: &Rc<Script>) {
         let robots = std::mem::take(&mut *script.robots.borrow_mut());

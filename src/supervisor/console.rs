@@ -167,7 +167,10 @@ impl Supervisor {
             let inner = std::mem::replace(describe, Box::new(|_| String::new()));
             *describe = Box::new(move |outcome| refusals.join("\n") + "\n" + &inner(outcome));
         }
-        Some(Answer::Later(self.tasks.begin_command(parts)))
+        let tickets: Vec<Ticket> = parts.iter().map(|(ticket, _)| *ticket).collect();
+        let command = self.tasks.begin_command(parts);
+        tickets.into_iter().for_each(|ticket| self.catch_up(ticket));
+        Some(Answer::Later(command))
     }
 }
 

@@ -108,7 +108,10 @@ impl Supervisor {
         host: &mut dyn Host,
         begun: Vec<Result<Ticket, LoadError>>,
     ) -> Vec<Result<Loaded, LoadError>> {
-        begun.iter().flatten().for_each(|ticket| self.tasks.expect(*ticket));
+        for ticket in begun.iter().flatten() {
+            self.tasks.expect(*ticket);
+            self.catch_up(*ticket);
+        }
         let loaded = begun.into_iter().map(|ticket| self.await_load(host, ticket?)).collect();
         // Only now a spare is started: it would compete with what is loading.
         self.agenda.need_housekeeping();

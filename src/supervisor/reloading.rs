@@ -35,6 +35,7 @@ impl Supervisor {
         }
         let ticket = self.begin_reload(id)?;
         self.tasks.expect(ticket);
+        self.catch_up(ticket);
         self.await_task(host, &script, ticket);
         drop(level);
         let reloaded = match self.tasks.take(ticket) {

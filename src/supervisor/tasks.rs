@@ -2,7 +2,7 @@
 //! whoever asked is told of its outcome.
 //!
 //! Invariant: **a ticket is finished once, and its outcome goes to one**: to the caller that waits for
-//! it, to the command that it is a part of, or to the host.
+//! it, to the command that it is a part of, to whoever asked to be told of it, or to the host.
 
 use std::cell::{Cell, RefCell};
 
@@ -33,6 +33,9 @@ struct Part {
 /// Says what an outcome means.
 pub(super) type Describe = Box<dyn FnOnce(Outcome) -> String>;
 
+/// Takes an outcome. It does nothing else but note it: what is finished may be half changed.
+pub(super) type Tell = Box<dyn FnOnce(Outcome)>;
+
 struct Command {
     ticket: Ticket,
     parts: Vec<Part>,
@@ -47,6 +50,8 @@ pub(super) struct Tasks {
     /// Those for which a caller waits, and what has become of them.
     awaited: RefCell<Vec<(Ticket, Option<Outcome>)>>,
     commands: RefCell<Vec<Command>>,
+    /// Who is told of some of them instead of the host.
+    told: RefCell<Vec<(Ticket, Tell)>>,
 }
 
 impl Tasks {
@@ -56,6 +61,11 @@ impl Tasks {
         let ticket = Ticket(self.last.get());
         self.open.borrow_mut().push(ticket);
         ticket
+    }
+
+    /// It was finished before it was known who is to be told of it.
+    pub(super) fn reopen(&self, ticket: Ticket) {
+        self.open.borrow_mut().push(ticket);
     }
 
     /// Whether anything is not finished.
@@ -81,6 +91,11 @@ impl Tasks {
         awaited.swap_remove(at).1
     }
 
+    /// Whoever asked for this one is told of its outcome.
+    pub(super) fn tell(&self, ticket: Ticket, tell: Tell) {
+        self.told.borrow_mut().push((ticket, tell));
+    }
+
     /// What these come to is the answer to one command. Its ticket.
     pub(super) fn begin_command(&self, parts: Vec<(Ticket, Describe)>) -> Ticket {
         let ticket = self.issue();
@@ -99,6 +114,15 @@ impl Tasks {
         }
         if let Some(awaited) = self.awaited.borrow_mut().iter_mut().find(|(known, _)| *known == ticket) {
             awaited.1 = Some(outcome);
+            return None;
+        }
+        let told = {
+            let mut told = self.told.borrow_mut();
+            let at = told.iter().position(|(known, _)| *known == ticket);
+            at.map(|at| told.swap_remove(at).1)
+        };
+        if let Some(tell) = told {
+            tell(outcome);
             return None;
         }
         let answered = {
@@ -147,6 +171,17 @@ mod tests {
         assert!(tasks.finish(ticket, Outcome::Unloaded).is_none());
         assert!(tasks.is_done(ticket) && matches!(tasks.take(ticket), Some(Outcome::Unloaded)));
         assert!(tasks.take(ticket).is_none());
+    }
+
+    #[test]
+    fn who_asked_to_be_told_is_and_the_host_is_not() {
+        let tasks = Tasks::default();
+        let ticket = tasks.issue();
+        let heard = std::rc::Rc::new(Cell::new(0));
+        let hears = heard.clone();
+        tasks.tell(ticket, Box::new(move |_| hears.set(hears.get() + 1)));
+        assert!(tasks.finish(ticket, Outcome::Unloaded).is_none());
+        assert!(tasks.finish(ticket, Outcome::Unloaded).is_none() && heard.get() == 1);
     }
 
     #[test]

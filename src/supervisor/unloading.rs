@@ -85,6 +85,14 @@ impl Supervisor {
         }
     }
 
+    /// It is known from now on who is told of this. What took no time has ended already.
+    pub(super) fn catch_up(&self, ticket: Ticket) {
+        if let Some(outcome) = self.agenda.take_finished(ticket) {
+            self.tasks.reopen(ticket);
+            self.finish(ticket, outcome);
+        }
+    }
+
     /// Unloads every script, and waits until no process is left.
     pub fn shutdown(&self, host: &mut dyn Host) {
         let _ending = self.agenda.begin_ending();

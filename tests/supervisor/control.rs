@@ -341,3 +341,56 @@ fn a_recording_is_begun_and_ended() {
     let text = std::fs::read_to_string(file).unwrap();
     assert!(text.contains(r#""args":["alice","bad"]"#) && text.contains(r#""what":"end""#), "{text}");
 }
+
+#[test]
+fn the_hub_waits_for_nothing_that_it_was_asked_for() {
+    let (mut stage, path, folder) = stage();
+    stage.load("one.py", SCRIPT);
+    let (gate, reached) = (folder.path().join("gate"), folder.path().join("reached"));
+    let slow = format!(
+        "import os, time\nopen({reached:?}, 'w').close()\nwhile not os.path.exists({gate:?}): time.sleep(0.002)\n"
+    );
+    let slow = stage.write("slow.py", &slow);
+    let load = ask(&path, &[&format!(r#"{{"do": "load", "path": "{}"}}"#, slow.display())]);
+    stage.serve_until("the script to load", |_, _| reached.exists());
+    for _ in 0..100 {
+        assert!(chat(&mut stage, "alice", "bad").blocked);
+    }
+    assert!(load.try_recv().is_err(), "it has not loaded");
+    // Others are answered meanwhile, also about what cannot be done just now.
+    let said = answers(&mut stage, &path, &[r#"{"do": "list"}"#, r#"{"do": "reload"}"#]);
+    assert!(said[0].contains("slow: starting"), "{said:?}");
+    let both = said[1].contains("Script one is reloaded") && said[1].contains("slow is not reloaded");
+    assert!(both && said[1].contains("\"error\":"), "{said:?}");
+    std::fs::write(&gate, "").unwrap();
+    let mut answer = None;
+    stage.serve_until("the answer", |_, _| {
+        answer = load.try_recv().ok();
+        answer.is_some()
+    });
+    let answer = answer.unwrap();
+    assert!(answer.contains(r#""name":"slow""#) && answer.contains("Script slow is loaded"), "{answer}");
+    // The end of the hub waits for none of it.
+    std::fs::remove_file(&gate).unwrap();
+    std::fs::remove_file(&reached).unwrap();
+    let reload = ask(&path, &[r#"{"do": "reload", "script": "slow"}"#]);
+    stage.serve_until("the script to load again", |_, _| reached.exists());
+    let _watchdog = Watchdog::of("the end of the hub");
+    drop(stage);
+    assert!(!reload.recv_timeout(LIMIT).unwrap().contains("\"answer\""));
+}
+
+/// A script without a process has nothing to end.
+#[test]
+fn what_takes_no_time_is_answered_too() {
+    let (mut stage, path, _folder) = stage();
+    let id = stage.load("one.py", SCRIPT).id;
+    stage.supervisor.configure(|config| config.restart.max_deaths = 0);
+    kill(stage.pid(id), libc::SIGKILL);
+    stage.serve_until("its end", |supervisor, _| supervisor.scripts()[0].state == "failed");
+    let said = answers(&mut stage, &path, &[r#"{"do": "unload", "script": "one"}"#, r#"{"do": "list"}"#]);
+    assert!(
+        said[0].contains("Script one is unloaded") && said[1].contains("No script is loaded"),
+        "{said:?}"
+    );
+}

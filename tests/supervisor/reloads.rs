@@ -279,6 +279,24 @@ fn a_command_is_answered_when_it_is_done() {
     assert_eq!(said(&mut stage, unload), "Script slow is unloaded");
 }
 
+/// A script without a process has nothing to end.
+#[test]
+fn a_command_that_takes_no_time_is_answered_too() {
+    use vhpy::supervisor::console::Answer;
+    let mut stage = Stage::new();
+    let id = stage.load("script.py", FILTER).id;
+    stage.supervisor.configure(|config| config.restart.max_deaths = 0);
+    kill(stage.pid(id), libc::SIGKILL);
+    stage.serve_until("its end", |supervisor, _| supervisor.scripts()[0].state == "failed");
+    let begun = stage.supervisor.begin_console(&mut stage.host, "!pyunload script").expect("a command");
+    let Answer::Later(ticket) = begun else { panic!("it is answered at once") };
+    match outcome(&mut stage, ticket) {
+        Outcome::Said(text) => assert_eq!(text, "Script script is unloaded"),
+        other => panic!("{other:?}"),
+    }
+    assert!(stage.host.finished.is_empty(), "and nobody else is told: {:?}", stage.host.finished);
+}
+
 /// Every way in which what is on disk can fail to load: a file, and what is in it.
 const WAYS: &[(&str, &str, &str)] = &[
     ("a syntax error", "filter.py", "def broken(:\n"),

@@ -1,19 +1,23 @@
 //! What requests of the control socket do, on the hub's thread.
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
 
+use crossbeam_channel::Sender;
 use plugin_abi::hook::ArgKind;
 use plugin_abi::{Hook, Value};
 
 use super::request::{field, needed, text};
-use super::{Act, Answer, Done, Refused};
+use super::{Act, Answer, Done, Refused, Shared};
 use crate::encoding::{decode, encode, of_name};
 use crate::json;
 use crate::supervisor::console::report;
 use crate::supervisor::figures::map;
 use crate::supervisor::option::{self, ChosenBy};
 use crate::supervisor::{
-    Host, LoadError, Loaded, RECORDING_LIMIT, Replacement, ScriptId, Supervisor, Verdict,
+    Host, LoadError, Loaded, Outcome, RECORDING_LIMIT, Replacement, ScriptId, Supervisor, Ticket, Verdict,
 };
 
 /// A request that acts.
@@ -24,27 +28,73 @@ pub(super) struct ActSpec {
     /// Whether it changes something, which is noted.
     pub(super) changes: bool,
     /// Runs on the hub's thread.
-    pub(super) run: fn(&Supervisor, &mut dyn Host, &Value<'_>) -> Answer,
+    run: Run,
+}
+
+/// How a request is fulfilled.
+enum Run {
+    /// At once.
+    Now(fn(&Supervisor, &mut dyn Host, &Value<'_>) -> Answer),
+    /// It takes its time, and the hub does not wait for it.
+    Begin(fn(&Supervisor, &Value<'_>) -> Result<Work, Refused>),
+}
+
+/// What was begun for one request, a part for each script.
+struct Work {
+    parts: Vec<Part>,
+    /// What the answer to all of them is.
+    combine: fn(Vec<Answer>) -> Answer,
+}
+
+/// What was begun with one script.
+struct Part {
+    begun: Result<Ticket, LoadError>,
+    /// The script, as people are told of it.
+    name: String,
+    /// What was to be done.
+    done: &'static str,
+}
+
+/// The answers to the parts of a request, until all of them are there.
+struct Gathering {
+    answers: Vec<Option<Answer>>,
+    combine: fn(Vec<Answer>) -> Answer,
+    reply: Sender<Answer>,
+}
+
+impl Gathering {
+    /// One more answer; that to the request when it was the last.
+    fn add(&mut self, at: usize, answer: Answer) -> Option<(Sender<Answer>, Answer)> {
+        if let Some(place) = self.answers.get_mut(at) {
+            *place = Some(answer);
+        }
+        if self.answers.iter().any(Option::is_none) {
+            return None;
+        }
+        let answers = std::mem::take(&mut self.answers).into_iter().flatten().collect();
+        Some((self.reply.clone(), (self.combine)(answers)))
+    }
 }
 
 /// All of them.
 pub(super) static ACTS: [ActSpec; 8] = [
-    ActSpec { name: "load", about: "path", changes: true, run: Supervisor::control_load },
-    ActSpec { name: "unload", about: "script", changes: true, run: Supervisor::control_unload },
-    ActSpec { name: "reload", about: "script", changes: true, run: Supervisor::control_reload },
-    ActSpec { name: "call", about: "script", changes: true, run: Supervisor::control_call },
-    ActSpec { name: "event", about: "hook", changes: true, run: Supervisor::control_event },
-    ActSpec { name: "set", about: "option", changes: true, run: Supervisor::control_set },
-    ActSpec { name: "record", about: "path", changes: true, run: Supervisor::control_record },
-    ActSpec { name: "store", about: "script", changes: false, run: Supervisor::control_store },
+    ActSpec { name: "load", about: "path", changes: true, run: Run::Begin(Supervisor::control_load) },
+    ActSpec { name: "unload", about: "script", changes: true, run: Run::Begin(Supervisor::control_unload) },
+    ActSpec { name: "reload", about: "script", changes: true, run: Run::Begin(Supervisor::control_reload) },
+    ActSpec { name: "call", about: "script", changes: true, run: Run::Now(Supervisor::control_call) },
+    ActSpec { name: "event", about: "hook", changes: true, run: Run::Now(Supervisor::control_event) },
+    ActSpec { name: "set", about: "option", changes: true, run: Run::Now(Supervisor::control_set) },
+    ActSpec { name: "record", about: "path", changes: true, run: Run::Now(Supervisor::control_record) },
+    ActSpec { name: "store", about: "script", changes: false, run: Run::Now(Supervisor::control_store) },
 ];
 
 /// The longest name of anything that is noted, in characters.
 const LONGEST_NAME: usize = 200;
 
 impl Supervisor {
-    /// Does what a request asks for; who asked for a change is in the log, and noted by the host.
-    pub(super) fn act(&self, host: &mut dyn Host, act: &Act) -> Answer {
+    /// Does what a request asks for, or begins it; who asked for a change is in the log, and noted by
+    /// the host. The answer is ready now or later.
+    pub(super) fn act(&self, host: &mut dyn Host, shared: &Arc<Shared>, act: Act) {
         if act.what.changes {
             let who = format!("user {} (vhpy ctl)", act.user);
             let about = text(&act.request, act.what.about).unwrap_or_default();
@@ -53,29 +103,67 @@ impl Supervisor {
             log::info!("{who}: {} {about}", act.what.name);
             host.acted(&who, act.what.name, &about);
         }
-        (act.what.run)(self, host, &act.request)
+        match act.what.run {
+            Run::Now(run) => {
+                let answer = run(self, host, &act.request);
+                self.control.is_ready(act.reply, answer);
+            }
+            Run::Begin(begin) => match begin(self, &act.request) {
+                Ok(work) => self.answer_when_done(shared, act.reply, work),
+                Err(refused) => self.control.is_ready(act.reply, Err(refused)),
+            },
+        }
+    }
+
+    /// Answers a request when everything that was begun for it is done.
+    fn answer_when_done(&self, shared: &Arc<Shared>, reply: Sender<Answer>, work: Work) {
+        let Work { parts, combine } = work;
+        if parts.is_empty() {
+            return self.control.is_ready(reply, combine(Vec::new()));
+        }
+        let answers = parts.iter().map(|_| None).collect();
+        let gathering = Rc::new(RefCell::new(Gathering { answers, combine, reply }));
+        let ready = self.control.ready.clone();
+        for (at, Part { begun, name, done }) in parts.into_iter().enumerate() {
+            let (gathering, ready, shared) = (gathering.clone(), ready.clone(), shared.clone());
+            let add = move |answer: Answer| {
+                let answered = gathering.borrow_mut().add(at, answer);
+                if let Some(answered) = answered {
+                    ready.borrow_mut().push(answered);
+                    shared.wake_hub();
+                }
+            };
+            match begun {
+                Ok(ticket) => {
+                    self.tasks.tell(ticket, Box::new(move |outcome| add(ended(&name, outcome, done))));
+                    self.catch_up(ticket);
+                }
+                Err(error) => add(loaded(&name, Err(error), done)),
+            }
+        }
     }
 }
 
 impl Supervisor {
-    fn control_load(&self, host: &mut dyn Host, request: &Value<'_>) -> Answer {
+    fn control_load(&self, request: &Value<'_>) -> Result<Work, Refused> {
         let path = needed(request, "path")?;
-        loaded(&path, self.load(host, Path::new(&path)), "loaded")
+        Ok(Work::of_one(Part { begun: self.begin_load(Path::new(&path)), name: path, done: "loaded" }))
     }
 
-    fn control_unload(&self, host: &mut dyn Host, request: &Value<'_>) -> Answer {
+    fn control_unload(&self, request: &Value<'_>) -> Result<Work, Refused> {
         let (id, name) = self.meant(request)?;
         self.drop_version(id);
-        self.unload(host, id);
-        Ok(Done { answer: Value::Bool(true), text: format!("Script {name} is unloaded") })
+        Ok(Work::of_one(Part { begun: self.begin_unload(id), name, done: "unloaded" }))
     }
 
-    fn control_reload(&self, host: &mut dyn Host, request: &Value<'_>) -> Answer {
+    fn control_reload(&self, request: &Value<'_>) -> Result<Work, Refused> {
+        let part = |id, name| Part { begun: self.begin_reload(id), name, done: "reloaded" };
         if field(request, "script").is_none() {
-            return self.reload_all(host);
+            let parts = self.scripts().into_iter().map(|status| part(status.id, status.name)).collect();
+            return Ok(Work { parts, combine: all_or_refused });
         }
         let (id, name) = self.meant(request)?;
-        loaded(&name, self.reload(host, id), "reloaded")
+        Ok(Work::of_one(part(id, name)))
     }
 
     fn control_call(&self, host: &mut dyn Host, request: &Value<'_>) -> Answer {
@@ -106,23 +194,6 @@ impl Supervisor {
         let what = needed(request, "script")?;
         let script = self.registry.find(&what).ok_or(Refused::NoScript(what))?;
         Ok((script.id, script.name.clone()))
-    }
-
-    /// Refused when one of them cannot be reloaded; the others are, all the same.
-    fn reload_all(&self, host: &mut dyn Host) -> Answer {
-        let all = self.scripts();
-        let reload = |(id, name): (ScriptId, &String)| loaded(name, self.reload(host, id), "reloaded");
-        let results: Vec<_> = all.iter().map(|status| (status.id, &status.name)).map(reload).collect();
-        let is_failed = results.iter().any(Result::is_err);
-        let text = |result: &Answer| match result {
-            Ok(done) => done.text.clone(),
-            Err(refused) => refused.to_string(),
-        };
-        let text = results.iter().map(text).collect::<Vec<_>>().join("\n");
-        if is_failed {
-            return Err(Refused::Failed(text));
-        }
-        Ok(Done { answer: Value::Int(i64::try_from(all.len()).unwrap_or(i64::MAX)), text })
     }
 
     fn control_event(&self, host: &mut dyn Host, request: &Value<'_>) -> Answer {
@@ -220,6 +291,38 @@ fn shown_as_json(answer: Value<'static>) -> Done {
     let mut text = Vec::new();
     json::write(&mut text, &answer);
     Done { answer, text: String::from_utf8_lossy(&text).into_owned() }
+}
+
+impl Work {
+    fn of_one(part: Part) -> Work {
+        let only = |mut answers: Vec<Answer>| answers.pop().unwrap_or(Err(Refused::Ended));
+        Work { parts: vec![part], combine: only }
+    }
+}
+
+/// Refused when one of them was; the others are done, all the same.
+fn all_or_refused(answers: Vec<Answer>) -> Answer {
+    let count = i64::try_from(answers.len()).unwrap_or(i64::MAX);
+    let text = |answer: &Answer| match answer {
+        Ok(done) => done.text.clone(),
+        Err(refused) => refused.to_string(),
+    };
+    let text = answers.iter().map(text).collect::<Vec<_>>().join("\n");
+    match answers.iter().any(Result::is_err) {
+        true => Err(Refused::Failed(text)),
+        false => Ok(Done { answer: Value::Int(count), text }),
+    }
+}
+
+/// What became of something that was begun.
+fn ended(name: &str, outcome: Outcome, done: &str) -> Answer {
+    match outcome {
+        Outcome::Loaded(result) | Outcome::Reloaded(result) => loaded(name, result, done),
+        Outcome::Unloaded => {
+            Ok(Done { answer: Value::Bool(true), text: format!("Script {name} is unloaded") })
+        }
+        Outcome::Said(text) => Ok(Done { answer: Value::Bool(true), text }),
+    }
 }
 
 fn loaded(what: &str, result: Result<Loaded, LoadError>, done: &str) -> Answer {

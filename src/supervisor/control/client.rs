@@ -114,7 +114,7 @@ fn answer(line: &[u8], user: u32, shared: &Shared) -> (Value<'static>, Answer) {
     (id, answer)
 }
 
-/// Hands a request over and waits until the hub has acted on it.
+/// Hands a request over and waits until the hub has acted on it, and what it began for it is done.
 fn ask_hub(shared: &Shared, what: &'static ActSpec, user: u32, request: Value<'static>) -> Answer {
     let (reply, replied) = crossbeam_channel::bounded(1);
     let number = shared.next.fetch_add(1, Ordering::Relaxed);
@@ -132,6 +132,9 @@ fn ask_hub(shared: &Shared, what: &'static ActSpec, user: u32, request: Value<'s
             Ok(answer) => return answer,
             Err(crossbeam_channel::RecvTimeoutError::Disconnected) => return Err(Refused::Ended),
             Err(crossbeam_channel::RecvTimeoutError::Timeout) => {}
+        }
+        if shared.has_ended() {
+            return Err(Refused::Ended);
         }
         if start.elapsed() < PATIENCE {
             continue;

@@ -20,6 +20,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,6 +48,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// What a request led to.
 type Answer = Result<Done, Refused>;
+
+/// Answers and who waits for them.
+type Ready = Rc<RefCell<Vec<(Sender<Answer>, Answer)>>>;
 
 /// What was done or found out.
 struct Done {
@@ -230,12 +234,19 @@ pub(super) struct ControlSocket {
     failed: RefCell<Option<(Instant, String)>>,
     /// Whether a request is acted on.
     is_acting: Cell<bool>,
+    /// Answers that go out at the hub's next visit.
+    ready: Ready,
 }
 
 impl ControlSocket {
     fn shared(&self) -> Option<Arc<Shared>> {
         let open = self.open.borrow();
         open.as_ref().and_then(Unforked::get).map(|control| control.shared.clone())
+    }
+
+    /// A request is fulfilled, or refused.
+    fn is_ready(&self, reply: Sender<Answer>, answer: Answer) {
+        self.ready.borrow_mut().push((reply, answer));
     }
 
     /// Ends it.
@@ -298,18 +309,29 @@ impl Supervisor {
         let now = u64::try_from(shared.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         shared.looked.store(now, Ordering::Relaxed);
         self.take_snapshot(&shared);
+        self.answer_ready(&shared);
         // A request may let the host come back here.
         if self.control.is_acting.replace(true) {
             return;
         }
         while let Some(act) = shared.next_act() {
-            let answer = self.act(host, &act);
-            shared.is_snapshot_wanted.store(true, Ordering::Relaxed);
-            self.take_snapshot(&shared);
-            // Whoever asked may be gone.
-            let _ = act.reply.try_send(answer);
+            self.act(host, &shared, act);
+            self.answer_ready(&shared);
         }
         self.control.is_acting.set(false);
+    }
+
+    /// Sends the answers that are ready; whoever gets one and looks then sees what was done.
+    fn answer_ready(&self, shared: &Shared) {
+        if self.control.ready.borrow().is_empty() {
+            return;
+        }
+        shared.is_snapshot_wanted.store(true, Ordering::Relaxed);
+        self.take_snapshot(shared);
+        for (reply, answer) in self.control.ready.take() {
+            // Whoever asked may be gone.
+            let _ = reply.try_send(answer);
+        }
     }
 
     /// Where the hub waits for scripts and cannot act: whoever looks at it sees how they are now.
