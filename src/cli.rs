@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod config;
 mod ctl;
+mod debug;
 mod generated;
 mod logging;
 mod new;
@@ -99,6 +100,12 @@ enum Command {
     /// Watch the scripts of a hub that runs: the busiest first, their hooks, and what they print.
     #[command(after_help = top::HELP)]
     Top(top::TopArgs),
+
+    /// Debug a script of a hub that runs: breakpoint() in it opens pdb here.
+    ///
+    /// Meanwhile the hub goes on without the script: it gets no events, and its deadlines stand still.
+    #[command(after_help = debug::HELP)]
+    Debug(debug::DebugArgs),
 
     /// Tell what cannot have been meant in scripts, without running them.
     ///
@@ -338,6 +345,7 @@ pub fn main() -> ExitCode {
         Command::Restore(args) => backup::restore(&args),
         Command::Config(args) => config::run(&args),
         Command::Ctl(args) => ctl::run(&args),
+        Command::Debug(args) => debug::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Generate { share } => generated::write(&share),
         Command::Check(args) => check::run(&args),

@@ -345,7 +345,7 @@ typedef struct {
     int id;
     const char *name;
     const char *path;
-    const char *state; /* "ready", "starting", "stuck", "backoff", "stopping", "failed" */
+    const char *state; /* "ready", "starting", "stuck", "debugged", "backoff", "stopping", "failed" */
     long pid;          /* 0: none */
     double uptime;     /* seconds */
     long long restarts;

@@ -17,7 +17,7 @@ pub const LIBRARY_FD: i32 = 7;
 /// [`PROTOCOL`](crate::frame::PROTOCOL), as a macro because constants cannot be put together otherwise.
 macro_rules! protocol {
     () => {
-        6
+        7
     };
 }
 pub(crate) use protocol;

@@ -109,6 +109,11 @@ impl Hub {
         Ok(serde_json::from_str(&line)?)
     }
 
+    /// The connection itself, with what has been read ahead of it.
+    pub(super) fn into_stream(self) -> BufReader<UnixStream> {
+        self.reader
+    }
+
     /// What the hub answers: an object with `answer` and `text`, or with `error`.
     pub(super) fn ask(&mut self, request: &Value) -> Result<Value, String> {
         let mut request = request.clone();

@@ -26,6 +26,9 @@ impl Supervisor {
             script.counts.keep(&process.claims());
         }
         process.dead.set(true);
+        // Whoever debugs it hears of that.
+        drop(process.attached.take());
+        process.pdb.take();
         process.fail_pending();
         self.reactor.unregister(process);
         self.agenda.defer(Deferred::Died(process.clone()));

@@ -13,7 +13,7 @@ use super::config::WhenAway;
 use super::one_event::{Form, OneEvent};
 use super::process::{Gone, Outcome, Process};
 use super::recorder::Given;
-use super::script::{Script, ScriptId, State};
+use super::script::{Script, ScriptId};
 use super::verdict::Verdict;
 use super::waiting::Asked;
 use super::waits::Stopwatch;
@@ -141,7 +141,7 @@ impl Supervisor {
         let level = self.enter().ok_or(CallError::TooDeep)?;
         self.await_restart(host, &script, Instant::now() + self.hook_timeout(&script, None));
         let Some(process) = script.ready() else {
-            let state = script.with_state(State::word);
+            let state = script.word();
             return Err(CallError::NotReady { name: script.name.clone(), state });
         };
         let seq = self.buffers.next_seq();

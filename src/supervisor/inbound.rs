@@ -90,6 +90,9 @@ impl Supervisor {
             }
             (FromWorker::Later(number), Sender::Running(_)) => self.wants_to_know(process, number)?,
             (FromWorker::Hooks(wants), Sender::Running(host)) => self.changed(host, process, &wants)?,
+            (FromWorker::Debug { id, ask, text }, Sender::Running(_)) => {
+                self.debugger_asks(process, id, ask, &text)?;
+            }
             (FromWorker::Noticed { hook, what, place }, _) => {
                 let script = owner(process)?;
                 self.noticed(&script, process, hook, &shortened(what), &short(&place));
@@ -223,6 +226,9 @@ impl Supervisor {
             return;
         }
         let Ok(script) = owner(process) else { return };
+        if self.is_debugged_still(&script, process) {
+            return;
+        }
         if script.with_state(|state| matches!(state, State::Stuck { .. })) {
             log::warn!("script {}: it answered at last and serves events again", script.name);
             script.transition(Transition::CameBack, "it gave its late answer");

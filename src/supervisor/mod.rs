@@ -37,6 +37,8 @@ mod counts;
 mod credentials;
 mod deadlines;
 mod deaths;
+mod debugger;
+mod debugging;
 mod dispatch;
 mod due;
 pub mod dynamic;

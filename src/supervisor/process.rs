@@ -22,6 +22,7 @@ use super::child::{Child, Exit, Signaller};
 use super::config::Limits;
 use super::counts::Claims;
 use super::credentials::Credentials;
+use super::debugger::{Attached, OpenPdb};
 use super::limits;
 use super::output::Output;
 use super::pending_spawn::PendingSpawn;
@@ -150,6 +151,10 @@ pub struct Process {
     pub later: Cell<u64>,
     /// What it has loaded until its script serves.
     pub sources: RefCell<Sources>,
+    /// Who debugs it.
+    pub attached: RefCell<Option<Attached>>,
+    /// Whether its debugger is open.
+    pub pdb: Cell<Option<OpenPdb>>,
     /// When it was there.
     pub born: Instant,
     figures: Figures,
@@ -189,6 +194,8 @@ impl Process {
             room: Cell::default(),
             later: Cell::new(0),
             sources: RefCell::default(),
+            attached: RefCell::default(),
+            pdb: Cell::default(),
             born: Instant::now(),
             figures,
         })
@@ -386,6 +393,17 @@ impl Process {
                 self.abandoned.borrow_mut().push(seq);
             }
         }
+    }
+
+    /// Whether pdb is open in it: its deadlines stand still.
+    pub fn is_debugged(&self) -> bool {
+        self.pdb.get().is_some()
+    }
+
+    /// Gives up waiting for all that is awaited.
+    pub fn abandon_all(&self) {
+        let open: SmallVec<[u64; 4]> = self.pending.borrow().iter().map(|pending| pending.seq).collect();
+        open.into_iter().for_each(|seq| self.abandon(seq));
     }
 
     /// Whether it owes no answer that was given up.

@@ -258,6 +258,17 @@ impl Script {
         self.life.extend(time);
     }
 
+    /// Its deadlines stood still for so long.
+    pub fn stood_still(&self, time: Duration) {
+        self.life.extend(time);
+    }
+
+    /// One word for lists.
+    pub fn word(&self) -> &'static str {
+        let state = self.life.state();
+        if state.process().is_some_and(|process| process.is_debugged()) { "debugged" } else { state.word() }
+    }
+
     /// A call that it made while it ends took the hub so long: that is not on its clock, up to as much
     /// as it has.
     pub fn forgive_ending(&self, time: Duration) {
@@ -282,7 +293,14 @@ impl Script {
 
     /// When something must be done about its state.
     pub fn state_due(&self) -> Option<Instant> {
-        self.life.state().due(|process| process.killed_for.borrow().is_some())
+        let state = self.life.state();
+        if state
+            .process()
+            .is_some_and(|process| process.is_debugged() && process.killed_for.borrow().is_none())
+        {
+            return None;
+        }
+        state.due(|process| process.killed_for.borrow().is_some())
     }
 
     /// The process that is to follow the one that it has, if that is there.

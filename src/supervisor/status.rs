@@ -18,7 +18,7 @@ pub struct ScriptStatus {
     pub name: String,
     /// Its file.
     pub path: PathBuf,
-    /// One word: `ready`, `starting`, `stuck`, `backoff`, `stopping`, `failed`.
+    /// One word: `ready`, `starting`, `stuck`, `debugged`, `backoff`, `stopping`, `failed`.
     pub state: &'static str,
     /// The number of its process.
     pub pid: Option<u32>,
@@ -71,12 +71,9 @@ impl Supervisor {
 }
 
 fn status(script: &Script) -> ScriptStatus {
-    let (state, uptime) = script.with_state(|state| {
-        let uptime = match state {
-            State::Ready { since, .. } | State::Stuck { since, .. } => Some(since.elapsed()),
-            _ => None,
-        };
-        (state.word(), uptime)
+    let uptime = script.with_state(|state| match state {
+        State::Ready { since, .. } | State::Stuck { since, .. } => Some(since.elapsed()),
+        _ => None,
     });
     let process = script.process();
     let living = process.as_ref().filter(|process| !process.dead.get());
@@ -84,7 +81,7 @@ fn status(script: &Script) -> ScriptStatus {
         id: script.id,
         name: script.name.clone(),
         path: script.path.clone(),
-        state,
+        state: script.word(),
         pid: process.as_ref().and_then(|process| u32::try_from(process.pid).ok()),
         uptime,
         restarts: script.restarts.get(),

@@ -145,6 +145,10 @@ impl Supervisor {
     fn await_stop(&self, host: &mut dyn Host, scripts: &[Rc<Script>]) {
         let Some(_level) = self.enter() else { return };
         for script in scripts {
+            // The hub waits for them, so nobody may keep them.
+            if let Some(process) = script.process() {
+                self.detach(script, &process);
+            }
             self.tell_to_stop(script);
         }
         let patience =

@@ -187,3 +187,46 @@ fn a_hub_whose_process_is_stopped_is_told_from_none() {
     assert!(code == Some(1) && err.contains("is its process stopped?"), "{code:?} {out} {err}");
     done(&hub, &["list"], "No script is loaded");
 }
+
+#[test]
+fn a_script_is_debugged_from_the_shell() {
+    let _watchdog = Watchdog::of("vhpy debug");
+    let stops = "
+    def OnParsedMsgChat(nick, message):
+        breakpoint()
+        return 0
+    ";
+    let hub = HubBuilder::new().script("one.py", stops).start();
+    let debug = |args: &[&str]| {
+        let output = vhpy("debug").arg("--data").arg(folder(&hub)).args(args).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, pid) = debug(&["one", "--pid"]);
+    assert!(code == Some(0) && done(&hub, &["list"], "ready").contains(&format!("process {}", pid.trim())));
+    let (code, stack) = debug(&["one", "--stack"]);
+    assert!(code == Some(0) && stack.contains("Current thread"), "{stack}");
+    assert_eq!(debug(&["nobody"]).0, Some(1));
+    let mut debugger = vhpy("debug");
+    debugger.arg("--data").arg(folder(&hub)).arg("one").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut debugger = debugger.spawn().unwrap();
+    let mut shown = BufReader::new(debugger.stdout.take().unwrap());
+    let mut typed = debugger.stdin.take().unwrap();
+    let mut until = |wanted: &str| {
+        let mut seen = String::new();
+        while !seen.contains(wanted) {
+            let mut byte = [0];
+            shown.read_exact(&mut byte).unwrap_or_else(|_| panic!("it ended before {wanted:?}: {seen}"));
+            seen.push(char::from(byte[0]));
+        }
+    };
+    until("Attached to script one");
+    done(&hub, &["event", "OnParsedMsgChat", "alice", "hello"], "\"blocked\":false");
+    until("(Pdb) ");
+    done(&hub, &["list"], "0 one: debugged");
+    typed.write_all(b"p nick + message\n").unwrap();
+    until("'alicehello'");
+    drop(typed);
+    assert_eq!(debugger.wait().unwrap().code(), Some(0));
+    done(&hub, &["event", "OnParsedMsgChat", "alice", "hello"], "\"blocked\":true");
+    hub.stop();
+}

@@ -3,6 +3,7 @@
 
 mod calls;
 mod control;
+mod debugging;
 mod events;
 mod figures;
 mod filters;

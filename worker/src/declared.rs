@@ -9,6 +9,7 @@ use std::time::Duration;
 use plugin_abi::call::USER_FIELDS;
 use plugin_abi::command;
 use plugin_abi::filter::{Decoder, Filters};
+use plugin_abi::frame::DebugAsk;
 use plugin_abi::hook::ArgKind;
 use plugin_abi::{FromWorker, HOOKS, Value};
 use pyo3::ffi;
@@ -30,6 +31,8 @@ enum Part {
     Declare,
     /// Timers and coroutines.
     Later,
+    /// pdb.
+    Debug,
 }
 
 impl Part {
@@ -37,6 +40,7 @@ impl Part {
         match self {
             Part::Declare => include_str!("declare.py"),
             Part::Later => include_str!("later.py"),
+            Part::Debug => include_str!("debug.py"),
         }
     }
 }
@@ -45,7 +49,7 @@ impl Part {
 static HAS_LOADED: GilCell<bool> = GilCell::new(false);
 
 /// The names of the Python parts that are loaded.
-static SCOPES: GilCell<[Option<Obj>; 2]> = GilCell::new([const { None }; 2]);
+static SCOPES: GilCell<[Option<Obj>; 3]> = GilCell::new([const { None }; 3]);
 
 /// Where Python's call of one of [`FORWARDED`] arrives.
 unsafe extern "C" fn enter<const AT: usize>(
@@ -152,6 +156,20 @@ unsafe fn forward(
     }
 }
 
+/// What the debugger asks of the hub, as its Python part names it.
+const DEBUG_ASKS: [(&str, DebugAsk); 5] = [
+    ("OPEN", DebugAsk::Open),
+    ("WRITE", DebugAsk::Write),
+    ("READ", DebugAsk::Read),
+    ("CLOSE", DebugAsk::Close),
+    ("STEP", DebugAsk::Step),
+];
+
+/// Calls a function of the debugger with the frame that it is for.
+pub fn call_debugger(gil: Gil, name: &CStr, frame: &Obj) -> PyResult<Obj> {
+    name_in(gil, &scope(gil, Part::Debug)?, name)?.call(gil, [frame])
+}
+
 /// The names of a Python part, which is loaded if it is not yet.
 fn scope(gil: Gil, part: Part) -> PyResult<Obj> {
     if let Some(scope) = loaded(gil, part) {
@@ -169,6 +187,11 @@ fn scope(gil: Gil, part: Part) -> PyResult<Obj> {
         ("loaded", Obj::bool(gil, HAS_LOADED.with(gil, |has_loaded| *has_loaded))),
     ] {
         scope.set_item(&Obj::text(gil, key)?, &value)?;
+    }
+    if part == Part::Debug {
+        for (key, ask) in DEBUG_ASKS {
+            scope.set_item(&Obj::text(gil, key)?, &Obj::int(gil, ask as i64)?)?;
+        }
     }
     let source = Obj::text(gil, part.source())?;
     let (file, mode) = (Obj::text(gil, "<vh>")?, Obj::text(gil, "exec")?);
@@ -336,6 +359,6 @@ pub fn stop(gil: Gil, patience: Duration) -> PyResult<()> {
 /// Lets go of what was declared.
 pub fn let_go(gil: Gil) {
     COMMANDS.with(gil, |commands| *commands = Value::Nil);
-    let scopes = SCOPES.with(gil, |scopes| std::mem::replace(scopes, [const { None }; 2]));
+    let scopes = SCOPES.with(gil, |scopes| std::mem::replace(scopes, [const { None }; 3]));
     drop(scopes);
 }

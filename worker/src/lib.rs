@@ -10,6 +10,7 @@
 //! - [`answer`]: what hooks return
 //! - [`call`], [`reply`], [`nicks`]: the functions that the hub answers
 //! - [`module`], [`store`], [`entities`]: what else there is in `vh`
+//! - [`debug`]: what `breakpoint()` does
 //! - [`timing`]: how long hooks take, and how often they raise
 //! - [`channel`]: the link to the hub, shared by all threads
 //! - [`children`]: processes that the script starts with `multiprocessing`
@@ -27,6 +28,7 @@ mod changes;
 mod channel;
 mod children;
 mod convert;
+mod debug;
 mod declared;
 mod entities;
 mod function;

@@ -14,7 +14,7 @@ use crate::convert::{Outgoing, to_python};
 use crate::function::builtin;
 use crate::py::{Exception, Gil, Obj, PyResult, Raw, import, raise, type_name};
 use crate::text::{self, Encoding};
-use crate::{declared, entities, hooks, nicks, reply, script, sql, store};
+use crate::{debug, declared, entities, hooks, nicks, reply, script, sql, store};
 
 const ANY: usize = usize::MAX;
 
@@ -49,6 +49,7 @@ pub fn fill(gil: Gil, module: &Obj) -> PyResult<()> {
         c"sql_error" / c"sql_error()\n--\n\nWhy the last SQL() of this thread failed; empty when it did not.": 0..=0 => |gil, _| reply::sql_error(gil);
         c"observer" / c"observer(function)\n--\n\nMarks a hook for whose answer the hub does not wait.": 0..=1 => hooks::observer;
     }
+    debug::add_function(gil, module)?;
     declared::add_functions(gil, module)
 }
 

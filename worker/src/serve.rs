@@ -22,7 +22,7 @@ use crate::py::{
     Exception, Gil, Obj, PyResult, Raised, Raw, clear_error, import, is_exit, print_exception, raise,
     take_exception,
 };
-use crate::{answer, children, declared, hooks, keep, limits, module, py, script, text, timing};
+use crate::{answer, children, debug, declared, hooks, keep, limits, module, py, script, text, timing};
 
 /// No hook has more arguments.
 const MOST_ARGUMENTS: usize = 8;
@@ -122,22 +122,7 @@ fn prepare_output(gil: Gil) -> PyResult<()> {
     handler.attr(c"enable")?.call(gil, [&stderr, &yes])?;
     let signal = Obj::int(gil, STACK_SIGNAL.into())?;
     handler.attr(c"register")?.call(gil, [&signal, &stderr, &yes, &no])?;
-    let passed = builtin!(gil, c"breakpointhook", c"", 0..=MOST_ARGUMENTS, pass_breakpoint)?;
-    // Who names a debugger of their own gets it.
-    if std::env::var_os("PYTHONBREAKPOINT").is_none() {
-        sys.set_attr(c"breakpointhook", &passed)?;
-    }
-    Ok(())
-}
-
-/// `breakpoint()` where nobody debugs: pdb would wait for a keyboard, and the hub for the script. It
-/// goes on, and the log says where.
-fn pass_breakpoint(gil: Gil, _args: &[Raw]) -> PyResult<Obj> {
-    let frame = import(gil, c"sys")?.attr(c"_getframe")?.call(gil, [])?;
-    let file = frame.attr(c"f_code")?.attr(c"co_filename")?.lossy(gil);
-    let line = frame.attr(c"f_lineno")?.as_int().unwrap_or_default();
-    py::warn(gil, &format!("breakpoint() in {file}, line {line}: nobody debugs this script, it goes on"));
-    Ok(Obj::none(gil))
+    debug::prepare(gil)
 }
 
 fn say_hello(gil: Gil, channel: &Channel) -> PyResult<()> {

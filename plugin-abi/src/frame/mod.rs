@@ -285,6 +285,15 @@ pub enum FromWorker<'a> {
     Later(u64),
     /// `UnLoad()` has run.
     Unloaded,
+    /// The script's debugger wants something. Each is answered by a [`ToWorker::Reply`].
+    Debug {
+        /// Comes back in the reply.
+        id: u64,
+        /// What.
+        ask: DebugAsk,
+        /// What it shows; empty for the others.
+        text: Cow<'a, [u8]>,
+    },
     /// Operators should know this of a hook.
     Noticed {
         /// The hook.
@@ -295,6 +304,39 @@ pub enum FromWorker<'a> {
         place: Cow<'a, [u8]>,
     },
 }
+
+/// What the script's debugger asks of the hub, as a call that may be answered much later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum DebugAsk {
+    /// Whether somebody is attached: a bool.
+    Attached = 0,
+    /// To open: false when nobody is attached, or it is open on another thread.
+    Open = 1,
+    /// To show a text of at most [`MAX_SHOWN`] bytes; answered when there is room for the next.
+    Write = 2,
+    /// The next line of whoever is attached, with its end; nil when they are gone.
+    Read = 3,
+    /// It has closed, and the script goes on.
+    Close = 4,
+    /// It lets the script do a step, and opens again after it.
+    Step = 5,
+}
+
+impl DebugAsk {
+    /// All of them, by number.
+    pub const ALL: [DebugAsk; 6] = [
+        DebugAsk::Attached,
+        DebugAsk::Open,
+        DebugAsk::Write,
+        DebugAsk::Read,
+        DebugAsk::Close,
+        DebugAsk::Step,
+    ];
+}
+
+/// How much a debugger shows at once, in bytes.
+pub const MAX_SHOWN: usize = 64 << 10;
 
 /// What operators should know of a hook.
 #[derive(Clone, Debug, PartialEq)]
@@ -357,6 +399,7 @@ mod kind {
     pub const NOTICED: u8 = 44;
     pub const PREPARED: u8 = 45;
     pub const SOURCE: u8 = 46;
+    pub const DEBUG: u8 = 47;
 }
 
 /// The third element of an answer frame.

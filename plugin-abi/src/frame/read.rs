@@ -8,8 +8,8 @@ use std::marker::PhantomData;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::{
-    Answer, Args, EXT_BYTES, EXT_HANDLE, EXT_POINTER, Failure, FrameError, FromWorker, Load, MAX_FRAME,
-    Noticed, ToWorker, Wants, believable, kind, quick, verdict,
+    Answer, Args, DebugAsk, EXT_BYTES, EXT_HANDLE, EXT_POINTER, Failure, FrameError, FromWorker, Load,
+    MAX_FRAME, Noticed, ToWorker, Wants, believable, kind, quick, verdict,
 };
 use crate::call::Call;
 use crate::hook::{Hook, HookSet};
@@ -229,6 +229,13 @@ impl<'a> FrameParts<'a> for FromWorker<'a> {
             kind::UNLOADED => FromWorker::Unloaded,
             kind::PREPARED => FromWorker::Prepared,
             kind::SOURCE => FromWorker::Source { file: parts.bytes()?, text: parts.bytes()? },
+            kind::DEBUG => {
+                let id = parts.next()?;
+                let number: u8 = parts.next()?;
+                let ask =
+                    known("wish of a debugger", number, DebugAsk::ALL.get(usize::from(number)).copied())?;
+                FromWorker::Debug { id, ask, text: parts.bytes()? }
+            }
             kind::NOTICED => {
                 let number: u8 = parts.next()?;
                 let hook = known("hook", number, Hook::from_number(number.into()))?;

@@ -85,6 +85,8 @@ fn any_from_worker() -> impl Strategy<Value = FromWorker<'static>> {
         wants().prop_map(FromWorker::Hooks),
         any::<u64>().prop_map(FromWorker::Later),
         Just(FromWorker::Prepared),
+        (any::<u64>(), prop::sample::select(DebugAsk::ALL.to_vec()), bytes())
+            .prop_map(|(id, ask, text)| FromWorker::Debug { id, ask, text }),
         (bytes(), bytes()).prop_map(|(file, text)| FromWorker::Source { file, text }),
         (0..Hook::COUNT, ".*", bytes(), any::<Option<u64>>()).prop_map(|(number, text, place, slow)| {
             let hook = Hook::from_number(number).unwrap();

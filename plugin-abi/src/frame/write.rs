@@ -192,6 +192,7 @@ impl FromWorker<'_> {
             FromWorker::Unloaded => write(out, (kind::UNLOADED,)),
             FromWorker::Prepared => write(out, (kind::PREPARED,)),
             FromWorker::Source { file, text } => write(out, (kind::SOURCE, Bin(file), Bin(text))),
+            FromWorker::Debug { id, ask, text } => write(out, (kind::DEBUG, id, *ask as u8, Bin(text))),
             FromWorker::Noticed { hook, what, place } => {
                 let (nanoseconds, exception) = match what {
                     Noticed::Slow(nanoseconds) => (Some(*nanoseconds), ""),

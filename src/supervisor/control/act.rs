@@ -77,7 +77,7 @@ impl Gathering {
 }
 
 /// All of them.
-pub(super) static ACTS: [ActSpec; 8] = [
+pub(super) static ACTS: [ActSpec; 9] = [
     ActSpec { name: "load", about: "path", changes: true, run: Run::Begin(Supervisor::control_load) },
     ActSpec { name: "unload", about: "script", changes: true, run: Run::Begin(Supervisor::control_unload) },
     ActSpec { name: "reload", about: "script", changes: true, run: Run::Begin(Supervisor::control_reload) },
@@ -85,6 +85,7 @@ pub(super) static ACTS: [ActSpec; 8] = [
     ActSpec { name: "event", about: "hook", changes: true, run: Run::Now(Supervisor::control_event) },
     ActSpec { name: "set", about: "option", changes: true, run: Run::Now(Supervisor::control_set) },
     ActSpec { name: "record", about: "path", changes: true, run: Run::Now(Supervisor::control_record) },
+    ActSpec { name: "debug", about: "script", changes: true, run: Run::Now(Supervisor::control_debug) },
     ActSpec { name: "store", about: "script", changes: false, run: Run::Now(Supervisor::control_store) },
 ];
 
@@ -178,16 +179,25 @@ impl Supervisor {
         Ok(shown_as_json(Value::Map(self.stored(id).unwrap_or_default())))
     }
 
+    /// After the answer the connection is a terminal for pdb.
+    fn control_debug(&self, _host: &mut dyn Host, request: &Value<'_>) -> Answer {
+        let (id, name) = self.meant(request)?;
+        let script = self.registry.get(id).ok_or_else(|| Refused::NoScript(name.clone()))?;
+        let terminal = self.attach(&script).map_err(failed)?;
+        let text = format!("Attached to script {name}: breakpoint() opens pdb here");
+        Ok(Done { terminal: Some(terminal), ..Done::new(Value::Bool(true), text) })
+    }
+
     /// Begins a recording, or ends the one that there is.
     fn control_record(&self, _host: &mut dyn Host, request: &Value<'_>) -> Answer {
         if field(request, "path").is_none() {
             let path = self.stop_recording().ok_or_else(|| failed("nothing is being recorded"))?;
             let text = format!("The recording {} has ended", path.display());
-            return Ok(Done { answer: Value::from(path.display().to_string()), text });
+            return Ok(Done::new(Value::from(path.display().to_string()), text));
         }
         let path = needed(request, "path")?;
         self.record(Path::new(&path), RECORDING_LIMIT).map_err(failed)?;
-        Ok(Done { answer: Value::Bool(true), text: format!("Recording into {path}") })
+        Ok(Done::new(Value::Bool(true), format!("Recording into {path}")))
     }
 
     fn meant(&self, request: &Value<'_>) -> Result<(ScriptId, String), Refused> {
@@ -224,11 +234,11 @@ impl Supervisor {
             let hook = text(request, "hook").map(|hook| known_hook(&hook)).transpose()?;
             self.set_script_option(id, hook, &name, own).map_err(failed)?;
             let text = format!("Script {script}: {name} is now {}", own.unwrap_or("as the hub's"));
-            return Ok(Done { answer: Value::Bool(true), text });
+            return Ok(Done::new(Value::Bool(true), text));
         }
         if let Some(changed) = host.set_variable(self, &name, &value) {
             let value = changed.map_err(failed)?;
-            return Ok(Done { answer: Value::Bool(true), text: format!("{name} is now {value}") });
+            return Ok(Done::new(Value::Bool(true), format!("{name} is now {value}")));
         }
         let option = option::find(&name).map_err(failed)?;
         if option.chosen_by != ChosenBy::Operators {
@@ -237,7 +247,7 @@ impl Supervisor {
         let mut set = Ok(());
         self.configure(|config| set = option.set(config, value.as_bytes()));
         set.map_err(failed)?;
-        Ok(Done { answer: Value::Bool(true), text: format!("{name} is now {value}") })
+        Ok(Done::new(Value::Bool(true), format!("{name} is now {value}")))
     }
 
     /// Text in the hub's encoding instead of UTF-8.
@@ -290,7 +300,7 @@ fn arguments<'v>(request: &'v Value<'_>) -> Result<&'v [Value<'v>], Refused> {
 fn shown_as_json(answer: Value<'static>) -> Done {
     let mut text = Vec::new();
     json::write(&mut text, &answer);
-    Done { answer, text: String::from_utf8_lossy(&text).into_owned() }
+    Done::new(answer, String::from_utf8_lossy(&text).into_owned())
 }
 
 impl Work {
@@ -310,7 +320,7 @@ fn all_or_refused(answers: Vec<Answer>) -> Answer {
     let text = answers.iter().map(text).collect::<Vec<_>>().join("\n");
     match answers.iter().any(Result::is_err) {
         true => Err(Refused::Failed(text)),
-        false => Ok(Done { answer: Value::Int(count), text }),
+        false => Ok(Done::new(Value::Int(count), text)),
     }
 }
 
@@ -318,10 +328,8 @@ fn all_or_refused(answers: Vec<Answer>) -> Answer {
 fn ended(name: &str, outcome: Outcome, done: &str) -> Answer {
     match outcome {
         Outcome::Loaded(result) | Outcome::Reloaded(result) => loaded(name, result, done),
-        Outcome::Unloaded => {
-            Ok(Done { answer: Value::Bool(true), text: format!("Script {name} is unloaded") })
-        }
-        Outcome::Said(text) => Ok(Done { answer: Value::Bool(true), text }),
+        Outcome::Unloaded => Ok(Done::new(Value::Bool(true), format!("Script {name} is unloaded"))),
+        Outcome::Said(text) => Ok(Done::new(Value::Bool(true), text)),
     }
 }
 
@@ -336,7 +344,7 @@ fn loaded(what: &str, result: Result<Loaded, LoadError>, done: &str) -> Answer {
     });
     let text = report(what, result, done);
     match value {
-        Some(answer) => Ok(Done { answer, text }),
+        Some(answer) => Ok(Done::new(answer, text)),
         None => Err(Refused::Failed(text)),
     }
 }

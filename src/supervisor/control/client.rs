@@ -13,6 +13,7 @@ use plugin_abi::Value;
 use super::act::{ACTS, ActSpec};
 use super::look::LOOKS;
 use super::request::{field, text};
+use super::terminal::relay;
 use super::{Act, Answer, Refused, Shared, VERSION, lock};
 use crate::json;
 use crate::supervisor::figures::map;
@@ -40,9 +41,13 @@ pub(super) fn serve(stream: &UnixStream, shared: &Shared) {
             Ok(None) => return refuse(stream, &Refused::TooLong),
             Err(_) => return,
         };
-        let (id, answer) = answer(&request, user, shared);
+        let (id, mut answer) = answer(&request, user, shared);
+        let terminal = answer.as_mut().ok().and_then(|done| done.terminal.take());
         if shared.has_ended() || say(stream, id, answer).is_err() {
             return;
+        }
+        if let Some(terminal) = terminal {
+            return relay(stream, &mut reader, terminal, shared);
         }
     }
 }

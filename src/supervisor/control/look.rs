@@ -78,7 +78,7 @@ fn scripts(shared: &Shared, lines: fn(&[Seen]) -> String) -> Answer {
         ("unseen_seconds", Value::Float(shared.unseen().as_secs_f64())),
         ("scripts", Value::List(statuses)),
     ]);
-    Ok(Done { answer, text: warning(shared) + &text })
+    Ok(Done::new(answer, warning(shared) + &text))
 }
 
 impl Seen {
@@ -98,7 +98,7 @@ fn status(shared: &Shared, request: &Value<'_>) -> Answer {
     let found = snapshot.scripts.iter().find(|seen| seen.is_meant(&what));
     let status = &found.ok_or(Refused::NoScript(what))?.status;
     let text = warning(shared) + &console::figures_of(status).join("\n");
-    Ok(Done { answer: status.to_value(), text })
+    Ok(Done::new(status.to_value(), text))
 }
 
 /// What scripts printed: all that is kept, or what came after the request before.
@@ -125,7 +125,7 @@ fn log(shared: &Shared, request: &Value<'_>) -> Answer {
         return Err(Refused::NoScript(what));
     }
     let answer = Value::List(lines.iter().cloned().map(Value::from).collect());
-    Ok(Done { answer: map([("lines", answer), ("next", Value::Map(next))]), text: lines.join("\n") })
+    Ok(Done::new(map([("lines", answer), ("next", Value::Map(next))]), lines.join("\n")))
 }
 
 /// Where all threads of a script are. Its interpreter writes that in a signal handler, to where its
@@ -149,7 +149,7 @@ fn stacks(shared: &Shared, request: &Value<'_>) -> Answer {
     }
     let text = format!("{name}: {state}\n{}", lines.join("\n"));
     let lines = lines.into_iter().map(Value::from).collect();
-    Ok(Done { answer: map([("state", state.into()), ("lines", Value::List(lines))]), text })
+    Ok(Done::new(map([("state", state.into()), ("lines", Value::List(lines))]), text))
 }
 
 /// The stacks among the lines after so many, once they have come to their end.

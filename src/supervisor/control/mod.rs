@@ -15,6 +15,7 @@ mod clients;
 mod look;
 mod request;
 mod socket;
+mod terminal;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -31,6 +32,7 @@ use plugin_abi::Value;
 pub use socket::connect_to;
 
 use super::child::Signaller;
+use super::debugger::Terminal;
 use super::forks::Unforked;
 use super::output::Output;
 use super::{Host, ScriptStatus, Supervisor};
@@ -58,6 +60,14 @@ struct Done {
     answer: Value<'static>,
     /// The same for people.
     text: String,
+    /// What the connection becomes after that.
+    terminal: Option<Terminal>,
+}
+
+impl Done {
+    fn new(answer: Value<'static>, text: String) -> Done {
+        Done { answer, text, terminal: None }
+    }
 }
 
 /// Why a request was not fulfilled. The text tells an operator what to do.
@@ -319,6 +329,7 @@ impl Supervisor {
             self.answer_ready(&shared);
         }
         self.control.is_acting.set(false);
+        self.relay_all();
     }
 
     /// Sends the answers that are ready; whoever gets one and looks then sees what was done.
