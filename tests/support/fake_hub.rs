@@ -42,6 +42,8 @@ pub struct FakeHub {
     pub calls: Vec<(Call, Vec<Value<'static>>)>,
     /// What else came that nobody waited for.
     pub others: Vec<FromWorker<'static>>,
+    /// From what the script and the modules beside it were loaded: file, source.
+    pub sources: Vec<(Vec<u8>, Vec<u8>)>,
     pub folder: tempfile::TempDir,
     pub options: Options,
     /// Answers calls; the usual one gives Nil.
@@ -146,6 +148,7 @@ impl FakeHub {
             log,
             calls: vec![],
             others: vec![],
+            sources: vec![],
             folder,
             options,
             reply: Box::new(|_, _| Value::Nil),
@@ -213,13 +216,19 @@ impl FakeHub {
         assert!(sent, "no room in the ring for {LIMIT:?}\n{}", self.log());
     }
 
-    /// The next frame, whatever it is.
+    /// The next frame, but for what a script was loaded from, which can come at any time.
     pub fn next(&mut self, what: &str) -> FromWorker<'static> {
         let mut frame = Vec::new();
         let start = Instant::now();
         loop {
             if self.end.receive(&mut frame).unwrap() {
-                return FromWorker::read(frame.leak()).unwrap();
+                match FromWorker::read(std::mem::take(&mut frame).leak()).unwrap() {
+                    FromWorker::Source { file, text } => {
+                        self.sources.push((file.into_owned(), text.into_owned()));
+                        continue;
+                    }
+                    other => return other,
+                }
             }
             if self.end.arm() {
                 let fd = self.end.doorbell().as_raw_fd();

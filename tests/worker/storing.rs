@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::support::fake_hub::{FakeHub, Options};
 use crate::support::{LIMIT, Stage, config, kill};
 use vhpy::Value;
 use vhpy::supervisor::{Config, RestartLimits};
@@ -244,4 +245,22 @@ fn what_is_stored_after_a_torn_end_is_kept() {
         assert_eq!(get(&mut again), (number, number), "after {cut} bytes were cut off");
         again.supervisor.shutdown(&mut again.host);
     }
+}
+
+/// So that the hub has a version to start when the next one does not load.
+#[test]
+fn the_hub_is_told_from_what_a_script_and_the_modules_beside_it_were_loaded() {
+    let script = "import json, beside\n";
+    let mut hub = FakeHub::spare(script, Options::default());
+    std::fs::write(hub.folder.path().join("beside.py"), "import late\n").unwrap();
+    std::fs::write(hub.folder.path().join("late.py"), "IT = 1\n").unwrap();
+    std::fs::write(hub.folder.path().join("unused.py"), "IT = 2\n").unwrap();
+    hub.load().unwrap();
+    let told = |file: &str, text: &str| (file.as_bytes().to_vec(), text.as_bytes().to_vec());
+    let expected =
+        [told("script.py", script), told("late.py", "IT = 1\n"), told("beside.py", "import late\n")];
+    for source in &expected {
+        assert!(hub.sources.contains(source), "{:?}", hub.sources);
+    }
+    assert_eq!(hub.sources.len(), expected.len(), "{:?}", hub.sources);
 }
