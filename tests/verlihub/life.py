@@ -445,24 +445,58 @@ def own_clock_that_is_set_back(hub):
         wait_for("five ticks more", lambda: master.eval(ticks) > before + 5)
 
 
-def own_recording(hub):
-    """Begun and ended over the control socket, as by `vhpy ctl record`."""
-    control, file = hub.root / "control", hub.root / "recording.jsonl"
-    os.environ["VHPY_CONTROL"] = str(control)
+def start_with_control(hub):
+    """The hub's control socket."""
+    os.environ["VHPY_CONTROL"] = str(hub.root / "control")
     try:
         hub.start()
     finally:
         del os.environ["VHPY_CONTROL"]
+    return hub.root / "control"
+
+
+class Control:
+    """A connection to a control socket."""
+
+    def __init__(self, path):
+        self.stream = socket.socket(socket.AF_UNIX)
+        self.stream.settimeout(LIMIT)
+        self.stream.connect(str(path))
+        self.lines = self.stream.makefile("rw", encoding="utf-8")
+        assert json.loads(self.lines.readline())["control"] == 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.lines.close()
+        self.stream.close()
+
+    def say(self, line):
+        self.lines.write(line + "\n")
+        self.lines.flush()
+
+    def ask(self, **request):
+        self.say(json.dumps({"id": 1, **request}))
+        return json.loads(self.lines.readline())
+
+    def until(self, wanted):
+        """What comes of a stream of bytes until this, with it."""
+        seen = ""
+        while not seen.endswith(wanted):
+            character = self.lines.read(1)
+            assert character, f"it ended before {wanted!r}: {seen!r}"
+            seen += character
+        return seen
+
+
+def own_recording(hub):
+    """Begun and ended over the control socket, as by `vhpy ctl record`."""
+    control, file = start_with_control(hub), hub.root / "recording.jsonl"
 
     def ask(**request):
-        with socket.socket(socket.AF_UNIX) as stream:
-            stream.settimeout(LIMIT)
-            stream.connect(str(control))
-            with stream.makefile("rw", encoding="utf-8") as lines:
-                assert json.loads(lines.readline())["control"] == 1
-                lines.write(json.dumps({"id": 1, **request}) + "\n")
-                lines.flush()
-                return json.loads(lines.readline())
+        with Control(control) as connection:
+            return connection.ask(**request)
 
     with hub.client("master") as master:
         assert ask(do="record", path=str(file)).get("answer") is True
@@ -482,6 +516,82 @@ def own_recording(hub):
     assert '"hook":"OnParsedMsgMyPass","args":["reg","[secret]"]' in text, text
     for hidden in ("psst", "hunter2", "10.1.2.3", "127.0.0.1", "regpass", hub.account("reg", 1).split("'")[-2]):
         assert hidden not in text, (hidden, text)
+
+
+def own_debugging(hub):
+    """pdb over the control socket, as by `vhpy debug`, while the hub goes on."""
+    (hub.scripts / "stops.py").write_text(
+        "def OnParsedMsgChat(nick, message):\n"
+        "    if 'stop' in message:\n"
+        "        breakpoint()\n"
+        "        return 1\n"
+        "    return 0 if 'bad' in message else 1\n"
+    )
+    control = start_with_control(hub)
+    with hub.client("master") as master, hub.client("guest") as guest:
+        # Nobody is attached: a line in the log, and nothing else. (Verlihub drops what is said twice.)
+        guest.chat("stop 1")
+        master.expect("^<guest> stop 1$")
+        with Control(control) as person:
+            assert "answer" in person.ask(do="debug", script="stops")
+            guest.chat("stop 2")
+            # The event goes on without the script that is in pdb, and so do others.
+            master.expect("^<guest> stop 2$")
+            person.until("(Pdb) ")
+            person.say("p nick + message")
+            assert "'gueststop 2'" in person.until("(Pdb) ")
+            guest.chat("bad 1")
+            master.expect("^<guest> bad 1$")
+            assert "stops: debugged" in master.command("!pylist", r"stops: \w+")
+            with Control(control) as second:
+                assert "one at a time" in second.ask(do="debug", script="stops")["error"]
+            person.say("c")
+            wait_for("the script to be back", lambda: "ready" in master.command("!pylist", r"stops: \w+"))
+        guest.chat("bad 2")
+        guest.chat("good")
+        master.expect("^<guest> good$", never="^<guest> bad")
+
+
+def own_reload_that_cannot_hurt(hub):
+    """A new version that does not load, however: the one before filters on."""
+    filters = "import beside\ndef OnParsedMsgChat(nick, message):\n    return 0 if 'bad' in message else 1\n"
+    script, beside = hub.scripts / "filter.py", hub.scripts / "beside.py"
+    broken = {
+        "syntax": "def OnParsedMsgChat(nick, message: return 1\n",
+        "import": "import there_is_no_such_module\n",
+        "exit": "import sys\nsys.exit(3)\n",
+        "crash": "import os\nos.abort()\n",
+        "exception": "1 / 0\n",
+    }
+    hub.start()
+    with hub.client("master") as master, hub.client("guest") as guest:
+
+        def filters_still(number):
+            guest.chat(f"bad {number}")
+            guest.chat(f"good {number}")
+            master.expect(f"^<guest> good {number}$", never="^<guest> bad")
+
+        beside.write_text("")
+        script.write_text(filters)
+        master.command("!pyload filter.py", "Script filter is loaded")
+        filters_still("at first")
+        for name, source in broken.items():
+            script.write_text(source)
+            master.command("!pyreload filter", "serves on")
+            filters_still(name)
+            # After a crash, too.
+            old = hub.workers()
+            os.kill(int(re.search(r"filter: ready, process (\d+)", master.command("!pylist", "filter: ready"))[1]), 9)
+            wait_for(f"a new process after {name}", lambda: len(hub.workers() - old) > 0)
+            wait_for("the script to be back", lambda: "ready" in master.command("!pylist", r"filter: \w+"))
+            filters_still(f"{name}, after a crash")
+        script.write_text(filters)
+        beside.write_text("def broken(:\n")
+        master.command("!pyreload filter", "serves on")
+        filters_still("with a broken module beside it")
+        beside.write_text("")
+        master.command("!pyreload filter", "Script filter is reloaded")
+        filters_still("at last")
 
 
 OWN = [check for name, check in list(globals().items()) if name.startswith("own_")]
