@@ -181,6 +181,7 @@ bool Scripts::begin()
             return false;
         }
         running_ = true;
+        vhpy_set_done(is_done, this);
         const std::string folder = hub_.config_folder() + "/scripts";
         mkdir(folder.c_str(), 0755);
         vhpy_load_all(folder.c_str());
@@ -207,6 +208,7 @@ void Scripts::end(long code)
             menus_.clear();
         }
         waiting_.run_at_end();
+        askers_.clear();
         hub_.set_step_delay(-1);
     }
     if (backlog().hub == &hub_) {
@@ -395,16 +397,52 @@ bool Scripts::command(const Command &command, long trusted)
     return raise(W_OnHubCommand, command.connection, command.nick, rest, command.rank, long(command.in_pm), prefix).go_on;
 }
 
+// What takes its time is answered when it is done: the hub does not wait for it.
 void Scripts::run_console(const Command &command)
 {
     const std::string line = take(vhpy_from_hub(command.line.c_str())).value_or("");
     std::optional<std::string> text;
+    long long ticket = -1;
     {
         const Waiting::Event event(waiting_, W_OnHubCommand, command.connection, nullptr, 0);
-        text = take(vhpy_console(line.c_str()));
+        text = take(vhpy_begin_console(line.c_str(), &ticket));
     }
     keep_log_level();
-    hub_.reply(command.connection, text ? lines_of_hub(*text) : vhpy_last_error(), command.in_pm);
+    const auto early = unasked_.find(ticket);
+    if (early != unasked_.end())
+        text = early->second;
+    else if (ticket > 0)
+        askers_[ticket] = {command.nick, command.in_pm};
+    unasked_.clear();
+    if (text || ticket <= 0)
+        hub_.reply(command.connection, text ? lines_of_hub(*text) : vhpy_last_error(), command.in_pm);
+}
+
+void Scripts::is_done(void *scripts, long long ticket, int, const char *text)
+{
+    auto &self = *static_cast<Scripts *>(scripts);
+    try {
+        const auto asker = self.askers_.find(ticket);
+        if (asker == self.askers_.end()) {
+            self.unasked_[ticket] = text;
+            return;
+        }
+        self.answer(asker->second, lines_of_hub(text));
+        self.askers_.erase(asker);
+    } catch (const std::exception &error) {
+        self.hub_.log(0, std::string("the answer to a command is lost: ") + error.what());
+    }
+}
+
+// From the hub's loop: it may be done in the middle of anything.
+void Scripts::answer(const Asker &asker, const std::string &text)
+{
+    waiting_.add(Kind::other, nullptr, [this, asker, text] {
+        if (asker.in_pm)
+            hub_.pm(text.c_str(), asker.nick.c_str(), nullptr, nullptr);
+        else
+            hub_.chat_to_user(text.c_str(), asker.nick.c_str(), nullptr);
+    });
 }
 
 // !pylog sets it in the library; the hub keeps it for the next start.

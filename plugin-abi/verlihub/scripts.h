@@ -135,6 +135,12 @@ public:
     bool inside() const;
 
 private:
+    // Who gave a command that takes its time, and where: the connection may be gone by then.
+    struct Asker {
+        std::string nick;
+        bool in_pm;
+    };
+
     Answer raise_values(int hook, Connection connection, const w_Telement *values, size_t count);
     void set_options();
     bool set_option(const std::string &name, const std::string &value);
@@ -145,11 +151,15 @@ private:
     const std::string &menu(long rank);
     void keep_log_level();
     void run_console(const Command &command);
+    static void is_done(void *scripts, long long ticket, int id, const char *text);
+    void answer(const Asker &asker, const std::string &text);
     void write_log();
 
     Hub &hub_;
     bool running_ = false;
     Waiting waiting_;
+    std::map<long long, Asker> askers_;        // by the commands' tickets
+    std::map<long long, std::string> unasked_; // answers that came before their tickets
     long step_delay_ = -1;
     std::string encoding_, bot_, op_chat_, log_level_;
     // Of which commands the menus are, and whether there are others by now.

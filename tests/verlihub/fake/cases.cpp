@@ -208,14 +208,33 @@ void grammar(const std::string &folder)
     CHECK(both.hub.has_logged("SetMyINFO fails: its argument 'size' must be a number of bytes, in digits"));
 }
 
+// The answer to a command that took its time, as the hub is asked to hand it on.
+std::string later(Both &both)
+{
+    for (int turn = 0; turn < 600; turn++) {
+        for (const std::string &call : both.hub.calls)
+            if (call.rfind("pm ", 0) == 0 || call.rfind("chat_to_user ", 0) == 0) {
+                const std::string found = call;
+                both.hub.calls.clear();
+                return found;
+            }
+        pollfd ready{vhpy_poll_fd(), POLLIN, 0};
+        poll(&ready, 1, 100);
+        both.scripts.serve();
+    }
+    return "nothing within a minute";
+}
+
 void console(const std::string &folder)
 {
     Both both(folder);
     both.begin();
     CHECK(!both.command("!pylist", 10));
     CHECK(both.hub.replies.at(0).find("0 fake: ready") != std::string::npos);
+    both.hub.calls.clear();
     CHECK(!both.command("+pyreload fake", 5, true));
-    CHECK_EQUAL(both.hub.replies.at(0), "PM: Script fake is reloaded as number 0");
+    CHECK(both.hub.replies.empty());
+    CHECK_EQUAL(later(both), "pm Script fake is reloaded as number 0 op NULL NULL");
     CHECK(!both.command("!pylist", 3));
     CHECK_EQUAL(both.hub.replies.at(0), "You have no rights to do this.");
     // The script blocks every command, but not ours, and of users it gets all.
@@ -239,7 +258,9 @@ void console(const std::string &folder)
         CHECK_EQUAL(both.hub.replies[0], "A Python script cannot unload plugins.");
     }
     both.hub.replies.clear();
+    both.hub.calls.clear();
     CHECK(!both.command("!pyunload fake", 10));
+    CHECK_EQUAL(later(both), "chat_to_user Script fake is unloaded op NULL");
     CHECK(both.command("!plugout Python", 10));
     CHECK(both.hub.replies.empty());
 }
@@ -274,6 +295,7 @@ void menus(const std::string &folder)
     // What comes is added, whoever may give it.
     write(with_both);
     both.command("!pyreload dice", 10);
+    later(both);
     CHECK_EQUAL(sent(), wall);
     both.scripts.greet(&old, 10);
     CHECK(both.hub.sent.empty());
@@ -281,14 +303,18 @@ void menus(const std::string &folder)
     CHECK_EQUAL(both.hub.sent.at(0), dice + wall);
     both.hub.sent.clear();
     both.command("!pyreload dice", 10);
+    later(both);
     CHECK_EQUAL(sent(), "");
     // What goes can only go with all.
     write(with_dice);
     both.command("!pyreload dice", 10);
+    later(both);
     CHECK_EQUAL(sent(), none + dice);
     both.command("!pyunload dice", 10);
+    later(both);
     CHECK_EQUAL(sent(), none + ", " + none);
     both.command("!pyload dice.py", 10);
+    later(both);
     CHECK_EQUAL(sent(), dice + ", " + dice);
     both.scripts.end(0);
     CHECK_EQUAL(both.hub.sent.size(), 2);
