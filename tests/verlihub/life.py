@@ -546,7 +546,7 @@ def own_debugging(hub):
             with Control(control) as second:
                 assert "one at a time" in second.ask(do="debug", script="stops")["error"]
             person.say("c")
-            wait_for("the script to be back", lambda: "ready" in master.command("!pylist", r"stops: \w+"))
+            wait_for("the script to be back", lambda: "stops: ready" in master.command("!pylist", r"stops: \w+"))
         guest.chat("bad 2")
         guest.chat("good")
         master.expect("^<guest> good$", never="^<guest> bad")
@@ -583,7 +583,7 @@ def own_reload_that_cannot_hurt(hub):
             old = hub.workers()
             os.kill(int(re.search(r"filter: ready, process (\d+)", master.command("!pylist", "filter: ready"))[1]), 9)
             wait_for(f"a new process after {name}", lambda: len(hub.workers() - old) > 0)
-            wait_for("the script to be back", lambda: "ready" in master.command("!pylist", r"filter: \w+"))
+            wait_for("the script to be back", lambda: "filter: ready" in master.command("!pylist", r"filter: \w+"))
             filters_still(f"{name}, after a crash")
         script.write_text(filters)
         beside.write_text("def broken(:\n")
@@ -592,6 +592,30 @@ def own_reload_that_cannot_hurt(hub):
         beside.write_text("")
         master.command("!pyreload filter", "Script filter is reloaded")
         filters_still("at last")
+
+
+def own_nobody_waits(hub):
+    """For a script that loads or ends until it is let."""
+    gate = hub.root / "gate"
+    hub.set("load_timeout", 60, "pi_python")
+    hub.set("kill_timeout", 60, "pi_python")
+    hub.start()
+    (hub.scripts / "waits.py").write_text(
+        "import os, time\n"
+        f"def wait():\n    while not os.path.exists({str(gate)!r}): time.sleep(0.01)\n"
+        "wait()\n"
+        "def UnLoad(): wait()\n"
+    )
+    with hub.client("master") as master, hub.client("guest") as guest:
+        for number, (command, done) in enumerate(
+            [("!pyload waits.py", "Script waits is loaded"), ("!pyunload waits", "Script waits is unloaded")]
+        ):
+            master.chat(command)
+            guest.chat(f"meanwhile {number}")
+            master.expect(f"^<guest> meanwhile {number}$", never=done)
+            gate.write_text("")
+            master.expect(done)
+            gate.unlink()
 
 
 OWN = [check for name, check in list(globals().items()) if name.startswith("own_")]
