@@ -85,8 +85,9 @@ pub(super) struct Wakeups {
 impl Default for Wakeups {
     fn default() -> Wakeups {
         Wakeups {
-            way: Cell::new(Way::Beside),
-            better: Cell::new(Way::Beside),
+            // Nothing is done to anybody's process before it is known to be worth it.
+            way: Cell::new(Way::Anywhere),
+            better: Cell::new(Way::Anywhere),
             beside: Cell::new(Times::NONE),
             anywhere: Cell::new(Times::NONE),
             left: Cell::new(FIRST_TRIAL),
